@@ -1,0 +1,74 @@
+# minicode: the commands of the README and of CI. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME ?= $(CURDIR)/dagster_home
+export MINICODE_DATA ?= $(CURDIR)/data
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
+
+.PHONY: help run dagster-run test test-fast check format dev bench system-deps clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.created:
+	@echo "creating $(VENV)" >&2
+	@$(PYTHON) -c 'import sys; sys.exit("minicode needs Python 3.11 or newer; found " + sys.version.split()[0] + "; hint: make run PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "installing the pinned dependencies (once; some minutes)" >&2
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing the development tools (once)" >&2
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+run: $(VENV)/.installed ## the whole pipeline: from what is installed here to a trained, evaluated model (preset tiny)
+	@$(BIN)/minicode materialize
+	@$(BIN)/minicode report
+
+dagster-run: $(VENV)/.installed ## the same by Dagster's own command, one call a kind of partition, as in CI
+	@$(BIN)/minicode init > /dev/null
+	@$(BIN)/python -m minicode_assets.defs.commands | while read -r arguments; do \
+	  echo "dagster asset materialize $$arguments" >&2; \
+	  $(BIN)/dagster asset materialize -m minicode_assets.definitions $$arguments || exit 1; \
+	done
+	@$(BIN)/minicode report
+
+test: $(VENV)/.installed-dev ## the whole test suite (under 10 minutes)
+	@$(BIN)/pytest
+
+test-fast: $(VENV)/.installed-dev ## the everyday part (under 2 minutes)
+	@$(BIN)/pytest -m "not slow"
+
+check: $(VENV)/.installed-dev ## format, lint, types, architecture
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q tests/test_architecture.py
+
+format: $(VENV)/.installed-dev ## format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+dev: $(VENV)/.installed ## Dagster's web UI and daemon on http://127.0.0.1:3000
+	@$(BIN)/minicode init > /dev/null
+	@$(BIN)/dagster dev -h 127.0.0.1 -p $${PORT:-3000} -w workspace.yaml
+
+bench: $(VENV)/.installed-dev ## every benchmark, against its peer in the same run (long)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+system-deps: ## Debian packages that some tests use (they skip without them)
+	@missing=""; for package in chromium git; do dpkg -s $$package > /dev/null 2>&1 || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing > /dev/null; fi
+
+clean: ## remove the artefacts and Dagster's run data (keeps .venv)
+	@rm -rf "$(MINICODE_DATA)"
+	@find dagster_home -mindepth 1 ! -name dagster.yaml -delete

@@ -1,0 +1,397 @@
+"""Every number of the pipeline: one frozen dataclass a stage, with unit, meaning and source under each field.
+
+Values come from the code's default, then the preset's TOML, then overrides; `load` resolves them. An asset's code
+version is the digest of its own sections (`ASSET_SECTIONS`), so moving one threshold makes that asset stale and
+nothing beside it.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from minicode_assets.errors import ConfigError
+from minicode_model.artifact import digest_of
+from minicode_model.config import (
+    Checkpoint,
+    Evaluation,
+    Model,
+    build_section,
+    checkpoint_problems,
+    model_problems,
+    nearest,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """The embedded archive: what on this machine becomes a small Software Heritage."""
+
+    standard_library: bool = True
+    """Archive Python's standard library as one origin."""
+    distributions: tuple[str, ...] = ("minicode",)
+    """Installed distributions whose run-time requirements are archived, one origin each, with themselves unless they
+    are editable installs; `*` means all that are installed. Development tools thus don't change the archive."""
+    git_repositories: tuple[str, ...] = ()
+    """Local git repositories (work trees or bare), one origin each. Unit: paths."""
+    max_python_bytes: int = 30_000_000
+    """Python files of the standard library and the distributions together. Distributions are taken whole, in order of
+    name; one that no longer fits is passed over. Unit: bytes."""
+    max_distribution_bytes: int = 6_000_000
+    """A distribution with more Python than this is left out, so that no origin dominates. Unit: bytes."""
+    max_content_bytes: int = 1_000_000
+    """Longer contents are listed in `skipped_content` and their bytes are not stored, as Software Heritage does from
+    100 MB on. Unit: bytes."""
+    max_repository_bytes: int = 4_000_000_000
+    """A git repository whose objects are larger in sum can't be archived. Unit: bytes, uncompressed."""
+    gzip_level: int = 1
+    """Compression of the stored contents, 1..9. Source: level 6 saves 12 % of the space at 2.5 times the time."""
+    layout: str = "2019-01-28"
+    """Which layout the tables are written in: `2019-01-28` or `2021-03-23`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partitions:
+    """How what is per content is cut."""
+
+    num_prefixes: int = 16
+    """Prefix partitions of sha1_git: a power of two, at most 64 (from 100 on Dagster stops recording provenance)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Where the Software Heritage tables come from."""
+
+    export: str = "embedded"
+    """`embedded` (the archive asset's folder) or the path of an export's folder (one folder a table inside)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchHeads:
+    """Which revision stands for an origin."""
+
+    branches: tuple[str, ...] = ("HEAD", "refs/heads/main", "refs/heads/master")
+    """Branch names in order of preference, before the single-branch, PyPI and Debian rules."""
+    all_branches: bool = False
+    """Take every branch of the chosen snapshot that leads to a directory, instead of one a snapshot."""
+    visited_until: str = ""
+    """Only visits up to this ISO 8601 date or time (UTC) count; empty means all."""
+    debian_components: tuple[str, ...] = (
+        "main",
+        "contrib",
+        "non-free",
+        "non-free-firmware",
+        "universe",
+        "multiverse",
+        "restricted",
+    )
+    """Middle part of `<suite>/<component>/<version>` branches. Source: the archive areas of Debian and Ubuntu."""
+    max_hops: int = 32
+    """Aliases, and releases of releases, that are followed before a branch is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileManifest:
+    """How directory trees become rows."""
+
+    max_depth: int = 64
+    """Directories nested deeper are counted and left out. Source: The Stack v2 walks 64 levels."""
+    max_head_entries: int = 5_000_000
+    """A head with more entries (files and directories) is left out and counted: trees that blow up on purpose exist.
+    The Linux kernel has some 90,000."""
+    rows_per_part: int = 1_000_000
+    """Rows of one part file, and so of one step's memory; a head is never cut. Unit: rows."""
+    num_threads: int = 2
+    """Parts that are written at the same time; does not change the bytes."""
+    max_missing_fraction: float = 0.01
+    """Share of rows without content, and of heads without a root directory, past which the checks fail, 0..1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blobs:
+    """Which bytes are fetched, and from where."""
+
+    backends: tuple[str, ...] = ("local",)
+    """Sources in the order in which they are asked."""
+    content_folder: str = "embedded"
+    """Folder of the `local` backend (gzip files named by sha1); `embedded` is the archive asset's."""
+    max_length_bytes: int = 10_000_000
+    """Longer contents are not fetched. Source: StarCoder2 (10 MB)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Documents:
+    """How bytes become text."""
+
+    max_length_bytes: int = 1_000_000
+    """Longer files become rows without text (status `too_long`). Unit: bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LicenseFiles:
+    """How a licence text is recognised."""
+
+    min_score_fraction: float = 0.9
+    """Least similarity to a known licence text, 0..1. Source: bigram Dice, curation.md 3e."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """How Python is told from the rest."""
+
+    parse: bool = True
+    """Parse each document as Python 3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class License:
+    """How files get a licence verdict."""
+
+    ignorable: tuple[str, ...] = ("LicenseRef-scancode-dco-1.1", "LicenseRef-scancode-generic-cla")
+    """Expressions that say nothing about use. Source: The Stack v2, curation.md 2.1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heuristics:
+    """Which measures of a document are taken (thresholds live in `corpus`)."""
+
+    auto_generated_first_lines: int = 5
+    """Lines in which a generated-file phrase counts. Source: StarCoder2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactDup:
+    """How equal documents are grouped and which one represents them."""
+
+    keep_order: tuple[str, ...] = ("license_type", "is_vendored", "origin_url", "path")
+    """Preference among equal texts. Source: The Stack v2 code keeps permissive first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """Which documents are kept, and how they are split."""
+
+    license_types: tuple[str, ...] = ("permissive",)
+    """Licence verdicts that are kept."""
+    max_lines: int = 100_000
+    """Source: StarCoder2, curation.md 2.2."""
+    max_mean_line_length: float = 100.0
+    """Unit: characters. Source: StarCoder2."""
+    max_line_length: int = 1000
+    """Unit: characters. Source: StarCoder2."""
+    min_alphabetic_fraction: float = 0.25
+    """0..1 of characters. Source: StarCoder2."""
+    max_encoded_fraction: float = 0.5
+    """0..1 of characters inside base64, hex or unicode-escape runs. Source: StarCoder2."""
+    max_encoded_span: int = 1024
+    """Longest such run. Unit: characters. Source: StarCoder2."""
+    min_length_bytes: int = 100
+    """Shorter documents are dropped. Unit: bytes."""
+    drop_generated: bool = True
+    """Drop auto-generated files. Source: StarCoder2."""
+    drop_vendored: bool = True
+    """Drop vendored files. Source: The Stack v2's is_vendor."""
+    drop_unparsable: bool = True
+    """Drop what Python 3 can't parse. Source: OpenCoder, swallow-code."""
+    validation_fraction: float = 0.05
+    """Share of the kept bytes, in whole origins, held out, 0..1."""
+    seed: int = 1337
+    """Seed of the order in which origins are held out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer:
+    """How the tokenizer is trained."""
+
+    vocab_size: int = 4096
+    """Pieces, special tokens included. StarCoder2: 49,152."""
+    sample_bytes: int = 20_000_000
+    """Text it is trained on, a seeded sample balanced by origin. Unit: bytes."""
+    max_piece_length: int = 16
+    """Unit: characters."""
+    split_by_unicode_script: bool = True
+    """Letters and punctuation never share a piece. Source: model.md 3.4."""
+    num_threads: int = 2
+    """Part of the trained file, so it is fixed."""
+    seed: int = 1337
+    """Seed of the sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenShards:
+    """How documents become sequences and sequences become shards."""
+
+    seq_len: int = 512
+    """Tokens a sequence. StarCoder2: 4096."""
+    fim_rate: float = 0.5
+    """Share of the training documents that are rearranged for fill-in-the-middle, 0..1. Source: StarCoder2."""
+    fim_spm_rate: float = 0.5
+    """Of those, the share in SPM order, the rest in PSM, 0..1. Source: StarCoder2."""
+    shard_tokens: int = 16_777_216
+    """Tokens a shard at most."""
+    seed: int = 1337
+    """Seed of the fill-in-the-middle cuts and of the order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The resolved configuration of the whole pipeline; one section an artefact."""
+
+    preset: str = "tiny"
+    archive: Archive = field(default_factory=Archive)
+    partitions: Partitions = field(default_factory=Partitions)
+    tables: Tables = field(default_factory=Tables)
+    branch_heads: BranchHeads = field(default_factory=BranchHeads)
+    file_manifest: FileManifest = field(default_factory=FileManifest)
+    blobs: Blobs = field(default_factory=Blobs)
+    documents: Documents = field(default_factory=Documents)
+    license_files: LicenseFiles = field(default_factory=LicenseFiles)
+    language: Language = field(default_factory=Language)
+    license: License = field(default_factory=License)
+    heuristics: Heuristics = field(default_factory=Heuristics)
+    exact_dup: ExactDup = field(default_factory=ExactDup)
+    corpus: Corpus = field(default_factory=Corpus)
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    token_shards: TokenShards = field(default_factory=TokenShards)
+    model: Model = field(default_factory=Model)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+TABLES = (
+    "origin",
+    "origin_visit",
+    "snapshot_branch",
+    "revision",
+    "release",
+    "directory",
+    "directory_entry",
+    "content",
+    "skipped_content",
+)
+"""The canonical Software Heritage tables that later stages read; asset `swh_<table>` each."""
+
+ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
+    "archive": ("archive",),
+    **{f"swh_{table}": ("tables",) for table in TABLES},
+    "branch_heads": ("branch_heads",),
+    "file_manifest": ("file_manifest",),
+    "contents": (),
+    "blobs": ("partitions", "blobs"),
+    "documents": ("partitions", "documents"),
+    "license_files": ("partitions", "license_files"),
+    "language": ("partitions", "language"),
+    "license": ("partitions", "license"),
+    "heuristics": ("partitions", "heuristics"),
+    "exact_dup": ("partitions", "exact_dup"),
+    "corpus": ("partitions", "corpus"),
+    "tokenizer": ("tokenizer",),
+    "token_shards": ("token_shards",),
+    "checkpoint": ("model", "checkpoint"),
+    "evaluation": ("evaluation",),
+    "report": (),
+}
+"""Which sections shape which asset."""
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with the package."""
+    folder = resources.files("minicode_assets") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(preset: str = "tiny", overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+    """Resolve a configuration: defaults, then the preset's TOML, then overrides.
+
+    Args:
+        preset: A name from `preset_names`.
+        overrides: Section name to field values, as in the TOML.
+
+    Raises:
+        ConfigError: Unknown preset, section or key (the nearest is named), wrong types and contradictions, all listed.
+    """
+    if preset not in preset_names():
+        raise ConfigError(
+            f"preset {preset!r} is unknown{nearest(preset, preset_names())}",
+            hint=f"MINICODE_PRESET={preset_names()[-1]} make run",
+        )
+    text = (resources.files("minicode_assets") / "presets" / f"{preset}.toml").read_text()
+    return resolve(tomllib.loads(text), overrides or {}, preset=preset)
+
+
+def resolve(*layers: Mapping[str, Mapping[str, Any]], preset: str) -> Config:
+    """Merge layers of section mappings (the last wins) and build the configuration.
+
+    Raises:
+        ConfigError: Every problem of every layer and every contradiction, in one message.
+    """
+    types_by_section = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "preset"}
+    merged: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for layer in layers:
+        for name, values in layer.items():
+            if name not in types_by_section:
+                problems.append(f"[{name}]: unknown section{nearest(name, types_by_section)}")
+            elif not isinstance(values, Mapping):
+                problems.append(f"[{name}]: found {values!r}, expected a table of keys")
+            else:
+                merged.setdefault(name, {}).update(values)
+    sections: dict[str, Any] = {}
+    for name, values in merged.items():
+        section_type = types_by_section[name]
+        assert isinstance(section_type, type)
+        sections[name], section_problems = build_section(section_type, values, f"[{name}]")
+        problems += section_problems
+    config = Config(preset=preset, **sections)
+    problems += contradictions(config)
+    if problems:
+        raise ConfigError(
+            "\n".join([f"configuration has {len(problems)} problem(s):", *(f"  - {p}" for p in problems)]),
+            hint="minicode config --preset tiny shows every section, key and default",
+        )
+    return config
+
+
+def contradictions(config: Config) -> list[str]:
+    """What can't hold at the same time, one message each."""
+    problems = model_problems(config.model) + checkpoint_problems(config.checkpoint)
+    prefixes = config.partitions.num_prefixes
+    if prefixes not in (1, 2, 4, 8, 16, 32, 64):
+        problems.append(f"[partitions] num_prefixes: found {prefixes}, expected a power of two from 1 to 64")
+    if config.archive.layout not in ("2019-01-28", "2021-03-23"):
+        problems.append(
+            f"[archive] layout: found {config.archive.layout!r}, expected '2019-01-28' or '2021-03-23'"
+        )
+    if config.model.vocab_size < config.tokenizer.vocab_size:
+        problems.append(
+            f"[model] vocab_size {config.model.vocab_size} is smaller than [tokenizer] vocab_size "
+            f"{config.tokenizer.vocab_size}"
+        )
+    if config.model.max_position_embeddings < config.token_shards.seq_len:
+        problems.append(
+            f"[model] max_position_embeddings {config.model.max_position_embeddings} is smaller than [token_shards] "
+            f"seq_len {config.token_shards.seq_len}"
+        )
+    if config.tables.export != "embedded" and config.blobs.content_folder == "embedded":
+        problems.append(
+            f"[tables] export is {config.tables.export!r}, so [blobs] content_folder can't be 'embedded': give the "
+            "folder with that export's contents"
+        )
+    for section in (f.name for f in dataclasses.fields(Config) if f.name != "preset"):
+        for name, value in dataclasses.asdict(getattr(config, section)).items():
+            if name.endswith(("_fraction", "_rate")) and not 0 <= value <= 1:
+                problems.append(f"[{section}] {name}: found {value}, expected 0..1")
+    return problems
+
+
+def section_digest(config: Config, asset: str) -> str:
+    """Digest (hex, 16 characters) of the sections that shape an asset."""
+    sections = {name: dataclasses.asdict(getattr(config, name)) for name in ASSET_SECTIONS[asset]}
+    return digest_of(sections)[:16]
+
+
+def to_mapping(config: Config) -> dict[str, Any]:
+    """The resolved configuration as plain values, for TOML, JSON and the web UI."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,41 @@
+"""The pipeline's table of contents: every asset in flow order. Loaded by workspace.yaml and `dagster -m`."""
+
+import dataclasses
+import warnings
+
+import dagster as dg
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+from minicode_assets.config import Config  # noqa: E402
+from minicode_assets.defs import blobs, corpus, manifest, model, tables, tokens  # noqa: E402
+from minicode_assets.defs.resources import Pipeline  # noqa: E402
+from minicode_assets.defs.settings import Settings, from_environment  # noqa: E402
+from minicode_assets.defs.stage import Stage, build_asset  # noqa: E402
+
+STAGES = [*tables.STAGES, *manifest.STAGES, *blobs.STAGES, *corpus.STAGES, *tokens.STAGES, *model.STAGES]
+
+
+def stages(config: Config) -> list[Stage]:
+    """The stages that a configuration needs: tables that come from elsewhere need no embedded archive."""
+    if config.tables.export == "embedded":
+        return STAGES
+    return [
+        dataclasses.replace(stage, deps=[name for name in stage.deps if name != "archive"])
+        for stage in STAGES
+        if stage.name != "archive"
+    ]
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """All assets, jobs and resources under the given settings."""
+    config = settings.config
+    return dg.Definitions(
+        assets=[build_asset(stage, config) for stage in stages(config)],
+        resources={"pipeline": Pipeline.of(settings)},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions(from_environment())

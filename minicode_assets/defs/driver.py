@@ -1,0 +1,259 @@
+"""The whole graph, partitioned and not, in one process and without a daemon: `minicode materialize`.
+
+`dagster asset materialize` takes one kind of partition at a time and the web UI's backfills need the daemon. This
+driver asks Dagster which assets are missing or stale, groups them into the fewest runs that their order allows, and
+executes each as an ordinary run of the same instance, so that the web UI shows every event.
+"""
+
+import contextlib
+import fcntl
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.event_api import PartitionKeyFilter
+
+from minicode_assets.archive.build import fingerprint
+from minicode_assets.config import Config
+from minicode_assets.defs.instance import fail_killed_runs, run_tags
+from minicode_assets.defs.settings import Settings
+from minicode_assets.defs.stage import PARTITIONED
+from minicode_assets.errors import DriverError, MinicodeError
+from minicode_assets.layout import Layout, partition_keys
+from minicode_model.artifact import open_artifact, storage_errors
+from minicode_model.config import nearest
+
+logger = logging.getLogger("minicode.driver")
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run: some assets, whole or of one partition.
+
+    Attributes:
+        assets: Names, in flow order.
+        partition: Partition key, or empty.
+    """
+
+    assets: tuple[str, ...]
+    partition: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a call of `materialize` did.
+
+    Attributes:
+        num_assets: Assets in the selection.
+        num_materialized: Asset partitions that were made.
+        seconds: Wall time.
+    """
+
+    num_assets: int
+    num_materialized: int
+    seconds: float
+
+
+class Driver:
+    """Materialises assets of one code location with one instance."""
+
+    def __init__(self, definitions: dg.Definitions, settings: Settings, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.settings = settings
+        self.config: Config = settings.config
+        self.layout = Layout(settings.data_folder)
+        self.job = definitions.resolve_implicit_global_asset_job_def()
+        self.graph = self.job.asset_layer.asset_graph
+        self.order = [key.path[-1] for key in self.graph.toposorted_asset_keys]
+
+    def materialize(self, select: str = "", *, force: bool = False) -> Summary:
+        """Make what is missing or stale, in flow order.
+
+        Args:
+            select: Dagster's selection syntax, e.g. `tokenizer+`; empty means all.
+            force: Make the selected assets even if they are fresh.
+
+        Raises:
+            DriverError: Unknown selection, another driver at work, or a run that failed; the message is the stage's.
+        """
+        started = time.monotonic()
+        wanted = self._selected(select)
+        made = 0
+        with data_folder_lock(self.layout.root):
+            if killed := fail_killed_runs(self.instance):
+                logger.info("%d earlier run(s) were killed; resuming", killed)
+            for layer in layers(self.graph, wanted):
+                for step in self._steps(layer, force):
+                    self._execute(step)
+                    made += len(step.assets)
+        return Summary(len(wanted), made, time.monotonic() - started)
+
+    def _selected(self, select: str) -> list[str]:
+        if not select:
+            return self.order
+        names = [part.strip("+* ").removeprefix("key:") for part in select.replace(",", " ").split()]
+        for name in names:
+            if name not in self.order and ":" not in name:
+                raise DriverError(
+                    f"asset {name!r} is unknown{nearest(name, self.order)}", hint="minicode materialize --list"
+                )
+        selection = dg.AssetSelection.from_coercible(select.replace(",", " ").split())
+        keys = {key.path[-1] for key in selection.resolve(self.graph)}
+        return [name for name in self.order if name in keys]
+
+    def _steps(self, layer: Sequence[str], force: bool) -> Iterator[Step]:
+        """The runs that a layer needs; an asset is made as well when one before it in the same run is."""
+        partitions = partition_keys(self.config.partitions.num_prefixes) if layer[0] in PARTITIONED else [""]
+        for partition in partitions:
+            resolver = self._stale_statuses()
+            due: list[str] = []
+            for name in layer:
+                parents = {key.path[-1] for key in self.graph.get(dg.AssetKey(name)).parent_keys}
+                if force or parents & set(due) or not self._is_done(name, partition, resolver):
+                    due.append(name)
+            if due:
+                yield Step(tuple(due), partition)
+
+    def _stale_statuses(self) -> CachingStaleStatusResolver:
+        """Dagster's own staleness, as the web UI shows it; asked anew after each run."""
+        view = AssetGraphView(
+            temporal_context=TemporalContext(effective_dt=datetime.now(UTC), last_event_id=None),
+            instance=self.instance,
+            asset_graph=self.graph,
+        )
+        return CachingStaleStatusResolver(instance=self.instance, asset_graph=self.graph, loading_context=view)
+
+    def _is_done(self, name: str, partition: str, resolver: CachingStaleStatusResolver) -> bool:
+        """Fresh by Dagster's account, passed its checks, and whole on disk."""
+        if resolver.get_status(dg.AssetKey(name), partition or None) != StaleStatus.FRESH:
+            return False
+        if failed := self._failed_checks(name, partition):
+            logger.info("%s %s: failed %s before", name, partition, ", ".join(failed))
+            return False
+        try:
+            artifact = open_artifact(self.layout.asset(name, partition or None), verify=False)
+        except MinicodeError as problem:
+            logger.info("%s %s: %s", name, partition, problem.what)
+            return False
+        return name != "archive" or artifact.metadata["fingerprint"] == fingerprint(self.config.archive)
+
+    def _failed_checks(self, name: str, partition: str) -> list[str]:
+        keys = [key for key in self.graph.asset_check_keys if key.asset_key == dg.AssetKey(name)]
+        records = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            keys, partition_filter=PartitionKeyFilter(key=partition) if partition else None
+        )
+        return sorted(
+            key.name for key, record in records.items() if record.status != AssetCheckExecutionRecordStatus.SUCCEEDED
+        )
+
+    def _execute(self, step: Step) -> None:
+        logger.info("%s", _heading(step))
+        result = self.job.execute_in_process(
+            instance=self.instance,
+            asset_selection=[dg.AssetKey(name) for name in step.assets],
+            partition_key=step.partition or None,
+            run_config=QUIET,
+            tags=run_tags(),
+            raise_on_error=False,
+        )
+        for event in result.get_asset_materialization_events():
+            _report(event)
+        if problems := _problems(result):
+            raise DriverError("\n".join(problems))
+
+
+def layers(graph: BaseAssetGraph[Any], wanted: Sequence[str] | None = None) -> list[list[str]]:
+    """Group assets so that all within a group can share a run, or a run for each partition.
+
+    Args:
+        graph: The assets.
+        wanted: Names to group; None means all.
+
+    Returns:
+        Groups in the order in which they can be made; names within a group in flow order.
+    """
+    order = [key.path[-1] for key in graph.toposorted_asset_keys]
+    depth: dict[str, int] = {}
+    for name in order:
+        parents = [key.path[-1] for key in graph.get(dg.AssetKey(name)).parent_keys]
+        depth[name] = max((depth[parent] + _crosses(graph, parent, name) for parent in parents), default=0)
+    chosen = [name for name in order if wanted is None or name in wanted]
+    keys = sorted({(depth[name], name in PARTITIONED) for name in chosen})
+    return [[name for name in chosen if (depth[name], name in PARTITIONED) == key] for key in keys]
+
+
+def _crosses(graph: BaseAssetGraph[Any], parent: str, child: str) -> bool:
+    """Whether the child can't share a run with the parent: other partitions, or all of the parent's."""
+    if (parent in PARTITIONED) != (child in PARTITIONED):
+        return True
+    mapping = graph.get_partition_mapping(dg.AssetKey(child), dg.AssetKey(parent)) if child in PARTITIONED else None
+    return isinstance(mapping, dg.AllPartitionMapping)
+
+
+def _heading(step: Step) -> str:
+    where = f" [{step.partition}]" if step.partition else ""
+    return f"▶ {', '.join(step.assets)}{where}"
+
+
+def _report(event: dg.DagsterEvent) -> None:
+    metadata = event.materialization.metadata
+    rows = metadata.get("dagster/row_count") or metadata.get("dagster/partition_row_count")
+    logger.info(
+        "  ✓ %-22s %12s %10.2f MB %8.1f s",
+        event.materialization.asset_key.path[-1],
+        f"{rows.value:,} rows" if rows else "",
+        float(metadata["bytes"].value or 0) / 1e6,  # type: ignore[arg-type]
+        float(metadata["seconds"].value or 0),  # type: ignore[arg-type]
+    )
+
+
+def _problems(result: dg.ExecuteInProcessResult) -> list[str]:
+    """What went wrong, in the stages' own words: their errors, then the checks that failed."""
+    problems = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            told = failure.user_failure_data.description if failure.user_failure_data else None
+            problems.append(f"{event.step_key}: {told or failure.error.to_string() if failure.error else told}")
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            figures = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+            problems.append(
+                f"{check.asset_key.path[-1]}: check {check.check_name} failed: {figures}\n"
+                "hint: open the asset in `make dev`, or look at its folder; then run again"
+            )
+    if not problems and not result.success:
+        problems.append("the run failed outside of any step: see it in `make dev`")
+    return problems
+
+
+@contextlib.contextmanager
+def data_folder_lock(root: Path) -> Iterator[None]:
+    """Hold the data folder, so that two drivers never work in it at once.
+
+    Raises:
+        StorageError: The folder can't be written.
+        DriverError: Another driver holds it.
+    """
+    with storage_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / ".lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DriverError(
+                f"{root}: another `minicode materialize` is at work here",
+                hint="wait for it to end, or set MINICODE_DATA to another folder",
+            ) from error
+        yield

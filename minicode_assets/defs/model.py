@@ -1,0 +1,109 @@
+"""Group model: the trained checkpoint, its evaluation and the report. torch is imported only when they run."""
+
+import csv
+import json
+
+import dagster as dg
+
+from minicode_assets.defs.pictures import bar_plot, line_plot, rows_table
+from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.report import format_report, write_report
+
+
+def checkpoint(run: StageRun) -> Outcome:
+    """Train the model on the shards."""
+    from minicode_model.training.run import train
+
+    artifact = train(
+        run.layout.asset("token_shards"),
+        run.folder,
+        run.layout.work / "checkpoint",
+        model=run.config.model,
+        params=run.config.checkpoint,
+        config_digest=run.config_digest,
+    )
+    with (run.folder / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    losses = [(float(row["step"]), float(row["loss"])) for row in rows if row["loss"]]
+    validation = [(float(row["step"]), float(row["validation_loss"])) for row in rows if row.get("validation_loss")]
+    curves = {"train": losses, "validation": validation}
+    plot = line_plot(
+        "Loss", "step", "nats a token", {name: tuple(zip(*points, strict=True)) for name, points in curves.items() if points}
+    )
+    first, last = losses[0][1], losses[-1][1]
+    return Outcome(
+        artifact, {"loss_fell": (last < first, {"first": first, "last": last})}, {"loss_curve": plot}
+    )
+
+
+def evaluation(run: StageRun) -> Outcome:
+    """Measure the checkpoint on held-out origins and sample from it."""
+    from minicode_model.evaluation.run import evaluate
+
+    artifact = evaluate(
+        run.layout.asset("checkpoint"),
+        run.layout.asset("token_shards"),
+        run.layout.asset("tokenizer"),
+        run.folder,
+        params=run.config.evaluation,
+        config_digest=run.config_digest,
+    )
+    results = json.loads((run.folder / "results.json").read_text())
+    bits = results["bits_per_byte"]
+    baselines = {name: value for name, value in bits.items() if name in ("untrained", "byte_entropy")}
+    beats = len(baselines) == 2 and all(bits["model"] < value for value in baselines.values())
+    samples = [(s["kind"], s["prompt"], s["text"]) for s in results["samples"]]
+    return Outcome(
+        artifact,
+        {"beats_baselines": (beats, dict(bits))},
+        {
+            "bits_per_byte": bits["model"],
+            "bits_per_byte_picture": bar_plot(
+                "Thousandths of a bit per byte, held-out origins", "mbit/byte", {n: 1000 * v for n, v in bits.items()}
+            ),
+            "samples": rows_table(["kind", "prompt", "text"], samples),
+        },
+    )
+
+
+def report(run: StageRun) -> Outcome:
+    """Gather the figures of the whole run."""
+    artifact = write_report(run.layout, run.config, run.folder, config_digest=run.config_digest)
+    figures = json.loads((run.folder / "report.json").read_text())
+    absent = sorted(name for name, value in figures.items() if value is None)
+    return Outcome(
+        artifact,
+        {"complete": (not absent, {"absent": absent})},
+        {"report": dg.MetadataValue.md("```\n" + format_report(figures) + "\n```")},
+    )
+
+
+STAGES = [
+    Stage(
+        name="checkpoint",
+        group="model",
+        compute=checkpoint,
+        deps=("token_shards",),
+        description="The trained model: weights in safetensors under Hugging Face's names, config.json, metrics.csv.",
+        checks={"loss_fell": "The last training loss is below the first."},
+        kinds=("pytorch",),
+    ),
+    Stage(
+        name="evaluation",
+        group="model",
+        compute=evaluation,
+        deps=("checkpoint", "token_shards", "tokenizer"),
+        description="Bits per byte on held-out origins beside its baselines, a completion and a fill-in-the-middle.",
+        checks={"beats_baselines": "Fewer bits per byte than an untrained model and than the byte entropy of the text."},
+        kinds=("pytorch",),
+    ),
+    Stage(
+        name="report",
+        group="model",
+        compute=report,
+        deps=("file_manifest", "blobs", "corpus", "tokenizer", "token_shards", "checkpoint", "evaluation"),
+        description="The figures of the whole run in one table (report.json, report.txt).",
+        checks={"complete": "No figure is absent."},
+        kinds=("json",),
+    ),
+]

@@ -1,0 +1,61 @@
+"""What the environment chooses, read once when the definitions load.
+
+    MINICODE_PRESET   a name from minicode_assets/presets (default tiny)
+    MINICODE_CONFIG   a TOML file with overrides, sections and keys as in the presets
+    MINICODE_DATA     the data folder (default data/ beside workspace.yaml, else below the current folder)
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import minicode_assets
+from minicode_assets.config import Config, load
+from minicode_assets.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and with which configuration the pipeline runs.
+
+    Attributes:
+        preset: Preset name.
+        overrides: Section name to field values.
+        data_folder: Absolute path.
+    """
+
+    preset: str
+    overrides: Mapping[str, Mapping[str, Any]]
+    data_folder: Path
+
+    @property
+    def config(self) -> Config:
+        """The resolved configuration."""
+        return load(self.preset, self.overrides)
+
+
+def project_folder() -> Path:
+    """The checkout (where workspace.yaml lies), else the current folder."""
+    checkout = Path(minicode_assets.__file__).parents[1]
+    return checkout if (checkout / "workspace.yaml").is_file() else Path.cwd()
+
+
+def from_environment() -> Settings:
+    """Read the three variables.
+
+    Raises:
+        ConfigError: MINICODE_CONFIG names no readable TOML file.
+    """
+    overrides: Mapping[str, Any] = {}
+    if file := os.environ.get("MINICODE_CONFIG"):
+        try:
+            overrides = tomllib.loads(Path(file).read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(
+                f"MINICODE_CONFIG={file}: {error}", hint="give a TOML file with sections as in minicode_assets/presets"
+            ) from error
+    data_folder = Path(os.environ.get("MINICODE_DATA") or project_folder() / "data").absolute()
+    return Settings(os.environ.get("MINICODE_PRESET") or "tiny", overrides, data_folder)

@@ -1,0 +1,217 @@
+"""How a library function becomes an asset: one compute function in, checks, metadata and versions out."""
+
+import dataclasses
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from minicode_assets.config import ASSET_SECTIONS, Config, section_digest
+from minicode_assets.defs.pictures import column_schema, preview
+from minicode_assets.defs.resources import Pipeline
+from minicode_assets.errors import ConfigError, MinicodeError
+from minicode_assets.layout import Layout, partition_keys
+from minicode_assets.schemas import Table
+from minicode_model.artifact import Artifact
+
+STAGE_VERSION = "1"
+"""Raise when code changes what an asset holds; every asset becomes stale."""
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What a compute function gets.
+
+    Attributes:
+        config: The resolved configuration of this run.
+        layout: Paths of every artefact.
+        name: The asset.
+        partition: Its partition key; empty without partitions.
+    """
+
+    config: Config
+    layout: Layout
+    name: str
+    partition: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the artefact goes."""
+        return self.layout.asset(self.name, self.partition or None)
+
+    @property
+    def config_digest(self) -> str:
+        """Digest of the sections that shape the artefact."""
+        return section_digest(self.config, self.name)
+
+    def input(self, name: str) -> Path:
+        """The folder of an unpartitioned input, or of the same partition of a partitioned one."""
+        return self.layout.asset(name, self.partition if name in PARTITIONED else None)
+
+    def partitions(self, name: str) -> list[Path]:
+        """The folders of all partitions of an input, in order."""
+        return [self.layout.asset(name, key) for key in partition_keys(self.config.partitions.num_prefixes)]
+
+
+PARTITIONED = frozenset(name for name, sections in ASSET_SECTIONS.items() if sections[:1] == ("partitions",)) - {
+    "corpus"
+}
+"""Assets cut by prefix of sha1_git; all others are whole."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a compute function gives back.
+
+    Attributes:
+        artifact: The finished artefact.
+        checks: Check name to (passed, figures a person wants to see).
+        metadata: More for the web UI, pictures included.
+    """
+
+    artifact: Artifact
+    checks: Mapping[str, tuple[bool, Mapping[str, Any]]]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+Compute = Callable[[StageRun], Outcome]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The declaration of one asset.
+
+    Attributes:
+        name: Asset key, config section, folder.
+        group: Group in the web UI.
+        compute: The library call.
+        deps: Assets it reads: those of the same partitions by identity, `all_partitions` as a whole.
+        description: What exists afterwards.
+        checks: Check name to what it promises; each blocks what follows.
+        table: Schema for the web UI, where the artefact is one table.
+        kinds: Labels in the web UI.
+        all_partitions: Partitioned inputs that it reads whole.
+    """
+
+    name: str
+    group: str
+    compute: Compute
+    deps: Sequence[str]
+    description: str
+    checks: Mapping[str, str]
+    table: Table | None = None
+    kinds: Sequence[str] = ()
+    all_partitions: Sequence[str] = ()
+
+
+def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
+    """The Dagster asset of a stage under a configuration."""
+    partitions = prefix_partitions(config) if stage.name in PARTITIONED else None
+
+    def compute(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
+        return _execute(stage, context, pipeline)
+
+    compute.__name__ = stage.name
+    return dg.asset(
+        name=stage.name,
+        group_name=stage.group,
+        description=f"{stage.description}\n\nIt lies in `<data folder>/{stage.name}/`.",
+        deps=[_dependency(name, stage) for name in stage.deps],
+        partitions_def=partitions,
+        kinds={*stage.kinds, "parquet"} if stage.table else set(stage.kinds),
+        owners=["team:minicode"],
+        code_version=code_version(config, stage.name),
+        metadata=_definition_metadata(stage, config),
+        check_specs=[
+            dg.AssetCheckSpec(
+                name, asset=stage.name, description=promise, blocking=True, partitions_def=partitions
+            )
+            for name, promise in stage.checks.items()
+        ],
+        output_required=True,
+    )(compute)
+
+
+def prefix_partitions(config: Config) -> dg.StaticPartitionsDefinition:
+    """The one partition definition: prefixes of sha1_git."""
+    return dg.StaticPartitionsDefinition(partition_keys(config.partitions.num_prefixes))
+
+
+def code_version(config: Config, name: str) -> str:
+    """Stage version and digest of the asset's configuration sections."""
+    return f"{STAGE_VERSION}-{section_digest(config, name)}"
+
+
+def _dependency(name: str, stage: Stage) -> dg.AssetDep:
+    if name in stage.all_partitions:
+        return dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
+    return dg.AssetDep(name)
+
+
+def _definition_metadata(stage: Stage, config: Config) -> dict[str, Any]:
+    sections = {name: dataclasses.asdict(getattr(config, name)) for name in ASSET_SECTIONS[stage.name]}
+    source = inspect.getsourcefile(stage.compute)
+    line = inspect.getsourcelines(stage.compute)[1]
+    metadata: dict[str, Any] = {"configuration": dg.MetadataValue.json(sections)}
+    if source:
+        reference = dg.LocalFileCodeReference(file_path=source, line_number=line, label=stage.compute.__name__)
+        metadata["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[reference])
+    if stage.table:
+        metadata["dagster/column_schema"] = column_schema(stage.table)
+    return metadata
+
+
+def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
+    partition = context.partition_key if context.has_partition_key else ""
+    started = time.monotonic()
+    try:
+        config = pipeline.config
+        _check_partition(config, partition)
+        run = StageRun(config, pipeline.layout, stage.name, partition)
+        outcome = stage.compute(run)
+    except MinicodeError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    artifact = outcome.artifact
+    return dg.MaterializeResult(
+        metadata={
+            **_artifact_metadata(stage, artifact, bool(partition)),
+            "seconds": round(time.monotonic() - started, 3),
+            "preset": pipeline.preset,
+            **outcome.metadata,
+        },
+        check_results=[
+            dg.AssetCheckResult(check_name=name, passed=bool(passed), metadata=dict(figures))
+            for name, (passed, figures) in outcome.checks.items()
+        ],
+        data_version=dg.DataVersion(artifact.digest),
+        # A run's own configuration may differ from the loaded one: record what was really used.
+        tags={"dagster/code_version": code_version(run.config, stage.name)},
+    )
+
+
+def _check_partition(config: Config, partition: str) -> None:
+    keys = partition_keys(config.partitions.num_prefixes)
+    if partition and partition not in keys:
+        raise ConfigError(
+            f"partition {partition!r} is not one of this configuration's {len(keys)} ({keys[0]} ... {keys[-1]})",
+            hint="[partitions] num_prefixes is fixed when the definitions load: set MINICODE_PRESET or MINICODE_CONFIG",
+        )
+
+
+def _artifact_metadata(stage: Stage, artifact: Artifact, partitioned: bool) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "path": dg.MetadataValue.path(str(artifact.path)),
+        "bytes": artifact.total_bytes,
+        "digest": artifact.digest,
+    }
+    if "num_rows" in artifact.metadata:
+        metadata["dagster/partition_row_count" if partitioned else "dagster/row_count"] = artifact.metadata["num_rows"]
+    if stage.table:
+        metadata["preview"] = preview(artifact.path, stage.table)
+    return metadata | {
+        name: value for name, value in artifact.metadata.items() if isinstance(value, (int, float, str, bool))
+    }

@@ -1,0 +1,67 @@
+"""The path of every artefact, in flow order: a folder is named after its asset, a partition is a folder inside it.
+
+    archive/                       graph/<table>/*.parquet (an export), content/<sha1> (gzip)
+    swh_<table>/                   canonical tables
+    branch_heads/ file_manifest/ contents/
+    blobs/<partition>/             bytes by sha1_git
+    documents/<partition>/         text rows
+    license_files/ language/ license/ heuristics/ exact_dup/   <partition>/: sidecars
+    corpus/                        train/, validation/, decisions/, funnel
+    tokenizer/ token_shards/ checkpoint/ evaluation/ report/
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one data folder.
+
+    Attributes:
+        root: The data folder, absolute.
+    """
+
+    root: Path
+
+    def asset(self, name: str, partition: str | None = None) -> Path:
+        """The folder of an asset, or of one of its partitions."""
+        return self.root / name / partition if partition else self.root / name
+
+    @property
+    def export(self) -> Path:
+        """The embedded export: one folder a table."""
+        return self.asset("archive") / "graph"
+
+    @property
+    def content(self) -> Path:
+        """The embedded content bucket: gzip files named by sha1 (hex)."""
+        return self.asset("archive") / "content"
+
+    @property
+    def work(self) -> Path:
+        """Scratch of resumable stages (training states, journals); no artefact."""
+        return self.root / ".work"
+
+
+def partition_keys(num_prefixes: int) -> list[str]:
+    """Keys of the prefix partitions, e.g. `00-of-04`: part 0 of 4 equal cuts of the sha1_git space."""
+    return [f"{index:02d}-of-{num_prefixes:02d}" for index in range(num_prefixes)]
+
+
+def partition_of(sha1_git: bytes, num_prefixes: int) -> str:
+    """The partition that holds a content: the first bits of its sha1_git."""
+    index = sha1_git[0] * num_prefixes // 256
+    return f"{index:02d}-of-{num_prefixes:02d}"
+
+
+def partition_range(key: str) -> tuple[bytes, bytes]:
+    """First and last two-byte-or-less prefix of a partition key: inclusive lower, exclusive upper first byte.
+
+    Returns:
+        (lower, upper): contents with lower <= sha1_git < upper belong to the partition; upper is b"" for the last.
+    """
+    index, _, count = key.partition("-of-")
+    step = 256 // int(count)
+    lower, upper = int(index) * step, (int(index) + 1) * step
+    return bytes([lower]), bytes([upper]) if upper < 256 else b""

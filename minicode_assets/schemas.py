@@ -1,0 +1,290 @@
+"""The schema of every table artefact: columns with type, unit and meaning; unique key; row order."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+Type = pl.DataType | type[pl.DataType]
+TIME = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: name, Polars type, meaning with unit."""
+
+    name: str
+    dtype: Type
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The contract of one table.
+
+    Attributes:
+        name: The artefact's name.
+        columns: In file order.
+        key: Columns whose combination is unique; empty where the key is checked elsewhere.
+        order: Columns by which rows are sorted.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+
+    @property
+    def polars(self) -> pl.Schema:
+        """The Polars schema."""
+        return pl.Schema({column.name: column.dtype for column in self.columns})
+
+
+def _table(name: str, *columns: tuple[str, Type, str], key: str = "", order: str = "") -> Table:
+    return Table(name, tuple(Column(*column) for column in columns), tuple(key.split()), tuple(order.split()))
+
+
+ORIGIN = _table("swh_origin", ("url", pl.String, "Where the source was collected"), key="url", order="url")
+ORIGIN_VISIT = _table(
+    "swh_origin_visit",
+    ("origin_url", pl.String, "origin.url"),
+    ("visit", pl.Int64, "Number of the visit within its origin, from 1"),
+    ("date", TIME, "When; null where the export has none"),
+    ("status", pl.String, "full, partial, ongoing, created, not_found or failed"),
+    ("snapshot", pl.Binary, "20 bytes; null where the visit has none"),
+    key="origin_url visit",
+    order="origin_url visit",
+)
+SNAPSHOT_BRANCH = _table(
+    "swh_snapshot_branch",
+    ("snapshot", pl.Binary, "20 bytes"),
+    ("name", pl.Binary, "Branch name, raw bytes"),
+    ("target", pl.Binary, "20 bytes, or the name of another branch for an alias; null when dangling"),
+    ("target_type", pl.String, "content, directory, revision, release, snapshot or alias; null when dangling"),
+    key="snapshot name",
+    order="snapshot name",
+)
+REVISION = _table(
+    "swh_revision",
+    ("id", pl.Binary, "20 bytes"),
+    ("directory", pl.Binary, "Root directory, 20 bytes"),
+    ("date", TIME, "Author date; null where absent"),
+    ("committer_date", TIME, "Committer date; null where absent"),
+    ("type", pl.String, "git, tar, dsc, svn, hg, ..."),
+    key="id",
+    order="id",
+)
+RELEASE = _table(
+    "swh_release",
+    ("id", pl.Binary, "20 bytes"),
+    ("name", pl.Binary, "Tag name, raw bytes"),
+    ("target", pl.Binary, "20 bytes; null where absent"),
+    ("target_type", pl.String, "revision, release, directory, content or snapshot; null in exports without it"),
+    ("date", TIME, "Tag date; null where absent"),
+    key="id",
+    order="id",
+)
+DIRECTORY = _table(
+    "swh_directory",
+    ("id", pl.Binary, "20 bytes"),
+    ("entries", pl.List(pl.Int64), "directory_entry.id of each entry, in no particular order"),
+    key="id",
+    order="id",
+)
+DIRECTORY_ENTRY = _table(
+    "swh_directory_entry",
+    ("id", pl.Int64, "Number of the entry within this export; several directories may share one"),
+    ("name", pl.Binary, "Raw bytes"),
+    ("type", pl.String, "file, dir or rev"),
+    ("target", pl.Binary, "20 bytes: content sha1_git, directory id or revision id"),
+    ("perms", pl.Int32, "git mode, e.g. 33188 = 0100644; null where the export has none"),
+    key="id",
+    order="id",
+)
+CONTENT = _table(
+    "swh_content",
+    ("sha1_git", pl.Binary, "20 bytes"),
+    ("sha1", pl.Binary, "20 bytes; the public bucket's key"),
+    ("length", pl.Int64, "Bytes"),
+    key="sha1_git",
+    order="sha1_git",
+)
+SKIPPED_CONTENT = _table(
+    "swh_skipped_content",
+    ("sha1_git", pl.Binary, "20 bytes; null where unknown"),
+    ("sha1", pl.Binary, "20 bytes; null where unknown"),
+    ("length", pl.Int64, "Bytes"),
+    ("reason", pl.String, "Why the archive has no bytes; null in exports without it"),
+    order="sha1_git sha1",
+)
+CANONICAL = {
+    "origin": ORIGIN,
+    "origin_visit": ORIGIN_VISIT,
+    "snapshot_branch": SNAPSHOT_BRANCH,
+    "revision": REVISION,
+    "release": RELEASE,
+    "directory": DIRECTORY,
+    "directory_entry": DIRECTORY_ENTRY,
+    "content": CONTENT,
+    "skipped_content": SKIPPED_CONTENT,
+}
+"""Canonical form of the Software Heritage tables, by table name."""
+
+BRANCH_HEADS = _table(
+    "branch_heads",
+    ("origin_url", pl.String, "origin.url"),
+    ("visit", pl.Int64, "The visit that was chosen; null without one"),
+    ("snapshot", pl.Binary, "20 bytes; null without one"),
+    ("branch", pl.Binary, "The branch that was chosen, raw bytes; null without one"),
+    ("revision", pl.Binary, "20 bytes; the release or directory of `anchor` where no revision is; null without a head"),
+    ("anchor", pl.String, "What `revision` identifies: rev, rel or dir, as in SWHIDs; null without a head"),
+    ("directory", pl.Binary, "Root directory, 20 bytes; null without a head"),
+    ("rule", pl.String, "The rule that chose the head; null without one"),
+    ("reason", pl.String, "Why there is no head; null with one"),
+    key="origin_url branch",
+    order="origin_url branch",
+)
+FILE_MANIFEST = _table(
+    "file_manifest",
+    ("origin_url", pl.String, "origin.url"),
+    ("snapshot", pl.Binary, "20 bytes"),
+    ("revision", pl.Binary, "20 bytes"),
+    ("anchor", pl.String, "What `revision` identifies: rev, rel or dir, as in SWHIDs"),
+    ("path", pl.Binary, "Raw bytes, relative to the root, no leading slash"),
+    ("name", pl.Binary, "Last component of the path, raw bytes"),
+    ("kind", pl.String, "file, executable or symlink, by mode"),
+    ("perms", pl.Int32, "git mode: 33188 file, 33261 executable, 40960 symlink"),
+    ("sha1_git", pl.Binary, "20 bytes"),
+    ("sha1", pl.Binary, "20 bytes; null where the content is missing"),
+    ("length", pl.Int64, "Bytes; null where the content is missing"),
+    ("status", pl.String, "present, skipped or missing"),
+    ("is_python", pl.Boolean, "A .py or .pyi file by name"),
+    ("is_license", pl.Boolean, "A licence file or package metadata by name"),
+    ("is_vendored", pl.Boolean, "Third-party code by path"),
+    key="origin_url revision path",
+    order="origin_url revision path",
+)
+CONTENTS = _table(
+    "contents",
+    ("sha1_git", pl.Binary, "20 bytes"),
+    ("sha1", pl.Binary, "20 bytes"),
+    ("length", pl.Int64, "Bytes"),
+    ("num_files", pl.Int64, "Manifest rows with this content"),
+    ("is_python", pl.Boolean, "Any of them is Python by name"),
+    ("is_license", pl.Boolean, "Any of them is a licence file by name"),
+    key="sha1_git",
+    order="sha1_git",
+)
+BLOBS = _table(
+    "blobs",
+    ("sha1_git", pl.Binary, "20 bytes"),
+    ("sha1", pl.Binary, "20 bytes"),
+    ("length", pl.Int64, "Bytes, from the table"),
+    ("status", pl.String, "verified, missing, damaged or mismatch"),
+    ("problem", pl.String, "What was found instead; null when verified"),
+    ("data", pl.Binary, "The bytes; null unless verified"),
+    key="sha1_git",
+    order="sha1_git",
+)
+DOCUMENTS = _table(
+    "documents",
+    ("document_id", pl.String, "32 hex digits of BLAKE2b over the qualified SWHID or other record id; stable"),
+    ("source", pl.String, "swh"),
+    ("swhid", pl.String, "Qualified: swh:1:cnt:...;origin=...;visit=...;anchor=...;path=..."),
+    ("sha1_git", pl.Binary, "20 bytes"),
+    ("origin_url", pl.String, "origin.url"),
+    ("revision", pl.Binary, "20 bytes"),
+    ("path", pl.String, "Path; bytes that are not UTF-8 as \\xNN"),
+    ("length_bytes", pl.Int64, "Bytes of the blob"),
+    ("encoding", pl.String, "The codec that decoded it; null without text"),
+    ("status", pl.String, "ok, missing, too_long, nul or undecodable"),
+    ("text", pl.String, "The text, newlines as they are; null unless ok"),
+    key="document_id",
+    order="sha1_git origin_url revision path",
+)
+LICENSE_FILES = _table(
+    "license_files",
+    ("sha1_git", pl.Binary, "20 bytes"),
+    ("expression", pl.String, "SPDX expression; null when none was recognised"),
+    ("rule", pl.String, "metadata, text or tag: how it was recognised"),
+    ("score", pl.Float64, "Similarity to the licence text, 0..1"),
+    key="sha1_git",
+    order="sha1_git",
+)
+LANGUAGE = _table(
+    "language",
+    ("document_id", pl.String, "documents.document_id"),
+    ("language", pl.String, "python or python_stub, by name"),
+    ("parses", pl.Boolean, "Python 3 parses the text; null without text"),
+    ("parse_problem", pl.String, "The parser's message; null when it parses"),
+    ("is_generated", pl.Boolean, "Says that it is generated; null without text"),
+    ("is_vendored", pl.Boolean, "Third-party code by path"),
+    key="document_id",
+)
+LICENSE = _table(
+    "license",
+    ("document_id", pl.String, "documents.document_id"),
+    ("license_type", pl.String, "permissive, no_license or non_permissive"),
+    ("license_expression", pl.String, "SPDX expression; null for no_license"),
+    ("license_rule", pl.String, "origin, ancestor, metadata or header: which rule decided"),
+    ("license_evidence", pl.String, "Paths that decided, joined by newlines; null for no_license"),
+    ("license_score", pl.Float64, "Least score among the evidence, 0..1; null for no_license"),
+    key="document_id",
+)
+HEURISTICS = _table(
+    "heuristics",
+    ("document_id", pl.String, "documents.document_id"),
+    ("num_lines", pl.Int64, "Lines"),
+    ("mean_line_length", pl.Float64, "Characters"),
+    ("max_line_length", pl.Int64, "Characters"),
+    ("alphabetic_fraction", pl.Float64, "0..1 of characters"),
+    ("alphanumeric_fraction", pl.Float64, "0..1 of characters"),
+    ("encoded_fraction", pl.Float64, "0..1 of characters in base64, hex or unicode-escape runs"),
+    ("encoded_span", pl.Int64, "Longest such run, characters"),
+    ("comment_fraction", pl.Float64, "0..1 of characters in comments; null when it doesn't tokenize"),
+    ("docstring_fraction", pl.Float64, "0..1 of characters in docstrings; null when it doesn't parse"),
+    ("num_functions", pl.Int64, "def and async def; null when it doesn't parse"),
+    ("num_classes", pl.Int64, "class statements; null when it doesn't parse"),
+    key="document_id",
+)
+EXACT_DUP = _table(
+    "exact_dup",
+    ("document_id", pl.String, "documents.document_id"),
+    ("text_sha256", pl.Binary, "32 bytes, of the text in UTF-8; null without text"),
+    ("group_size", pl.Int64, "Documents with this text in the partition; null without text"),
+    ("duplicate_of", pl.String, "document_id of the representative; null for it and without text"),
+    key="document_id",
+)
+CORPUS = _table(
+    "corpus",
+    ("document_id", pl.String, "documents.document_id"),
+    ("swhid", pl.String, "Qualified SWHID"),
+    ("origin_url", pl.String, "origin.url"),
+    ("path", pl.String, "Path"),
+    ("license_expression", pl.String, "SPDX expression"),
+    ("license_type", pl.String, "permissive, no_license or non_permissive"),
+    ("license_evidence", pl.String, "Paths that decided the licence"),
+    ("text_sha256", pl.Binary, "32 bytes"),
+    ("length_bytes", pl.Int64, "Bytes of the text in UTF-8"),
+    ("text", pl.String, "The text"),
+    key="document_id",
+    order="origin_url path",
+)
+DECISIONS = _table(
+    "decisions",
+    ("document_id", pl.String, "documents.document_id"),
+    ("origin_url", pl.String, "origin.url"),
+    ("path", pl.String, "Path"),
+    ("length_bytes", pl.Int64, "Bytes of the blob"),
+    ("kept", pl.Boolean, "In the corpus"),
+    ("split", pl.String, "train or validation; null when dropped"),
+    ("drop_reasons", pl.List(pl.String), "Every rule that dropped it, in rule order; empty when kept"),
+    key="document_id",
+)
+FUNNEL = _table(
+    "funnel",
+    ("step", pl.String, "all, then each rule in order, then kept"),
+    ("num_documents", pl.Int64, "Documents that the rule drops (all, kept: that there are)"),
+    ("length_bytes", pl.Int64, "Their bytes"),
+    ("num_first", pl.Int64, "Documents for which it is the first reason"),
+    key="step",
+)

@@ -1,0 +1,186 @@
+"""Every number of the model, its training and its evaluation; and how a mapping becomes a frozen dataclass.
+
+Names are those of Hugging Face's configuration where it has one. No torch here: a data machine reads this module.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args, get_origin
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The shape of the network. Source of the names: Hugging Face's Starcoder2Config."""
+
+    vocab_size: int = 4096
+    """Rows of the embedding; at least the tokenizer's size. Unit: tokens."""
+    hidden_size: int = 128
+    """Width of the residual stream. Unit: channels."""
+    intermediate_size: int = 512
+    """Width inside the MLP; StarCoder2 uses 4 x hidden_size. Unit: channels."""
+    num_hidden_layers: int = 4
+    """Transformer blocks."""
+    num_attention_heads: int = 2
+    """Query heads; hidden_size / num_attention_heads is the head size."""
+    num_key_value_heads: int = 1
+    """Key and value heads, shared by groups of query heads (GQA)."""
+    max_position_embeddings: int = 512
+    """Longest sequence. Unit: tokens."""
+    rope_theta: float = 100_000.0
+    """Base of the rotary frequencies. Source: StarCoder2-3B's 4k stage (model.md 1.2)."""
+    sliding_window: int = 0
+    """How many tokens back a token attends, itself included; 0 means all. StarCoder2: 4096."""
+    norm_epsilon: float = 1e-5
+    """LayerNorm's epsilon. Source: StarCoder2's config.json."""
+    use_bias: bool = True
+    """Biases in every linear layer. Source: StarCoder2's config.json."""
+    tie_word_embeddings: bool = True
+    """The output matrix is the embedding. Source: StarCoder2-3B and 7B."""
+    hidden_act: str = "gelu_pytorch_tanh"
+    """`gelu_pytorch_tanh` (StarCoder2) or `swiglu` (three matrices; not loadable as Starcoder2 elsewhere)."""
+    norm_type: str = "layer_norm"
+    """`layer_norm` (StarCoder2) or `rms_norm` (not loadable as Starcoder2 elsewhere)."""
+    qk_norm: bool = False
+    """Normalise queries and keys by head before they are turned (not StarCoder2's; not loadable elsewhere)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """How the model is trained."""
+
+    seed: int = 1337
+    """Seed of the initial weights and of the order of the sequences."""
+    max_steps: int = 600
+    """Optimizer steps."""
+    batch_size: int = 16
+    """Sequences a step on the device. Unit: sequences."""
+    gradient_accumulation_steps: int = 1
+    """Batches whose gradients are summed before a step."""
+    learning_rate: float = 3e-3
+    """Peak learning rate. Source: SmolLM2-135M's 3e-3 (model.md 1.3)."""
+    min_learning_rate_fraction: float = 0.1
+    """Final learning rate as a fraction of the peak, 0..1. Source: StarCoder2 (model.md 1.2)."""
+    warmup_fraction: float = 0.02
+    """Share of the steps with a linearly growing learning rate, 0..1."""
+    decay_fraction: float = 0.2
+    """Share of the steps with a linearly falling learning rate (WSD), 0..1. Source: SmolLM2."""
+    beta1: float = 0.9
+    """AdamW's first moment. Source: StarCoder2 (model.md 1.2)."""
+    beta2: float = 0.95
+    """AdamW's second moment. Source: StarCoder2 (model.md 1.2)."""
+    weight_decay: float = 0.1
+    """AdamW's weight decay on matrices; none on biases and norms. Source: StarCoder2 (model.md 1.2)."""
+    gradient_clip: float = 1.0
+    """Largest global gradient norm."""
+    precision: str = "bf16"
+    """`bf16` (autocast) or `fp32`."""
+    checkpoint_every_steps: int = 100
+    """A resumable state is written so often. Unit: steps."""
+    log_every_steps: int = 10
+    """Metrics are written and progress is shown so often. Unit: steps."""
+    validate_every_steps: int = 100
+    """Validation loss is measured so often. Unit: steps."""
+    validation_sequences: int = 64
+    """Sequences a validation. Unit: sequences."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How a checkpoint is measured and sampled."""
+
+    max_bytes: int = 400_000
+    """Held-out text that is scored, whole documents, in the order of hash(seed, document). Unit: bytes."""
+    seed: int = 1337
+    """Seed of that order and of sampling."""
+    max_new_tokens: int = 96
+    """Length of a sample. Unit: tokens."""
+    temperature: float = 0.2
+    """Sampling temperature; 0 is greedy. Source: HumanEval's pass@1 convention (model.md 5b)."""
+    top_p: float = 0.95
+    """Nucleus sampling, 0..1. Source: HumanEval's convention."""
+
+
+def build_section(section: type[Section], mapping: Mapping[str, Any], where: str) -> tuple[Section, list[str]]:
+    """Build a configuration dataclass from a mapping, and list what is wrong with the mapping.
+
+    Args:
+        section: A dataclass whose fields are int, float, bool, str or tuple[str, ...], all with defaults.
+        mapping: Field values; what is absent keeps its default.
+        where: How messages call the section, e.g. `[checkpoint]`.
+
+    Returns:
+        The section (defaults where a value was wrong), and one message a problem; no message means all is well.
+    """
+    assert dataclasses.is_dataclass(section)
+    known = typing.get_type_hints(section)
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, value in mapping.items():
+        if key not in known:
+            problems.append(f"{where} {key}: unknown key{nearest(key, known)}")
+            continue
+        converted, problem = _convert(value, known[key])
+        if problem:
+            problems.append(f"{where} {key}: found {value!r}, expected {problem}")
+        else:
+            values[key] = converted
+    return typing.cast(Section, section(**values)), problems
+
+
+def nearest(key: str, known: typing.Iterable[str]) -> str:
+    """The end of an unknown-key message: names the known key that is spelt most alike, where one is."""
+    matches = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else f"; known: {', '.join(sorted(known))}"
+
+
+def _convert(value: Any, expected: Any) -> tuple[Any, str]:
+    if isinstance(expected, types.GenericAlias) or get_origin(expected) is tuple:
+        (item, *_) = get_args(expected)
+        if not isinstance(value, (list, tuple)) or any(not isinstance(v, item) for v in value):
+            return None, f"a list of {item.__name__}"
+        return tuple(value), ""
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value), ""
+    if type(value) is not expected:
+        return None, expected.__name__
+    return value, ""
+
+
+def model_problems(model: Model) -> list[str]:
+    """Contradictions inside the model's shape, one message each."""
+    problems = []
+    if model.hidden_size % model.num_attention_heads:
+        problems.append(
+            f"[model] hidden_size {model.hidden_size} is not a multiple of num_attention_heads "
+            f"{model.num_attention_heads}"
+        )
+    elif (model.hidden_size // model.num_attention_heads) % 2:
+        problems.append("[model] hidden_size / num_attention_heads must be even (rotary embedding turns pairs)")
+    if model.num_attention_heads % model.num_key_value_heads:
+        problems.append(
+            f"[model] num_attention_heads {model.num_attention_heads} is not a multiple of num_key_value_heads "
+            f"{model.num_key_value_heads}"
+        )
+    for name, choices in (("hidden_act", ("gelu_pytorch_tanh", "swiglu")), ("norm_type", ("layer_norm", "rms_norm"))):
+        if getattr(model, name) not in choices:
+            problems.append(f"[model] {name}: found {getattr(model, name)!r}, expected one of {', '.join(choices)}")
+    return problems
+
+
+def checkpoint_problems(checkpoint: Checkpoint) -> list[str]:
+    """Contradictions inside the training section, one message each."""
+    problems = []
+    if checkpoint.precision not in ("bf16", "fp32"):
+        problems.append(f"[checkpoint] precision: found {checkpoint.precision!r}, expected 'bf16' or 'fp32'")
+    if checkpoint.warmup_fraction + checkpoint.decay_fraction > 1:
+        problems.append("[checkpoint] warmup_fraction + decay_fraction exceeds 1")
+    for name in ("max_steps", "batch_size", "gradient_accumulation_steps", "checkpoint_every_steps"):
+        if getattr(checkpoint, name) < 1:
+            problems.append(f"[checkpoint] {name}: found {getattr(checkpoint, name)}, expected at least 1")
+    return problems

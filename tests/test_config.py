@@ -1,0 +1,58 @@
+"""Configuration: presets resolve, a misspelt key names its neighbour, contradictions come all at once."""
+
+import dataclasses
+
+import pytest
+
+from minicode_assets.config import ASSET_SECTIONS, Config, contradictions, load, preset_names, section_digest
+from minicode_assets.errors import ConfigError
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_presets_resolve_without_contradictions(preset: str) -> None:
+    assert contradictions(load(preset)) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"corpus": {"max_linez": 3}}, "did you mean 'max_lines'?"),
+        ({"modle": {}}, "did you mean 'model'?"),
+        ({"corpus": {"max_lines": "many"}}, "found 'many', expected int"),
+        ({"corpus": {"license_types": "permissive"}}, "expected a list of str"),
+        ({"corpus": 3}, "expected a table of keys"),
+        ({"partitions": {"num_prefixes": 100}}, "expected a power of two from 1 to 64"),
+        ({"corpus": {"validation_fraction": 2.0}}, "found 2.0, expected 0..1"),
+        ({"tables": {"export": "/somewhere"}}, "content_folder"),
+        ({"tokenizer": {"vocab_size": 100_000}}, "smaller than [tokenizer] vocab_size"),
+    ],
+)
+def test_a_mistake_is_named(overrides: dict[str, dict[str, object]], expected: str) -> None:
+    with pytest.raises(ConfigError, match="configuration has 1 problem") as caught:
+        load("tiny", overrides)  # type: ignore[arg-type]
+    assert expected in str(caught.value)
+
+
+def test_all_problems_come_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load("tiny", {"model": {"hidden_size": 7, "hiden_size": 3}, "checkpoint": {"precision": "fp8", "max_steps": 0}})
+    message = str(caught.value)
+    assert "4 problem(s)" in message
+    assert all(word in message for word in ("hiden_size", "hidden_size 7", "fp8", "max_steps"))
+    assert "hint:" in message
+
+
+def test_unknown_preset_names_its_neighbour() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'tiny'"):
+        load("tyny")
+
+
+def test_a_threshold_moves_its_own_digest_only() -> None:
+    before, after = load(), load("tiny", {"corpus": {"max_lines": 77}})
+    moved = {asset for asset in ASSET_SECTIONS if section_digest(before, asset) != section_digest(after, asset)}
+    assert moved == {"corpus"}
+
+
+def test_every_section_shapes_an_asset() -> None:
+    sections = {field.name for field in dataclasses.fields(Config)} - {"preset"}
+    assert sections == {section for sections in ASSET_SECTIONS.values() for section in sections}
