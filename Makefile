@@ -9,7 +9,7 @@ export MINICODE_DATA ?= $(CURDIR)/data
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: help run dagster-run test test-fast check format dev bench system-deps clean
+.PHONY: help run dagster-run test test-fast check format dev bench docs system-deps clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ dev: $(VENV)/.installed ## Dagster's web UI and daemon on http://127.0.0.1:3000
 
 bench: $(VENV)/.installed-dev ## every benchmark, against its peer in the same run (long)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/.installed ## write docs/data.md from the code
+	@$(BIN)/python -m minicode_assets.defs.reference > docs/data.md
 
 system-deps: ## Debian packages that some tests use (they skip without them)
 	@missing=""; for package in chromium git; do dpkg -s $$package > /dev/null 2>&1 || missing="$$missing $$package"; done; \

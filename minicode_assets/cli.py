@@ -61,9 +61,17 @@ def _command(commands: Any, name: str, summary: str, example: str, run: Any) -> 
     return parser
 
 
+class _Indented(logging.Formatter):
+    """What a library says stands below the stage that called it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        edge = record.name in ("minicode", "minicode.driver", "minicode.stage")
+        return record.getMessage() if edge else f"      {record.getMessage()}"
+
+
 def _log_progress(quiet: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Indented())
     logger = logging.getLogger("minicode")
     logger.handlers = [handler]
     logger.setLevel(logging.WARNING if quiet else logging.INFO)

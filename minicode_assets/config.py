@@ -143,22 +143,37 @@ class Language:
 
     parse: bool = True
     """Parse each document as Python 3."""
+    generated_first_lines: int = 5
+    """Lines in which a phrase such as "automatically generated" counts. Source: StarCoder2, curation.md 2.2."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class License:
     """How files get a licence verdict."""
 
-    ignorable: tuple[str, ...] = ("LicenseRef-scancode-dco-1.1", "LicenseRef-scancode-generic-cla")
+    ignorable: tuple[str, ...] = (
+        "LicenseRef-scancode-dco-1.1",
+        "LicenseRef-scancode-generic-cla",
+        "LicenseRef-scancode-google-cla",
+        "LicenseRef-scancode-jetty-ccla-1.1",
+        "LicenseRef-scancode-newton-king-cla",
+        "LicenseRef-scancode-generic-exception",
+        "LicenseRef-scancode-generic-export-compliance",
+        "LicenseRef-scancode-generic-tos",
+        "LicenseRef-scancode-generic-trademark",
+        "LicenseRef-scancode-warranty-disclaimer",
+    )
     """Expressions that say nothing about use. Source: The Stack v2, curation.md 2.1."""
+    permissive_categories: tuple[str, ...] = ("Permissive", "Public Domain")
+    """ScanCode categories that count as permissive. Source: The Stack v2, curation.md 2.1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heuristics:
     """Which measures of a document are taken (thresholds live in `corpus`)."""
 
-    auto_generated_first_lines: int = 5
-    """Lines in which a generated-file phrase counts. Source: StarCoder2."""
+    long_word_length: int = 20
+    """A word with more characters is long. Source: OpenCoder, curation.md 1b. Unit: characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +190,16 @@ class Corpus:
 
     license_types: tuple[str, ...] = ("permissive",)
     """Licence verdicts that are kept."""
+    drop_vendored: bool = True
+    """Drop vendored files. Source: The Stack v2's is_vendor."""
+    drop_generated: bool = True
+    """Drop auto-generated files. Source: StarCoder2."""
+    drop_unparsable: bool = True
+    """Drop what Python 3 can't parse. Source: OpenCoder, swallow-code."""
+    min_length_bytes: int = 100
+    """Shorter documents are dropped. Unit: bytes."""
+    min_lines: int = 5
+    """Source: NeMo Curator's configuration; OpenCoder has 10, which costs short but whole modules."""
     max_lines: int = 100_000
     """Source: StarCoder2, curation.md 2.2."""
     max_mean_line_length: float = 100.0
@@ -183,18 +208,54 @@ class Corpus:
     """Unit: characters. Source: StarCoder2."""
     min_alphabetic_fraction: float = 0.25
     """0..1 of characters. Source: StarCoder2."""
+    max_digit_fraction: float = 0.2
+    """0..1 of characters. Source: OpenCoder."""
+    max_whitespace_fraction: float = 0.5
+    """0..1 of characters. Source: OpenCoder."""
+    max_replacement_fraction: float = 0.01
+    """0..1 of characters that are U+FFFD. Source: OpenCoder."""
     max_encoded_fraction: float = 0.5
     """0..1 of characters inside base64, hex or unicode-escape runs. Source: StarCoder2."""
     max_encoded_span: int = 1024
     """Longest such run. Unit: characters. Source: StarCoder2."""
-    min_length_bytes: int = 100
-    """Shorter documents are dropped. Unit: bytes."""
-    drop_generated: bool = True
-    """Drop auto-generated files. Source: StarCoder2."""
-    drop_vendored: bool = True
-    """Drop vendored files. Source: The Stack v2's is_vendor."""
-    drop_unparsable: bool = True
-    """Drop what Python 3 can't parse. Source: OpenCoder, swallow-code."""
+    max_hex_word_fraction: float = 0.4
+    """0..1 of words. Source: OpenCoder."""
+    max_long_word_fraction: float = 1.0
+    """0..1 of the words' characters in words longer than 20; OpenCoder has 0.4, 1 is off (dotted names are long)."""
+    max_string_fraction: float = 0.9
+    """0..1 of characters in string literals. OpenCoder has 0.6, which drops documented modules: docstrings count."""
+    max_duplicate_line_fraction: float = 0.8
+    """0..1 of lines. OpenCoder has 0.7, which drops good tests."""
+    max_top_2gram_fraction: float = 0.4
+    """0..1 of the words' characters. OpenCoder has 0.2 for prose and code alike, which drops re-exporting modules."""
+    max_top_3gram_fraction: float = 0.4
+    """The same; OpenCoder has 0.18."""
+    max_top_4gram_fraction: float = 0.4
+    """The same; OpenCoder has 0.16, which drops abstract base classes (`numbers.py`)."""
+    max_duplicate_5gram_fraction: float = 0.9
+    """0..1 of the words' characters. OpenCoder has 0.8, which drops twin APIs (synchronous and asynchronous)."""
+    max_duplicate_6gram_fraction: float = 0.9
+    """The same; OpenCoder has 0.7, and its rules for 7, 8 and 9 follow from it."""
+    max_duplicate_10gram_fraction: float = 0.9
+    """The same; OpenCoder has 0.6, which drops `bisect.py` and httpx's client."""
+    max_comment_fraction: float = 0.8
+    """0..1 of characters. Source: OpenCoder, SantaCoder."""
+    max_todo_line_fraction: float = 1.0
+    """Of lines; OpenCoder has 0.01, 1 is off (one TODO in 90 lines is no fault)."""
+    max_imports_per_line: float = 0.9
+    """Import statements a line. OpenCoder has 0.3, which drops most `__init__.py`."""
+    max_prints_per_line: float = 0.4
+    """Calls of print a line. Source: OpenCoder."""
+    max_asserts_per_line: float = 0.4
+    """assert statements a line. Source: OpenCoder."""
+    max_passes_per_line: float = 0.2
+    """pass statements a line. OpenCoder has 0.05, by substring."""
+    max_functions_per_line: float = 0.5
+    """Functions a line. OpenCoder has 0.2, by substring; protocols and stubs reach it."""
+    max_simple_returns_per_function: float = 1.0
+    """Functions that only return a name or a constant, per function; OpenCoder has 0.1, 1 is off."""
+    min_variables: int = 0
+    """Names that are assigned. OpenCoder asks for 1, which drops modules of functions only."""
     validation_fraction: float = 0.05
     """Share of the kept bytes, in whole origins, held out, 0..1."""
     seed: int = 1337
@@ -211,6 +272,8 @@ class Tokenizer:
     """Text it is trained on, a seeded sample balanced by origin. Unit: bytes."""
     max_piece_length: int = 16
     """Unit: characters."""
+    character_coverage: float = 0.9995
+    """Share of the sample's characters that get a piece, 0..1; the rest are written as bytes."""
     split_by_unicode_script: bool = True
     """Letters and punctuation never share a piece. Source: model.md 3.4."""
     num_threads: int = 2
@@ -225,12 +288,29 @@ class TokenShards:
 
     seq_len: int = 512
     """Tokens a sequence. StarCoder2: 4096."""
+    repository_context: bool = True
+    """A repository is one training example, its files in seeded random order; otherwise every file is one. Source:
+    StarCoder2, curation.md 2.7."""
+    metadata_rate: float = 0.5
+    """Share of the training examples that show repository name and paths, 0..1. Source: StarCoder2."""
     fim_rate: float = 0.5
-    """Share of the training documents that are rearranged for fill-in-the-middle, 0..1. Source: StarCoder2."""
+    """Share of the training examples that are rearranged for fill-in-the-middle, 0..1. Source: StarCoder2."""
+    fim_file_rate: float = 0.5
+    """Of the files of such a repository, the share that is rearranged, 0..1; a file that is an example of its own
+    always is. Source: StarCoder2."""
     fim_spm_rate: float = 0.5
     """Of those, the share in SPM order, the rest in PSM, 0..1. Source: StarCoder2."""
+    packing: str = "best_fit"
+    """`best_fit`, or `concatenate` (cut wherever a sequence is full) for comparison."""
+    line_padding_fraction: float = 0.0005
+    """Padding that may be spent on cutting long files at the end of a line, 0..1 of an example's tokens; where it is
+    spent, the cut falls inside a line. Derivation: half of the 0.1 % that the whole packing is allowed."""
     shard_tokens: int = 16_777_216
     """Tokens a shard at most."""
+    num_workers: int = 2
+    """Encoding processes; the result is the same for any number."""
+    parallel_from_bytes: int = 64_000_000
+    """Less text is encoded in one process, which is faster than starting more. Unit: bytes."""
     seed: int = 1337
     """Seed of the fill-in-the-middle cuts and of the order."""
 
@@ -364,6 +444,8 @@ def contradictions(config: Config) -> list[str]:
         problems.append(
             f"[archive] layout: found {config.archive.layout!r}, expected '2019-01-28' or '2021-03-23'"
         )
+    if config.corpus.drop_unparsable and not config.language.parse:
+        problems.append("[corpus] drop_unparsable needs [language] parse = true")
     if config.model.vocab_size < config.tokenizer.vocab_size:
         problems.append(
             f"[model] vocab_size {config.model.vocab_size} is smaller than [tokenizer] vocab_size "

@@ -64,8 +64,10 @@ class Checkpoint:
     """Batches whose gradients are summed before a step."""
     learning_rate: float = 3e-3
     """Peak learning rate. Source: SmolLM2-135M's 3e-3 (model.md 1.3)."""
-    min_learning_rate_fraction: float = 0.1
-    """Final learning rate as a fraction of the peak, 0..1. Source: StarCoder2 (model.md 1.2)."""
+    schedule: str = "wsd"
+    """`wsd` (warm-up, stable, linear decay) or `cosine` (warm-up, cosine). Source: SmolLM2; StarCoder2."""
+    min_learning_rate_fraction: float = 0.0
+    """Final learning rate as a fraction of the peak, 0..1. Source: SmolLM2 decays to 0; StarCoder2 to 0.1."""
     warmup_fraction: float = 0.02
     """Share of the steps with a linearly growing learning rate, 0..1."""
     decay_fraction: float = 0.2
@@ -77,11 +79,15 @@ class Checkpoint:
     weight_decay: float = 0.1
     """AdamW's weight decay on matrices; none on biases and norms. Source: StarCoder2 (model.md 1.2)."""
     gradient_clip: float = 1.0
-    """Largest global gradient norm."""
+    """Largest global gradient norm. Source: StarCoder2 (model.md 1.2)."""
+    max_loss_increase_nats: float = 2.0
+    """Training stops as diverged when the loss, averaged over 20 steps, exceeds its best such average by this."""
     precision: str = "bf16"
     """`bf16` (autocast) or `fp32`."""
+    num_threads: int = 0
+    """Threads of the matrix products on the CPU; 0 takes one a core. The last bits of the weights depend on it."""
     checkpoint_every_steps: int = 100
-    """A resumable state is written so often. Unit: steps."""
+    """A resumable state is written so often; the newest two are kept. Unit: steps."""
     log_every_steps: int = 10
     """Metrics are written and progress is shown so often. Unit: steps."""
     validate_every_steps: int = 100
@@ -98,6 +104,8 @@ class Evaluation:
     """Held-out text that is scored, whole documents, in the order of hash(seed, document). Unit: bytes."""
     seed: int = 1337
     """Seed of that order and of sampling."""
+    batch_size: int = 16
+    """Windows of text that are scored at once. Unit: sequences."""
     max_new_tokens: int = 96
     """Length of a sample. Unit: tokens."""
     temperature: float = 0.2
@@ -178,9 +186,22 @@ def checkpoint_problems(checkpoint: Checkpoint) -> list[str]:
     problems = []
     if checkpoint.precision not in ("bf16", "fp32"):
         problems.append(f"[checkpoint] precision: found {checkpoint.precision!r}, expected 'bf16' or 'fp32'")
+    if checkpoint.schedule not in ("wsd", "cosine"):
+        problems.append(f"[checkpoint] schedule: found {checkpoint.schedule!r}, expected 'wsd' or 'cosine'")
     if checkpoint.warmup_fraction + checkpoint.decay_fraction > 1:
         problems.append("[checkpoint] warmup_fraction + decay_fraction exceeds 1")
-    for name in ("max_steps", "batch_size", "gradient_accumulation_steps", "checkpoint_every_steps"):
-        if getattr(checkpoint, name) < 1:
-            problems.append(f"[checkpoint] {name}: found {getattr(checkpoint, name)}, expected at least 1")
+    counts = (
+        "max_steps",
+        "batch_size",
+        "gradient_accumulation_steps",
+        "checkpoint_every_steps",
+        "log_every_steps",
+        "validate_every_steps",
+        "validation_sequences",
+    )
+    problems += [
+        f"[checkpoint] {name}: found {getattr(checkpoint, name)}, expected at least 1"
+        for name in counts
+        if getattr(checkpoint, name) < 1
+    ]
     return problems

@@ -166,8 +166,6 @@ class Driver:
             tags=run_tags(),
             raise_on_error=False,
         )
-        for event in result.get_asset_materialization_events():
-            _report(event)
         if problems := _problems(result):
             raise DriverError("\n".join(problems))
 
@@ -203,18 +201,6 @@ def _crosses(graph: BaseAssetGraph[Any], parent: str, child: str) -> bool:
 def _heading(step: Step) -> str:
     where = f" [{step.partition}]" if step.partition else ""
     return f"▶ {', '.join(step.assets)}{where}"
-
-
-def _report(event: dg.DagsterEvent) -> None:
-    metadata = event.materialization.metadata
-    rows = metadata.get("dagster/row_count") or metadata.get("dagster/partition_row_count")
-    logger.info(
-        "  ✓ %-22s %12s %10.2f MB %8.1f s",
-        event.materialization.asset_key.path[-1],
-        f"{rows.value:,} rows" if rows else "",
-        float(metadata["bytes"].value or 0) / 1e6,  # type: ignore[arg-type]
-        float(metadata["seconds"].value or 0),  # type: ignore[arg-type]
-    )
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from minicode_assets.errors import ConfigError, MinicodeError
 from minicode_assets.layout import Layout, partition_keys
 from minicode_assets.schemas import Table
 from minicode_model.artifact import Artifact
+
+logger = logging.getLogger("minicode.stage")
 
 STAGE_VERSION = "1"
 """Raise when code changes what an asset holds; every asset becomes stale."""
@@ -112,7 +115,7 @@ def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
     """The Dagster asset of a stage under a configuration."""
     partitions = prefix_partitions(config) if stage.name in PARTITIONED else None
 
-    def compute(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
+    def compute(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
         return _execute(stage, context, pipeline)
 
     compute.__name__ = stage.name
@@ -168,6 +171,8 @@ def _definition_metadata(stage: Stage, config: Config) -> dict[str, Any]:
 def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
     partition = context.partition_key if context.has_partition_key else ""
     started = time.monotonic()
+    label = f"{stage.name} [{partition}]" if partition else stage.name
+    logger.info("  … %s", label)
     try:
         config = pipeline.config
         _check_partition(config, partition)
@@ -176,10 +181,13 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
     except MinicodeError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     artifact = outcome.artifact
+    seconds = time.monotonic() - started
+    rows = f"{artifact.metadata['num_rows']:,} rows" if "num_rows" in artifact.metadata else ""
+    logger.info("  ✓ %-26s %14s %9.2f MB %7.1f s", label, rows, artifact.total_bytes / 1e6, seconds)
     return dg.MaterializeResult(
         metadata={
             **_artifact_metadata(stage, artifact, bool(partition)),
-            "seconds": round(time.monotonic() - started, 3),
+            "seconds": round(seconds, 3),
             "preset": pipeline.preset,
             **outcome.metadata,
         },

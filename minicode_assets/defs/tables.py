@@ -15,9 +15,9 @@ def archive(run: StageRun) -> Outcome:
     """Archive what is installed on this machine."""
     artifact = build_archive(run.folder, params=run.config.archive, config_digest=run.config_digest)
     figures = artifact.metadata
-    skipped = figures["num_skipped_files"]
-    taken = figures["num_files"]
-    origins = [(o["url"], o["kind"], o["num_files"], o["python_bytes"]) for o in figures["origins"]]
+    skipped = len(figures["skipped"])
+    taken = sum(origin["files"] for origin in figures["origins"])
+    origins = [(o["url"], o["kind"], o["files"], o["python_bytes"]) for o in figures["origins"]]
     return Outcome(
         artifact,
         {"reads_most_files": (skipped <= 0.01 * (taken + skipped), {"skipped": skipped, "taken": taken})},

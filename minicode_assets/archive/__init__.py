@@ -1,0 +1,1 @@
+"""Local git repositories and installed distributions become Software Heritage tables and contents."""

@@ -1,0 +1,1 @@
+"""From documents to a corpus, with a reason for every row."""

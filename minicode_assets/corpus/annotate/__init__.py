@@ -1,0 +1,1 @@
+"""Annotators: one module, one sidecar with the documents' rows, in order."""

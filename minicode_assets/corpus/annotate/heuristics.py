@@ -1,0 +1,162 @@
+"""The heuristics sidecar: measures of each document's lines, characters, words, comments and syntax.
+
+Nothing is dropped here; thresholds live in the `corpus` section. Sources: StarCoder2's filters (curation.md 2.2) and
+OpenCoder's rules (curation.md 1b), the latter's substring tests rewritten on tokens and syntax trees: `pass` is a
+statement and not part of `password`, `async def` is a function, and nothing is left to chance.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from minicode_assets.config import Heuristics
+from minicode_assets.corpus.annotate.characters import count_characters, split_lines
+from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
+from minicode_assets.corpus.annotate.lexer import lexemes_of
+from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
+from minicode_assets.corpus.annotate.syntax import parsing, syntax_of
+from minicode_assets.corpus.annotate.words import count_words, duplicate_line_fraction, hex_word_fraction
+from minicode_assets.schemas import HEURISTICS
+from minicode_model.artifact import Artifact
+
+_TODO = re.compile(r"\b(?:todo|fixme|your code here)\b", re.IGNORECASE)
+_PROGRESS_S = 5.0
+logger = logging.getLogger("minicode.heuristics")
+
+Measures = dict[str, int | float | None]
+
+
+def annotate(documents: Path, folder: Path, *, params: Heuristics, config_digest: str) -> Artifact:
+    """After this, `folder` holds the measures of each document.
+
+    Args:
+        documents: One partition of the documents.
+        folder: The artefact folder of this partition.
+        params: The `heuristics` section.
+        config_digest: Digest of the sections that shape the asset.
+
+    Returns:
+        The artefact; schema HEURISTICS, the documents' rows in order; every measure is null without text, those of
+        the syntax tree also when the text doesn't parse. Metadata: num_measured.
+
+    Raises:
+        MissingArtifactError, CorruptArtifactError: `documents` is absent or differs from its manifest.
+        StorageError: `folder` can't be written.
+    """
+    frame = read_documents(documents, ["document_id", "text"])
+    distinct = frame.filter(pl.col("text").is_not_null()).unique("text", keep="first", maintain_order=True)
+    with parsing():
+        rows = list(_measure_all(distinct, params))
+    columns = {name: dtype for name, dtype in HEURISTICS.polars.items() if name != "document_id"}
+    measured = pl.DataFrame(rows, schema=columns).with_columns(distinct["text"])
+    sidecar = frame.join(measured, on="text", how="left", maintain_order="left").select(HEURISTICS.polars.names())
+    return write_sidecar(
+        folder,
+        sidecar,
+        HEURISTICS,
+        document_ids=frame["document_id"],
+        config_digest=config_digest,
+        inputs={"documents": documents},
+        metadata={"num_measured": sidecar["num_lines"].drop_nulls().len()},
+    )
+
+
+def _measure_all(distinct: pl.DataFrame, params: Heuristics) -> Iterator[Measures]:
+    spoken = time.monotonic()
+    encoded = may_have_runs(distinct["text"])
+    for row, (text, has_runs) in enumerate(zip(distinct["text"], encoded, strict=True)):
+        yield measure(text, has_runs=has_runs, params=params)
+        if time.monotonic() - spoken > _PROGRESS_S:
+            spoken = time.monotonic()
+            logger.info("%d of %d texts", row + 1, distinct.height)
+
+
+def measure(text: str, *, has_runs: bool, params: Heuristics) -> Measures:
+    """All measures of one text, by column name.
+
+    Args:
+        text: The text.
+        has_runs: Whether encoded data may occur; see `may_have_runs`.
+        params: The `heuristics` section.
+    """
+    lines = split_lines(text)
+    return {
+        **_character_measures(text, lines, has_runs),
+        **_word_measures(text, params),
+        **_comment_measures(text, len(lines)),
+        **_syntax_measures(text),
+    }
+
+
+def _character_measures(text: str, lines: list[str], has_runs: bool) -> Measures:
+    count = count_characters(text)
+    num_characters = max(count.num_characters, 1)
+    encoded, longest = encoded_runs(text) if has_runs else (0, 0)
+    return {
+        "num_lines": count.num_lines,
+        "mean_line_length": count.line_characters / max(count.num_lines, 1),
+        "max_line_length": count.max_line_length,
+        "alphabetic_fraction": count.alphabetic / num_characters,
+        "alphanumeric_fraction": count.alphanumeric / num_characters,
+        "digit_fraction": count.digits / num_characters,
+        "whitespace_fraction": count.whitespace / num_characters,
+        "replacement_fraction": 0.0 if text.isascii() else text.count("\ufffd") / num_characters,
+        "encoded_fraction": encoded / num_characters,
+        "encoded_span": longest,
+        "duplicate_line_fraction": duplicate_line_fraction(lines),
+    }
+
+
+def _word_measures(text: str, params: Heuristics) -> Measures:
+    words = count_words(text, long_word_length=params.long_word_length)
+    top, duplicate = words.top_ngram_fractions, words.duplicate_ngram_fractions
+    return {
+        "num_words": words.num_words,
+        "mean_word_length": words.mean_word_length,
+        "long_word_fraction": words.long_word_fraction,
+        "hex_word_fraction": hex_word_fraction(text, words.num_words),
+        "top_2gram_fraction": top[0],
+        "top_3gram_fraction": top[1],
+        "top_4gram_fraction": top[2],
+        "duplicate_5gram_fraction": duplicate[0],
+        "duplicate_6gram_fraction": duplicate[1],
+        "duplicate_10gram_fraction": duplicate[2],
+    }
+
+
+def _comment_measures(text: str, num_lines: int) -> Measures:
+    lexemes = lexemes_of(text)
+    num_todos = sum(_TODO.search(comment) is not None for comment in lexemes.comments)
+    return {
+        "comment_fraction": sum(map(len, lexemes.comments)) / max(len(text), 1),
+        "string_fraction": lexemes.string_characters / max(len(text), 1),
+        "todo_line_fraction": num_todos / max(num_lines, 1),
+    }
+
+
+def _syntax_measures(text: str) -> Measures:
+    """Null counts when the text doesn't parse."""
+    syntax = syntax_of(text)
+    if syntax.problem:
+        return dict.fromkeys(("docstring_fraction", *_COUNTS))
+    # An escape makes a docstring's value shorter or longer than its source, so the share is bounded.
+    docstring_fraction = min(1.0, syntax.docstring_characters / max(len(text), 1))
+    return {"docstring_fraction": docstring_fraction, **{name: getattr(syntax, name) for name in _COUNTS}}
+
+
+_COUNTS = (
+    "num_functions",
+    "num_classes",
+    "num_imports",
+    "num_asserts",
+    "num_passes",
+    "num_prints",
+    "num_variables",
+    "num_branches",
+    "num_calls",
+    "num_simple_returns",
+)

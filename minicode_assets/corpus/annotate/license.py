@@ -1,0 +1,217 @@
+"""The license sidecar: which licence holds for each document, and which files say so.
+
+The logic is The Stack v2's, with package metadata in the place of GitHub's own licence field (curation.md 2.1):
+
+1. An SPDX tag in the file's own head decides alone.
+2. The origin's licence: a License-Expression (PEP 639) in its package metadata decides for the origin, and so does a
+   licence name that one of its licence files confirms; else the licence files at the root and the metadata count
+   together. (So a font's licence in `LICENSE.external` does not change the licence of the code.)
+3. The nearest licence files up the path from the document, below the root, are added.
+4. Permissive when at least one expression is permissive and nothing restrictive remains after ignorable ones are
+   removed; nothing found, or only ignorable expressions: no_license; else non_permissive. A file that is named like a
+   licence and can't be recognised is restrictive, unless metadata declares the licence.
+"""
+
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from minicode_assets.config import License
+from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
+from minicode_assets.corpus.annotate.spdx import UNRECOGNISED, Verdict, canonical, conjunction, judge
+from minicode_assets.parquet import scan_table
+from minicode_assets.schemas import FILE_MANIFEST, LICENSE, LICENSE_FILES
+from minicode_assets.sources.swh import readable_path
+from minicode_model.artifact import Artifact
+
+_METADATA_FOLDER = re.compile(r"^(?P<base>(?:.*/)?)[^/]+\.(?:dist-info|egg-info)(?:/.*)?$")
+_LICENSES_FOLDER = re.compile(r"(?i)(?:^|/)licen[cs]es?$")
+_LICENSE_NAME = re.compile(r"(?i)^(?:un)?licen[cs]e|^copying|licen[cs]e(?:\.(?:txt|md|rst))?$")
+_TAG = r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]+)"
+_HEAD_CHARACTERS = 2000
+
+
+class Evidence(NamedTuple):
+    """One licence file: its path, what it states (null: not recognised), by which rule, and the score 0..1."""
+
+    path: str
+    expression: str | None
+    rule: str | None
+    score: float | None
+
+
+class Assigned(NamedTuple):
+    """A document's licence: the columns of the sidecar after document_id."""
+
+    license_type: str
+    expression: str | None
+    rule: str | None
+    evidence: str | None
+    score: float | None
+
+
+NOTHING = Assigned("no_license", None, None, None, None)
+
+
+@dataclass
+class Tree:
+    """The licence evidence of one revision, by the folder that it covers ("" is the root)."""
+
+    folders: dict[str, list[Evidence]] = field(default_factory=lambda: defaultdict(list))
+
+    def above(self, folder: str) -> list[Evidence]:
+        """Evidence of the nearest folder at or above this one that has some, the root left out."""
+        while folder:
+            if folder in self.folders:
+                return self.folders[folder]
+            folder = folder.rpartition("/")[0]
+        return []
+
+
+def annotate(
+    documents: Path,
+    file_manifest: Path,
+    license_files: Sequence[Path],
+    folder: Path,
+    *,
+    params: License,
+    config_digest: str,
+) -> Artifact:
+    """After this, `folder` holds each document's licence verdict with its evidence.
+
+    Args:
+        documents: One partition of the documents.
+        file_manifest: The manifest, which says where each licence file lies.
+        license_files: All partitions of the license_files artefact.
+        folder: The artefact folder of this partition.
+        params: The `license` section.
+        config_digest: Digest of the sections that shape the asset.
+
+    Returns:
+        The artefact; schema LICENSE, the documents' rows in order. Metadata: num_by_type, num_by_rule.
+
+    Raises:
+        MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
+        StorageError: `folder` can't be written.
+    """
+    frame = read_documents(documents, ["document_id", "origin_url", "revision", "path"])
+    tags = scan_tags(documents)
+    trees = read_trees(file_manifest, license_files, frame["origin_url"].unique())
+    assign = functools.cache(functools.partial(assign_license, params=params))
+    rows = []
+    for (document_id, origin_url, revision, path), tag in zip(frame.iter_rows(), tags, strict=True):
+        expression = canonical(tag.strip()) if tag else None
+        if expression:
+            assigned = assign(((Evidence(path, expression, "header", 1.0)),), ())
+        else:
+            tree = trees.get((origin_url, revision), Tree())
+            near = tree.above(path.rpartition("/")[0])
+            assigned = assign(tuple(tree.folders.get("", ())), tuple(near))
+        rows.append((document_id, *assigned))
+    sidecar = pl.DataFrame(rows, schema=LICENSE.polars, orient="row")
+    return write_sidecar(
+        folder,
+        sidecar,
+        LICENSE,
+        document_ids=frame["document_id"],
+        config_digest=config_digest,
+        inputs={
+            "documents": documents,
+            "file_manifest": file_manifest,
+            **{f"license_files/{path.name}": path for path in license_files},
+        },
+        metadata={f"num_by_{name}": _count(sidecar[f"license_{name}"]) for name in ("type", "rule")},
+    )
+
+
+def scan_tags(documents: Path) -> pl.Series:
+    """The SPDX tag in each document's head, as written; null where there is none."""
+    texts = read_documents(documents, ["text"])["text"]
+    return texts.str.head(_HEAD_CHARACTERS).str.extract(_TAG)
+
+
+def read_trees(file_manifest: Path, license_files: Sequence[Path], origins: pl.Series) -> dict[tuple[str, bytes], Tree]:
+    """The licence evidence of the given origins, by (origin_url, revision); paths sorted within a folder."""
+    known = pl.concat([scan_table(path, LICENSE_FILES) for path in license_files])
+    rows = (
+        scan_table(file_manifest, FILE_MANIFEST)
+        .filter(pl.col("is_license") & pl.col("origin_url").is_in(origins.implode()))
+        .join(known, on="sha1_git", how="inner")
+        .sort("origin_url", "revision", "path")
+        .select("origin_url", "revision", "path", "expression", "rule", "score")
+        .collect()
+    )
+    trees: dict[tuple[str, bytes], Tree] = defaultdict(Tree)
+    for origin_url, revision, raw_path, expression, rule, score in rows.iter_rows():
+        path = readable_path(raw_path)
+        if expression is None and not _LICENSE_NAME.search(path.rpartition("/")[2]):
+            continue
+        trees[origin_url, revision].folders[covered_folder(path)].append(Evidence(path, expression, rule, score))
+    return dict(trees)
+
+
+def covered_folder(path: str) -> str:
+    """The folder whose files a licence file covers.
+
+    Its own, except that `<name>.dist-info/...` and `licenses/...` cover the folder that they stand in.
+    """
+    parent = path.rpartition("/")[0]
+    if match := _METADATA_FOLDER.match(parent):
+        return match["base"].rstrip("/")
+    while _LICENSES_FOLDER.search(parent):
+        parent = parent.rpartition("/")[0]
+    return parent
+
+
+def assign_license(root: tuple[Evidence, ...], near: tuple[Evidence, ...], *, params: License) -> Assigned:
+    """The verdict that evidence at the root and near the document gives together.
+
+    Args:
+        root: Evidence that covers the whole origin, or the document's own tag.
+        near: Evidence of the nearest folder up the path.
+        params: The `license` section.
+    """
+    chosen = [*_origin_evidence(root), *near]
+    expressions = [evidence.expression or UNRECOGNISED for evidence in chosen]
+    ignorable, permissive = frozenset(params.ignorable), frozenset(params.permissive_categories)
+    verdicts = [judge(text, ignorable=ignorable, permissive_categories=permissive) for text in expressions]
+    telling = [e for e, verdict in zip(chosen, verdicts, strict=True) if verdict is not Verdict.IGNORABLE]
+    if not telling:
+        return NOTHING
+    return Assigned(
+        "permissive" if max(verdicts) is Verdict.PERMISSIVE else "non_permissive",
+        conjunction([evidence.expression or UNRECOGNISED for evidence in telling]),
+        _rule(telling, near),
+        "\n".join(evidence.path for evidence in telling),
+        min(evidence.score or 0.0 for evidence in telling),
+    )
+
+
+def _origin_evidence(root: tuple[Evidence, ...]) -> list[Evidence]:
+    """The declared licence alone where it decides; else everything, unless unrecognised beside a declared licence."""
+    expressions = [evidence for evidence in root if evidence.rule == "expression"]
+    if expressions:
+        return expressions
+    declared = {evidence.expression for evidence in root if evidence.rule == "metadata"}
+    confirmed = [evidence for evidence in root if evidence.expression in declared]
+    if any(evidence.rule != "metadata" for evidence in confirmed):
+        return confirmed
+    return [evidence for evidence in root if evidence.expression or not declared]
+
+
+def _rule(telling: list[Evidence], near: tuple[Evidence, ...]) -> str:
+    if telling[0].rule == "header":
+        return "header"
+    if any(evidence in near for evidence in telling):
+        return "ancestor"
+    return "metadata" if any(evidence.rule in ("expression", "metadata") for evidence in telling) else "origin"
+
+
+def _count(column: pl.Series) -> dict[str, int]:
+    return dict(sorted(column.drop_nulls().value_counts().iter_rows()))

@@ -1,0 +1,145 @@
+"""What Python's own parser says about a text: one parse, one walk, a few counts; the tree is dropped at once."""
+
+import ast
+import contextlib
+import gc
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_LEAVES = frozenset({ast.Constant, ast.Load, ast.Store, ast.Del, ast.Pass, ast.Break, ast.Continue})
+_BRANCHES = (
+    *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.Match),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.BoolOp),
+)
+_CACHE_ENTRIES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """Facts of one parse.
+
+    Attributes:
+        problem: The parser's message with its line; empty when the text parses. All counts are 0 unless it is.
+        docstring_characters: Characters of all docstrings, quotes left out.
+        num_functions: `def` and `async def`.
+        num_classes: `class`.
+        num_imports: `import` and `from ... import` statements.
+        num_asserts: `assert` statements.
+        num_passes: `pass` statements.
+        num_prints: Calls of the name `print`.
+        num_variables: Distinct names that are bound (assignment, `for`, `with`, `:=`) or assigned as attributes.
+        num_branches: Statements and expressions that choose or repeat: `if`, `for`, `while`, `try`, `with`, `match`,
+            `and`, `or`, comprehensions.
+        num_calls: Calls.
+        num_simple_returns: Functions whose body, docstring aside, is one `return` of a name, attribute or constant.
+    """
+
+    problem: str
+    docstring_characters: int = 0
+    num_functions: int = 0
+    num_classes: int = 0
+    num_imports: int = 0
+    num_asserts: int = 0
+    num_passes: int = 0
+    num_prints: int = 0
+    num_variables: int = 0
+    num_branches: int = 0
+    num_calls: int = 0
+    num_simple_returns: int = 0
+
+
+@contextlib.contextmanager
+def parsing() -> Iterator[None]:
+    """For many parses in a row: SyntaxWarnings are silent, and the cyclic collector rests (5 times faster)."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+_known: dict[bytes, Syntax] = {}
+
+
+def syntax_of(text: str) -> Syntax:
+    """Parse a text as Python 3, as the running interpreter does.
+
+    The facts of the latest texts are kept by digest, so that two annotators of one run parse once.
+    """
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    if digest not in _known:
+        if len(_known) >= _CACHE_ENTRIES:
+            _known.clear()
+        _known[digest] = _parse(text)
+    return _known[digest]
+
+
+def _parse(text: str) -> Syntax:
+    try:
+        return _count(_nodes(ast.parse(text)))
+    except SyntaxError as error:
+        return Syntax(f"{error.msg} (line {error.lineno})")
+    except (ValueError, RecursionError, MemoryError) as error:
+        return Syntax(f"{type(error).__name__}: {error}")
+
+
+def _nodes(tree: ast.Module) -> list[Any]:
+    """All nodes, breadth first: `ast.walk` without its generators (a third of the time)."""
+    nodes: list[Any] = [tree]
+    for node in nodes:
+        if type(node) in _LEAVES:
+            continue
+        for value in node.__dict__.values():
+            if type(value) is list:
+                nodes += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST):
+                nodes.append(value)
+    return nodes
+
+
+def _count(nodes: list[Any]) -> Syntax:
+    kinds = Counter(map(type, nodes))
+    functions = [node for node in nodes if type(node) in (ast.FunctionDef, ast.AsyncFunctionDef)]
+    documented = [nodes[0], *functions, *(node for node in nodes if type(node) is ast.ClassDef)]
+    return Syntax(
+        problem="",
+        docstring_characters=sum(_docstring_length(node) for node in documented),
+        num_functions=len(functions),
+        num_classes=kinds[ast.ClassDef],
+        num_imports=kinds[ast.Import] + kinds[ast.ImportFrom],
+        num_asserts=kinds[ast.Assert],
+        num_passes=kinds[ast.Pass],
+        num_prints=sum(type(n) is ast.Call and type(n.func) is ast.Name and n.func.id == "print" for n in nodes),
+        num_variables=len(
+            {n.id for n in nodes if type(n) is ast.Name and type(n.ctx) is ast.Store}
+            | {n.attr for n in nodes if type(n) is ast.Attribute and type(n.ctx) is ast.Store}
+        ),
+        num_branches=sum(kinds[branch] for branch in _BRANCHES),
+        num_calls=kinds[ast.Call],
+        num_simple_returns=sum(_is_simple_return(node) for node in functions),
+    )
+
+
+def _has_docstring(node: Any) -> bool:
+    first = node.body[0] if node.body else None
+    return type(first) is ast.Expr and type(first.value) is ast.Constant and type(first.value.value) is str
+
+
+def _docstring_length(node: Any) -> int:
+    return len(node.body[0].value.value) if _has_docstring(node) else 0
+
+
+def _is_simple_return(node: Any) -> bool:
+    body = node.body[1:] if _has_docstring(node) else node.body
+    if len(body) != 1 or type(body[0]) is not ast.Return:
+        return False
+    value = body[0].value
+    return value is None or type(value) in (ast.Name, ast.Constant, ast.Attribute)

@@ -1,0 +1,200 @@
+"""The corpus: documents and sidecars become what is kept, in two splits, and a reason for everything else."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from minicode_assets.config import Corpus
+from minicode_assets.corpus.annotate.sidecar import read_documents, read_sidecar
+from minicode_assets.corpus.funnel import funnel
+from minicode_assets.corpus.mix import held_out_origins
+from minicode_assets.corpus.rules import DUPLICATE, rules
+from minicode_assets.errors import CorpusError
+from minicode_assets.parquet import write_parquet
+from minicode_assets.provenance.notice import write_notice, write_swhids
+from minicode_assets.schemas import CORPUS, DECISIONS, EXACT_DUP, FUNNEL, HEURISTICS, LANGUAGE, LICENSE
+from minicode_model.artifact import Artifact, open_artifact, write_artifact
+
+SIDECARS = {"language": LANGUAGE, "license": LICENSE, "heuristics": HEURISTICS, "exact_dup": EXACT_DUP}
+"""The sidecars that the rules read, by asset."""
+SPLITS = ("train", "validation")
+_DOCUMENT_COLUMNS = ("document_id", "swhid", "sha1_git", "origin_url", "path", "length_bytes", "status")
+logger = logging.getLogger("minicode.corpus")
+
+
+def build_corpus(
+    documents: Sequence[Path],
+    sidecars: Mapping[str, Sequence[Path]],
+    folder: Path,
+    *,
+    params: Corpus,
+    config_digest: str,
+) -> Artifact:
+    """After this, `folder` holds the kept documents, the decision about every document, the funnel and the NOTICE.
+
+    Goes partition by partition: in memory are one partition's texts and all partitions' decisions.
+
+    Args:
+        documents: The partitions of the documents.
+        sidecars: The same partitions, in the same order, of each asset in `SIDECARS`.
+        folder: The artefact folder.
+        params: The `corpus` section.
+        config_digest: Digest of the sections that shape the asset.
+
+    Returns:
+        The artefact. `train/` and `validation/`: schema CORPUS, one part a partition, sorted within a part by
+        origin_url and path. `decisions/`: schema DECISIONS, the documents' rows in order. `funnel.parquet`: schema
+        FUNNEL. `NOTICE`, `swhids.txt`. Metadata: num_documents, num_kept, kept_bytes, num_<split>, <split>_bytes,
+        validation_origins.
+
+    Raises:
+        CorpusError: Sidecars are absent or out of step, or nothing is kept.
+        MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
+        StorageError: `folder` can't be written.
+    """
+    _check_partitions(documents, sidecars)
+    decided = pl.concat(
+        [
+            judge(path, {name: sidecars[name][part] for name in SIDECARS}, params).with_columns(part=pl.lit(part))
+            for part, path in enumerate(documents)
+        ]
+    )
+    decided = assign_splits(drop_duplicates(decided), params)
+    steps = [*(rule.name for rule in rules(params)), DUPLICATE]
+    table = funnel(decided, steps)
+    logger.info("kept %d of %d documents", decided["kept"].sum(), decided.height)
+    _check_kept(table, folder)
+    with write_artifact(folder, name="corpus", config_digest=config_digest, inputs=_digests(documents, sidecars)) as to:
+        for name in (*SPLITS, "decisions"):
+            (to.path / name).mkdir()
+        for part, path in enumerate(documents):
+            _write_part(path, decided.filter(pl.col("part") == part), to.path, part)
+        write_parquet(table, to.path / "funnel.parquet", FUNNEL)
+        kept = decided.filter("kept")
+        write_notice(kept, to.path / "NOTICE")
+        write_swhids(kept["swhid"], to.path / "swhids.txt")
+        to.metadata = _figures(decided)
+    return open_artifact(folder, verify=False)
+
+
+def judge(documents: Path, sidecars: Mapping[str, Path], params: Corpus) -> pl.DataFrame:
+    """One partition's documents with their signals and `drop_reasons` by every rule but `exact_duplicate`.
+
+    Raises:
+        CorpusError: A sidecar's rows are out of step with the documents.
+    """
+    frame = read_documents(documents, _DOCUMENT_COLUMNS)
+    columns = [
+        read_sidecar(sidecars[name], table, frame["document_id"]).drop("document_id")
+        for name, table in SIDECARS.items()
+    ]
+    joined = pl.concat([frame, *columns], how="horizontal")
+    reasons = pl.concat_list([rule.reason for rule in rules(params)]).list.drop_nulls()
+    return joined.select(
+        *_DOCUMENT_COLUMNS,
+        "license_type",
+        "license_expression",
+        "license_evidence",
+        "text_sha256",
+        "keep_rank",
+        drop_reasons=reasons,
+    )
+
+
+def drop_duplicates(decided: pl.DataFrame) -> pl.DataFrame:
+    """Keep, of the documents with equal texts that no rule drops, the one with the best rank; over all partitions.
+
+    Every other document with the text of a kept one gets the reason `exact_duplicate`. A document without a text
+    digest can't be told from its copies and gets `exact_duplicate_unmeasured`.
+
+    Returns:
+        The frame's rows in order, with `kept` and completed `drop_reasons`.
+    """
+    candidate = pl.col("drop_reasons").list.len() == 0
+    kept = (
+        decided.filter(candidate & pl.col("text_sha256").is_not_null())
+        .sort("keep_rank", "origin_url", "path", "document_id")
+        .unique("text_sha256", keep="first", maintain_order=True)
+    )
+    is_kept = pl.col("document_id").is_in(kept["document_id"].implode())
+    has_kept_text = pl.col("text_sha256").is_in(kept["text_sha256"].implode())
+    reason = (
+        pl.when(has_kept_text & ~is_kept)
+        .then(pl.lit(DUPLICATE))
+        .when(candidate & pl.col("text_sha256").is_null())
+        .then(pl.lit(f"{DUPLICATE}_unmeasured"))
+    )
+    return decided.with_columns(
+        kept=is_kept,
+        drop_reasons=pl.concat_list("drop_reasons", reason).list.drop_nulls(),
+    )
+
+
+def assign_splits(decided: pl.DataFrame, params: Corpus) -> pl.DataFrame:
+    """Add `split`: validation for kept documents of the held-out origins, train for the other kept ones, else null."""
+    held_out = held_out_origins(
+        decided.filter("kept"), validation_fraction=params.validation_fraction, seed=params.seed
+    )
+    split = pl.when(pl.col("origin_url").is_in(held_out)).then(pl.lit("validation")).otherwise(pl.lit("train"))
+    return decided.with_columns(split=pl.when("kept").then(split))
+
+
+def _write_part(documents: Path, decided: pl.DataFrame, folder: Path, part: int) -> None:
+    name = f"part-{part:05d}.parquet"
+    write_parquet(decided, folder / "decisions" / name, DECISIONS)
+    kept = (
+        decided.filter("kept")
+        .drop("length_bytes")
+        .join(read_documents(documents, ["document_id", "text"]), on="document_id", how="left", maintain_order="left")
+        .with_columns(length_bytes=pl.col("text").str.len_bytes().cast(pl.Int64))
+        .sort("origin_url", "path", "document_id")
+    )
+    for split in SPLITS:
+        write_parquet(kept.filter(pl.col("split") == split), folder / split / name, CORPUS)
+
+
+def _check_partitions(documents: Sequence[Path], sidecars: Mapping[str, Sequence[Path]]) -> None:
+    for name in SIDECARS:
+        found = len(sidecars.get(name, ()))
+        if found != len(documents):
+            raise CorpusError(
+                f"sidecar {name}: found {found} partitions, expected {len(documents)}, as the documents have",
+                hint=f"minicode materialize --select {name}",
+            )
+
+
+def _check_kept(table: pl.DataFrame, folder: Path) -> None:
+    counts = {step: count for step, count, *_ in table.iter_rows()}
+    if counts["kept"]:
+        return
+    reasons = sorted(((-count, step) for step, count in counts.items() if step != "all" and count))
+    told = ", ".join(f"{step} {-count}" for count, step in reasons[:5])
+    raise CorpusError(
+        f"{folder}: none of {counts['all']} documents is kept; reasons: {told or 'there are no documents'}",
+        hint="relax the thresholds in [corpus] (license_types, drop_...), or give a larger archive",
+    )
+
+
+def _digests(documents: Sequence[Path], sidecars: Mapping[str, Sequence[Path]]) -> dict[str, str]:
+    folders = {"documents": documents, **{name: sidecars[name] for name in SIDECARS}}
+    return {
+        f"{name}/{path.name}": open_artifact(path, verify=False).digest for name in folders for path in folders[name]
+    }
+
+
+def _figures(decided: pl.DataFrame) -> dict[str, Any]:
+    kept = decided.filter("kept")
+    figures: dict[str, Any] = {
+        "num_documents": decided.height,
+        "num_kept": kept.height,
+        "kept_bytes": int(kept["length_bytes"].sum()),
+        "num_origins": kept["origin_url"].n_unique(),
+    }
+    for split in SPLITS:
+        rows = kept.filter(pl.col("split") == split)
+        figures |= {f"num_{split}": rows.height, f"{split}_bytes": int(rows["length_bytes"].sum())}
+    figures["validation_origins"] = kept.filter(pl.col("split") == "validation")["origin_url"].unique().sort().to_list()
+    return figures

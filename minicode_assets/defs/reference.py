@@ -1,0 +1,68 @@
+"""Writes docs/data.md from the code: every asset with its checks, configuration and columns. `make docs` runs it."""
+
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from minicode_assets.config import ASSET_SECTIONS, Config
+from minicode_assets.defs.stage import PARTITIONED, Stage
+
+HEADER = """# Data: every artefact
+
+Made from the code by `make docs`; a test holds the two together. One name everywhere: the heading below is the asset
+key, the folder below the data folder, and the section of the configuration.
+"""
+
+
+def reference(stages: list[Stage]) -> str:
+    """The page as Markdown."""
+    parts = [HEADER]
+    group = ""
+    for stage in stages:
+        if stage.group != group:
+            group = stage.group
+            parts.append(f"\n# Group {group}\n")
+        parts.append("\n".join(_asset(stage)))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _asset(stage: Stage) -> Iterator[str]:
+    yield f"## {stage.name}\n\n{stage.description}\n"
+    yield f"Reads {', '.join(f'`{name}`' for name in stage.deps) or 'this machine'}. " + (
+        "Partitioned by prefix of sha1_git.\n" if stage.name in PARTITIONED else "Whole.\n"
+    )
+    yield "Checks, each blocking:\n\n" + "\n".join(f"- `{name}`: {text}" for name, text in stage.checks.items()) + "\n"
+    for section in ASSET_SECTIONS[stage.name]:
+        yield from _section(section)
+    if stage.table:
+        yield "| column | type | meaning |\n| --- | --- | --- |"
+        yield from (f"| `{c.name}` | {c.dtype} | {c.meaning} |" for c in stage.table.columns)
+        yield ""
+
+
+def _section(name: str) -> Iterator[str]:
+    """A configuration section: key, default, and the text under the field in config.py."""
+    section: Any = getattr(Config(), name)
+    meanings = field_meanings(type(section))
+    yield f"Configuration `[{name}]`:\n\n| key | default | meaning |\n| --- | --- | --- |"
+    for field in dataclasses.fields(section):
+        default = getattr(section, field.name)
+        shown = list(default) if isinstance(default, tuple) else default
+        yield f"| `{field.name}` | `{shown}` | {meanings[field.name]} |"
+    yield ""
+
+
+def field_meanings(section: type[Any]) -> dict[str, str]:
+    """The docstring under each field of a configuration dataclass, as one line."""
+    pattern = re.compile(r'^ {4}(\w+): .*?\n {4}"""(.*?)"""', re.DOTALL | re.MULTILINE)
+    source = inspect.getsource(section)
+    return {name: " ".join(text.split()) for name, text in pattern.findall(source)}
+
+
+if __name__ == "__main__":
+    from minicode_assets.definitions import STAGES
+
+    sys.stdout.write(reference(STAGES))

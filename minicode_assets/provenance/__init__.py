@@ -1,0 +1,1 @@
+"""Which source a text came from."""

@@ -1,0 +1,1 @@
+"""Everything becomes a document row."""

@@ -1,0 +1,105 @@
+"""Documents from Software Heritage: one row for each Python file of the manifest, with its text or a status."""
+
+import hashlib
+from pathlib import Path
+
+import polars as pl
+
+from minicode_assets.blobs.store import in_partition
+from minicode_assets.config import Documents
+from minicode_assets.parquet import scan_table, write_table
+from minicode_assets.schemas import BLOBS, DOCUMENTS, FILE_MANIFEST
+from minicode_assets.sources.decode import decode
+from minicode_assets.swhid import qualified_swhid
+from minicode_model.artifact import Artifact, open_artifact
+
+STATUSES = ("ok", "missing", "too_long", "nul", "undecodable")
+"""What can become of a file's text."""
+_TYPE_MASK, _REGULAR = 0o170000, 0o100000
+
+
+def build_documents(
+    file_manifest: Path, blobs: Path, folder: Path, *, partition: str, params: Documents, config_digest: str
+) -> Artifact:
+    """After this, `folder` holds one document row for each regular Python file whose content is in the partition.
+
+    Args:
+        file_manifest: The manifest artefact.
+        blobs: The blobs artefact of the same partition.
+        folder: The artefact folder of this partition.
+        partition: A key such as `00-of-04`.
+        params: The `documents` section.
+        config_digest: Digest of the sections that shape the asset.
+
+    Returns:
+        The artefact; schema DOCUMENTS, rows sorted by sha1_git, origin_url, revision and path (raw bytes). Metadata:
+        partition, num_<status>, text_bytes, encodings (count by codec).
+
+    Raises:
+        MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
+        StorageError: `folder` can't be written.
+    """
+    inputs = {"file_manifest": open_artifact(file_manifest).digest, "blobs": open_artifact(blobs).digest}
+    texts = _decode_blobs(blobs, params)
+    rows = (
+        scan_table(file_manifest, FILE_MANIFEST, verify=False)
+        .filter(pl.col("is_python") & (pl.col("perms") & _TYPE_MASK).eq(_REGULAR) & in_partition("sha1_git", partition))
+        .sort("sha1_git", "origin_url", "revision", "path")
+        .collect()
+    )
+    frame = _documents(rows, texts, params)
+    metadata = {"partition": partition, **_figures(frame)}
+    return write_table(folder, frame, DOCUMENTS, config_digest=config_digest, inputs=inputs, metadata=metadata)
+
+
+def document_id(swhid: str) -> str:
+    """32 hex digits of BLAKE2b over a qualified SWHID: the same for ever, whatever else is collected."""
+    return hashlib.blake2b(swhid.encode(), digest_size=16).hexdigest()
+
+
+def readable_path(path: bytes) -> str:
+    r"""A path as text: UTF-8, and bytes that are not UTF-8 as `\xNN`."""
+    return path.decode("utf-8", errors="backslashreplace")
+
+
+def _decode_blobs(blobs: Path, params: Documents) -> pl.DataFrame:
+    """One row a verified blob: sha1_git, status, encoding, text."""
+    verified = scan_table(blobs, BLOBS, verify=False).filter(pl.col("status") == "verified")
+    rows = []
+    for sha1_git, content in verified.select("sha1_git", "data").collect().iter_rows():
+        if len(content) <= params.max_length_bytes:
+            decoded = decode(content)
+            rows.append((sha1_git, decoded.status, decoded.encoding, decoded.text))
+    schema = {"sha1_git": pl.Binary, "status": pl.String, "encoding": pl.String, "text": pl.String}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _documents(rows: pl.DataFrame, texts: pl.DataFrame, params: Documents) -> pl.DataFrame:
+    swhids = [
+        qualified_swhid(**row)
+        for row in rows.select("sha1_git", "origin_url", "snapshot", "revision", "path", "anchor").iter_rows(named=True)
+    ]
+    too_long = pl.col("length") > params.max_length_bytes
+    return (
+        rows.drop("status")
+        .join(texts, on="sha1_git", how="left", maintain_order="left")
+        .with_columns(
+            pl.Series("document_id", [document_id(swhid) for swhid in swhids], dtype=pl.String),
+            pl.Series("swhid", swhids, dtype=pl.String),
+            pl.Series("path", [readable_path(path) for path in rows["path"]], dtype=pl.String),
+            pl.lit("swh").alias("source"),
+            pl.col("length").alias("length_bytes"),
+            pl.when(too_long).then(pl.lit("too_long")).otherwise(pl.col("status").fill_null("missing")).alias("status"),
+        )
+        .select(DOCUMENTS.polars.names())
+    )
+
+
+def _figures(frame: pl.DataFrame) -> dict[str, object]:
+    statuses = dict(frame["status"].value_counts().iter_rows())
+    encodings = dict(frame["encoding"].drop_nulls().value_counts().iter_rows())
+    return {
+        **{f"num_{status}": statuses.get(status, 0) for status in STATUSES},
+        "text_bytes": int(frame["text"].str.len_bytes().sum()),
+        "encodings": dict(sorted(encodings.items())),
+    }

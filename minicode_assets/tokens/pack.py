@@ -1,0 +1,103 @@
+"""Pieces of documents become rows of `seq_len` tokens: arrays in, arrays out.
+
+Best fit decreasing: pieces from the longest to the shortest, each into the fullest row that still has room. Of the
+ways compared in model.md 5.1 it is the one that neither discards tokens nor cuts documents that fit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Rows as runs of pieces.
+
+    Attributes:
+        row_offsets: Row r holds pieces row_offsets[r] to row_offsets[r + 1]; shape [R + 1].
+        piece_document: Document of each piece; shape [P], in row order.
+        piece_start: Its first token within the document; shape [P].
+        piece_length: Its tokens; shape [P].
+    """
+
+    row_offsets: Numbers
+    piece_document: Numbers
+    piece_start: Numbers
+    piece_length: Numbers
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return len(self.row_offsets) - 1
+
+
+def pack_best_fit(documents: Numbers, starts: Numbers, lengths: Numbers, *, seq_len: int, seed: int) -> Packing:
+    """Pack pieces, none longer than a row, best fit decreasing; the rows are then put in seeded random order.
+
+    Args:
+        documents: Document of each piece.
+        starts: First token of each piece within its document.
+        lengths: Tokens of each piece, 1 to seq_len.
+        seq_len: Tokens a row.
+        seed: Seed of the rows' order, so that the first rows are a fair sample.
+
+    Returns:
+        A packing that holds every piece once.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    rows = assign_rows(lengths[order].tolist(), seq_len)
+    num_rows = int(rows.max(initial=-1)) + 1
+    place = np.random.Generator(np.random.PCG64(seed)).permutation(num_rows)
+    rows = place[rows] if num_rows else rows
+    by_row = np.argsort(rows, kind="stable")
+    chosen = order[by_row]
+    counts = np.bincount(rows, minlength=num_rows)
+    return Packing(np.concatenate([[0], np.cumsum(counts)]), documents[chosen], starts[chosen], lengths[chosen])
+
+
+def assign_rows(lengths: list[int], seq_len: int) -> Numbers:
+    """The row of each piece under best fit: the fullest row with room, or a new one.
+
+    Rows are kept by their room, and an integer has bit r set where some row has room r: finding the least room that
+    suffices is then one shift. Among rows with equal room, the one that got there last is taken.
+
+    Args:
+        lengths: Tokens of each piece, in the order in which they are placed.
+        seq_len: Tokens a row.
+    """
+    by_room: list[list[int]] = [[] for _ in range(seq_len + 1)]
+    rooms, num_rows, rows = 0, 0, np.empty(len(lengths), dtype=np.int64)
+    for number, length in enumerate(lengths):
+        fitting = rooms >> length
+        if fitting:
+            room = length + (fitting & -fitting).bit_length() - 1
+            row = by_room[room].pop()
+            if not by_room[room]:
+                rooms ^= 1 << room
+        else:
+            room, row, num_rows = seq_len, num_rows, num_rows + 1
+        rows[number] = row
+        if room > length:
+            by_room[room - length].append(row)
+            rooms |= 1 << (room - length)
+    return rows
+
+
+def pack_concatenated(doc_lengths: Numbers, *, seq_len: int) -> Packing:
+    """Lay the documents end to end and cut wherever a row is full; for comparison.
+
+    Args:
+        doc_lengths: Tokens of each document, at least 1.
+        seq_len: Tokens a row.
+    """
+    stops = np.cumsum(doc_lengths)
+    total = int(stops[-1]) if len(stops) else 0
+    edges = np.unique(np.concatenate([[0], stops, np.arange(0, total, seq_len), [total]]))
+    begin, end = edges[:-1], edges[1:]
+    documents = np.searchsorted(stops, begin, side="right")
+    row_offsets = np.searchsorted(begin, np.arange(0, total + seq_len, seq_len)[: -(-total // seq_len) + 1])
+    starts = begin - (stops - doc_lengths)[documents] if total else begin
+    return Packing(row_offsets.astype(np.int64), documents.astype(np.int64), starts, end - begin)

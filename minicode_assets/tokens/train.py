@@ -1,0 +1,214 @@
+"""A tokenizer from a sample of the corpus: SentencePiece BPE with byte fallback, special tokens as control symbols."""
+
+import io
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import sentencepiece
+
+from minicode_assets.config import Tokenizer as TokenizerParams
+from minicode_assets.errors import TokenizerError
+from minicode_assets.parquet import scan_table
+from minicode_assets.schemas import CORPUS
+from minicode_assets.tokens.read import corpus_files
+from minicode_model.artifact import Artifact, open_artifact, write_artifact
+from minicode_model.fim import uniforms
+from minicode_model.tokenizer import FIRST_TEXT_ID, MODEL_FILE, SPACE, SPECIAL_TOKENS, UNKNOWN_ID, Tokenizer
+
+_LOG = logging.getLogger("minicode.tokenizer")
+_NUM_BYTES = 256
+_UNTRAINABLE = str.maketrans("", "", f"\0{SPACE}\u2585")
+"""Left out of the sample: NUL, SentencePiece's space, and its reserved mark, for which it would skip the document.
+All three are encoded exactly, as bytes."""
+_NUM_LONGEST_PIECES = 20
+
+
+def train_tokenizer(corpus: Path, folder: Path, *, params: TokenizerParams, config_digest: str) -> Artifact:
+    """The tokenizer artefact exists afterwards: `tokenizer.model`, with figures from the validation split.
+
+    Args:
+        corpus: The corpus artefact: train/ and validation/.
+        folder: The tokenizer artefact.
+        params: The section [tokenizer].
+        config_digest: See `write_artifact`.
+
+    Returns:
+        The artefact; metadata: vocab_size, digest, bytes per token and round-trip failures on the validation split,
+        the longest pieces, the pieces that validation never uses.
+
+    Raises:
+        TokenizerError: The corpus has no text, or not enough for `vocab_size` pieces.
+    """
+    source = open_artifact(corpus)
+    chosen = choose_sample(corpus, sample_bytes=params.sample_bytes, seed=params.seed)
+    _LOG.info("training on %d documents", len(chosen))
+    model = train_model(_sample_texts(corpus, chosen), params=params)
+    tokenizer = Tokenizer(model, where=str(folder / MODEL_FILE))
+    with write_artifact(
+        folder, name="tokenizer", config_digest=config_digest, inputs={"corpus": source.digest}
+    ) as writer:
+        (writer.path / MODEL_FILE).write_bytes(model)
+        writer.metadata = {
+            "vocab_size": tokenizer.vocab_size,
+            "digest": tokenizer.digest,
+            "num_sample_documents": len(chosen),
+            **measure(tokenizer, corpus, "validation"),
+            "longest_pieces": longest_pieces(tokenizer),
+        }
+    return open_artifact(folder, verify=False)
+
+
+def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> frozenset[str]:
+    """Choose whole training documents, so that no origin gives more than its share.
+
+    Each origin gives its documents in the order of hash(seed, document) until it reaches the cap that makes the
+    whole sample `sample_bytes`; an origin below the cap gives all.
+
+    Args:
+        corpus: The corpus artefact.
+        sample_bytes: Size of the sample, exceeded by at most one document an origin.
+        seed: Seed of the order.
+
+    Returns:
+        Document ids.
+
+    Raises:
+        TokenizerError: The training split has no text.
+    """
+    rows = (
+        scan_table(corpus, CORPUS, pattern="train/*.parquet", verify=False)
+        .select("document_id", "origin_url", "length_bytes")
+        .collect()
+    )
+    sizes = rows.group_by("origin_url").agg(pl.col("length_bytes").sum()).sort("length_bytes")["length_bytes"]
+    if not sizes.sum():
+        raise TokenizerError(
+            f"{corpus / 'train'}: found {rows.height} documents without a byte of text, expected some text to train on",
+            hint="minicode funnel shows which rules dropped the documents",
+        )
+    cap = fair_cap(sizes.to_numpy(), sample_bytes)
+    keys = [uniforms(1, seed, "sample", document_id)[0] for document_id in rows["document_id"]]
+    before = pl.col("length_bytes").cum_sum().over("origin_url") - pl.col("length_bytes")
+    return frozenset(
+        rows.with_columns(pl.Series("key", keys))
+        .sort("key", "document_id")
+        .filter(before < cap)["document_id"]
+        .to_list()
+    )
+
+
+def fair_cap(sizes: "np.typing.NDArray[np.int64]", total: int) -> float:
+    """The cap c for which the sum of min(size, c) is `total`, or the largest size where all of them are fewer.
+
+    Args:
+        sizes: At least one size, in ascending order.
+        total: What the capped sizes add up to.
+    """
+    below = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    caps = (total - below) / np.arange(len(sizes), 0, -1)
+    reached = np.flatnonzero(caps <= sizes)
+    return float(caps[reached[0]]) if len(reached) else float(sizes[-1])
+
+
+def train_model(texts: Iterator[str], *, params: TokenizerParams) -> bytes:
+    """Train SentencePiece on whole documents and return the serialised model.
+
+    Raises:
+        TokenizerError: The texts don't give `vocab_size` pieces; nothing smaller is returned instead.
+    """
+    least = len(SPECIAL_TOKENS) + 1 + _NUM_BYTES
+    if params.vocab_size <= least:
+        raise TokenizerError(
+            f"[tokenizer] vocab_size: found {params.vocab_size}, expected more than {least} "
+            f"({len(SPECIAL_TOKENS)} special tokens, one unknown, {_NUM_BYTES} bytes)"
+        )
+    buffer = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=texts, model_writer=buffer, **trainer_options(params)
+        )
+    except RuntimeError as error:
+        raise TokenizerError(
+            f"[tokenizer] vocab_size {params.vocab_size}: SentencePiece can't train on this text: {error}",
+            hint="lower character_coverage, raise vocab_size, or give it more text",
+        ) from error
+    found = len(sentencepiece.SentencePieceProcessor(model_proto=buffer.getvalue()))
+    if found != params.vocab_size:
+        raise TokenizerError(
+            f"[tokenizer] vocab_size: the text gives {found} pieces, expected {params.vocab_size}",
+            hint=f"set [tokenizer] vocab_size to {found} or less, or enlarge the corpus",
+        )
+    return buffer.getvalue()
+
+
+def trainer_options(params: TokenizerParams) -> dict[str, Any]:
+    """SentencePiece's options: nothing may change, join or skip a character. Source: model.md 3.1 and 3.2."""
+    return {
+        "model_type": "bpe",
+        "vocab_size": params.vocab_size,
+        "byte_fallback": True,
+        "normalization_rule_name": "identity",
+        "add_dummy_prefix": False,
+        "remove_extra_whitespaces": False,
+        "allow_whitespace_only_pieces": True,
+        "split_by_whitespace": True,
+        "split_digits": True,
+        "split_by_unicode_script": params.split_by_unicode_script,
+        "character_coverage": params.character_coverage,
+        "max_sentence_length": 1 << 30,
+        "max_sentencepiece_length": params.max_piece_length,
+        "unk_id": UNKNOWN_ID,
+        "bos_id": -1,
+        "eos_id": -1,
+        "pad_id": -1,
+        "control_symbols": list(SPECIAL_TOKENS),
+        "shuffle_input_sentence": False,
+        "num_threads": params.num_threads,
+        "hard_vocab_limit": False,
+        "minloglevel": 1,
+    }
+
+
+def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
+    """Encode and decode every document of a split; count what a user of the tokenizer wants to know.
+
+    Returns:
+        num_round_trip_documents, num_round_trip_failures (documents that came back with other bytes),
+        bytes_per_token (0 for an empty split), num_bytes, num_tokens, num_byte_tokens, num_unused_pieces.
+    """
+    counts: Counter[str] = Counter()
+    used = np.zeros(tokenizer.vocab_size, dtype=np.int64)
+    for file in corpus_files(corpus, split):
+        ids = tokenizer.encode(file.text)
+        raw = file.text.encode()
+        counts["documents"] += 1
+        counts["failures"] += tokenizer.decode(ids) != raw
+        counts["bytes"] += len(raw)
+        used += np.bincount(ids, minlength=tokenizer.vocab_size)
+    num_tokens = int(used.sum())
+    return {
+        "num_round_trip_documents": counts["documents"],
+        "num_round_trip_failures": counts["failures"],
+        "num_bytes": counts["bytes"],
+        "num_tokens": num_tokens,
+        "bytes_per_token": round(counts["bytes"] / num_tokens, 4) if num_tokens else 0.0,
+        "num_byte_tokens": int(used[FIRST_TEXT_ID : FIRST_TEXT_ID + _NUM_BYTES].sum()),
+        "num_unused_pieces": int((used[FIRST_TEXT_ID + _NUM_BYTES :] == 0).sum()),
+    }
+
+
+def longest_pieces(tokenizer: Tokenizer) -> list[str]:
+    """The longest pieces, as Python literals."""
+    texts = sorted((piece.decode("utf-8", "replace") for piece in tokenizer.token_bytes), key=lambda t: (-len(t), t))
+    return [repr(text) for text in texts[:_NUM_LONGEST_PIECES]]
+
+
+def _sample_texts(corpus: Path, chosen: frozenset[str]) -> Iterator[str]:
+    for file in corpus_files(corpus, "train"):
+        if file.document_id in chosen:
+            yield file.text.translate(_UNTRAINABLE)

@@ -1,0 +1,312 @@
+"""Token shards: documents as tokens, an index that packs them into sequences, and the file behind every token."""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from minicode_assets.config import TokenShards
+from minicode_assets.errors import CorpusError, ShardError
+from minicode_assets.parquet import scan_table, write_parquet
+from minicode_assets.schemas import CORPUS, TOKEN_DOCUMENTS
+from minicode_assets.tokens.encode import Encoded, ExampleEncoder
+from minicode_assets.tokens.format import Example, Format, training_examples, validation_examples
+from minicode_assets.tokens.pack import Packing, pack_best_fit, pack_concatenated
+from minicode_assets.tokens.read import corpus_files
+from minicode_model.artifact import Artifact, open_artifact, write_artifact
+from minicode_model.shards import DOCUMENTS_FILE, FORMAT_VERSION, INDEX_FILE, shard_name
+from minicode_model.tensors import write_tensors
+from minicode_model.tokenizer import TokenIds, Tokenizer
+
+_LOG = logging.getLogger("minicode.token_shards")
+_BATCH_BYTES = 4_000_000
+_LOG_EVERY_S = 5.0
+SPLITS = ("train", "validation")
+
+
+def write_token_shards(
+    corpus: Path, tokenizer: Path, folder: Path, *, params: TokenShards, config_digest: str
+) -> Artifact:
+    """The token_shards artefact exists afterwards: shards, index and documents.parquet for each split.
+
+    Args:
+        corpus: The corpus artefact: train/ and validation/.
+        tokenizer: The tokenizer artefact.
+        folder: The token_shards artefact.
+        params: The section [token_shards].
+        config_digest: See `write_artifact`.
+
+    Returns:
+        The artefact; its metadata has the figures of `SplitWriter.figures` for each split.
+
+    Raises:
+        CorpusError: The training split has no documents.
+        ShardError: A document has more tokens than a shard holds.
+    """
+    inputs = {"corpus": open_artifact(corpus).digest, "tokenizer": open_artifact(tokenizer).digest}
+    encoder = Tokenizer.load(tokenizer)
+    with write_artifact(folder, name="token_shards", config_digest=config_digest, inputs=inputs) as writer:
+        figures: dict[str, Any] = {"tokenizer_digest": encoder.digest, "seq_len": params.seq_len}
+        for split in SPLITS:
+            work = SplitWriter(writer.path / split, split, encoder, params)
+            for example, encoded in encode_examples(corpus, split, encoder, params):
+                work.add(example, encoded)
+            figures[split] = work.finish()
+        if not figures["train"]["num_documents"]:
+            raise CorpusError(
+                f"{corpus / 'train'}: found no documents, expected at least one",
+                hint="minicode funnel shows which rules dropped the documents",
+            )
+        writer.metadata = figures
+    return open_artifact(folder, verify=False)
+
+
+def encode_examples(
+    corpus: Path, split: str, tokenizer: Tokenizer, params: TokenShards
+) -> Iterator[tuple[Example, Encoded]]:
+    """Every example of a split with its tokens, in the same order for any number of workers."""
+    form = Format(
+        params.repository_context,
+        params.metadata_rate,
+        params.fim_rate,
+        params.fim_file_rate,
+        params.shard_tokens,
+        params.seed,
+    )
+    files = corpus_files(corpus, split)
+    examples = training_examples(files, form) if split == "train" else validation_examples(files)
+    num_bytes = (
+        scan_table(corpus, CORPUS, pattern=f"{split}/*.parquet", verify=False)
+        .select(pl.col("length_bytes").sum())
+        .collect()
+        .item()
+    )
+    settings: dict[str, Any] = {
+        "seq_len": params.seq_len,
+        "fim_spm_rate": params.fim_spm_rate,
+        "line_padding_fraction": params.line_padding_fraction,
+        "seed": params.seed,
+    }
+    if params.num_workers > 1 and num_bytes >= params.parallel_from_bytes:
+        yield from _encode_parallel(_batches(examples), tokenizer, settings, params.num_workers)
+    else:
+        encoder = ExampleEncoder(tokenizer, **settings)
+        yield from ((example, encoder.encode(example)) for example in examples)
+
+
+def _batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
+    batch: list[Example] = []
+    size = 0
+    for example in examples:
+        batch.append(example)
+        size += sum(len(file.text) for file in example.files)
+        if size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _encode_parallel(
+    batches: Iterator[list[Example]], tokenizer: Tokenizer, settings: dict[str, Any], num_workers: int
+) -> Iterator[tuple[Example, Encoded]]:
+    """Encode batches in processes and give the results in order; a few batches at most are under way."""
+    with ProcessPoolExecutor(
+        num_workers,
+        mp_context=get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(tokenizer.model, settings),
+    ) as pool:
+        waiting: deque[tuple[list[Example], Future[list[Encoded]]]] = deque()
+        for batch in batches:
+            waiting.append((batch, pool.submit(_encode_batch, batch)))
+            if len(waiting) > 2 * num_workers:
+                yield from _result(*waiting.popleft())
+        while waiting:
+            yield from _result(*waiting.popleft())
+
+
+def _result(batch: list[Example], future: "Future[list[Encoded]]") -> Iterator[tuple[Example, Encoded]]:
+    return zip(batch, future.result(), strict=True)
+
+
+_worker: list[ExampleEncoder] = []
+
+
+def _start_worker(model: bytes, settings: dict[str, Any]) -> None:
+    _worker[:] = [ExampleEncoder(Tokenizer(model), **settings)]
+
+
+def _encode_batch(examples: list[Example]) -> list[Encoded]:
+    return [_worker[0].encode(example) for example in examples]
+
+
+@dataclass
+class SplitWriter:
+    """Takes encoded examples in order and writes one split; memory is bounded by a shard and the index.
+
+    Attributes:
+        path: The split's folder, created here.
+        split: Its name.
+        tokenizer: The tokenizer.
+        params: The section [token_shards].
+    """
+
+    path: Path
+    split: str
+    tokenizer: Tokenizer
+    params: TokenShards
+    _shard: list[TokenIds] = field(default_factory=list)
+    _num_shards: int = 0
+    _shard_tokens: int = 0
+    _doc_lengths: list[int] = field(default_factory=list)
+    _doc_bytes: list[int] = field(default_factory=list)
+    _pieces: list[tuple[int, int, int]] = field(default_factory=list)
+    _rows: list[tuple[Any, ...]] = field(default_factory=list)
+    _counts: dict[str, int] = field(default_factory=dict)
+    _said_at: float = field(default_factory=monotonic)
+
+    def __post_init__(self) -> None:
+        self.path.mkdir()
+
+    def add(self, example: Example, encoded: Encoded) -> None:
+        """Append one example as a document.
+
+        Raises:
+            ShardError: It has more tokens than a shard holds.
+        """
+        length, limit = len(encoded.tokens), self.params.shard_tokens
+        if length > limit:
+            raise ShardError(
+                f"document {example.example_id} ({example.files[0].swhid}): found {length} tokens, expected at most "
+                f"{limit}, a shard",
+                hint=f"set [token_shards] shard_tokens to {length} or more",
+            )
+        if self._shard_tokens + length > limit:
+            self._flush()
+        self._shard.append(encoded.tokens)
+        self._shard_tokens += length
+        document = len(self._doc_lengths)
+        starts = np.cumsum([0, *encoded.piece_lengths[:-1]]).tolist()
+        self._pieces += [(document, start, n) for start, n in zip(starts, encoded.piece_lengths, strict=True)]
+        self._doc_lengths.append(length)
+        self._doc_bytes.append(self.tokenizer.num_bytes(encoded.tokens))
+        self._add_rows(document, example, encoded)
+        self._count(encoded)
+
+    def _add_rows(self, document: int, example: Example, encoded: Encoded) -> None:
+        for file, (start, length) in zip(example.files, encoded.file_ranges, strict=True):
+            num_bytes = self.tokenizer.num_bytes(encoded.tokens[start : start + length])
+            self._rows.append(
+                (
+                    document,
+                    example.example_id,
+                    start,
+                    length,
+                    num_bytes,
+                    file.document_id,
+                    file.swhid,
+                    file.origin_url,
+                    file.path,
+                    file.license_expression,
+                )
+            )
+
+    def _count(self, encoded: Encoded) -> None:
+        for name in ("num_psm", "num_spm", "num_cut_files", "num_cuts", "num_line_cuts"):
+            self._counts[name] = self._counts.get(name, 0) + getattr(encoded, name)
+        if monotonic() - self._said_at > _LOG_EVERY_S:
+            self._said_at = monotonic()
+            _LOG.info("%s: %d documents, %d tokens", self.split, len(self._doc_lengths), sum(self._doc_lengths))
+
+    def _flush(self) -> None:
+        if not self._shard:
+            return
+        lengths = [len(tokens) for tokens in self._shard]
+        write_tensors(
+            self.path / shard_name(self._num_shards),
+            {
+                "tokens": np.concatenate(self._shard).astype(self.tokenizer.dtype),
+                "doc_offsets": np.cumsum([0, *lengths]).astype(np.uint64),
+            },
+            self._header(),
+        )
+        self._shard, self._shard_tokens, self._num_shards = [], 0, self._num_shards + 1
+
+    def _header(self) -> dict[str, str]:
+        return {
+            "format_version": str(FORMAT_VERSION),
+            "seq_len": str(self.params.seq_len),
+            "split": self.split,
+            "tokenizer_digest": self.tokenizer.digest,
+            "vocab_size": str(self.tokenizer.vocab_size),
+        }
+
+    def finish(self) -> dict[str, Any]:
+        """Write the last shard, documents.parquet and the index; return the split's figures."""
+        self._flush()
+        documents = pl.DataFrame(self._rows, schema=TOKEN_DOCUMENTS.polars, orient="row")
+        write_parquet(documents, self.path / DOCUMENTS_FILE, TOKEN_DOCUMENTS)
+        packing = self._pack()
+        write_tensors(
+            self.path / INDEX_FILE,
+            {
+                "row_offsets": packing.row_offsets.astype(np.uint64),
+                "piece_document": packing.piece_document.astype(np.uint64),
+                "piece_start": packing.piece_start.astype(np.uint64),
+                "piece_length": packing.piece_length.astype(np.uint64),
+                "doc_num_bytes": np.array(self._doc_bytes, dtype=np.uint64),
+                **file_arrays(documents),
+            },
+            {**self._header(), "num_shards": str(self._num_shards)},
+        )
+        return self.figures(documents, packing)
+
+    def _pack(self) -> Packing:
+        if self.params.packing == "concatenate":
+            return pack_concatenated(np.array(self._doc_lengths, dtype=np.int64), seq_len=self.params.seq_len)
+        pieces = np.array(self._pieces, dtype=np.int64).reshape(-1, 3)
+        return pack_best_fit(*pieces.T, seq_len=self.params.seq_len, seed=self.params.seed)
+
+    def figures(self, documents: pl.DataFrame, packing: Packing) -> dict[str, Any]:
+        """Counts of the split: documents, tokens, bytes, sequences, padding, cuts, orders, tokens by licence."""
+        lengths = np.array(self._doc_lengths, dtype=np.int64)
+        num_tokens, capacity = int(lengths.sum()), packing.num_rows * self.params.seq_len
+        pieces = np.bincount(packing.piece_document, minlength=len(lengths))
+        licenses = documents.group_by("license_expression").agg(pl.col("num_tokens").sum()).sort(pl.all())
+        return {
+            "num_documents": len(lengths),
+            "num_files": documents.height,
+            "num_tokens": num_tokens,
+            "num_bytes": sum(self._doc_bytes),
+            "num_sequences": packing.num_rows,
+            "num_shards": self._num_shards,
+            "padding_fraction": round(1 - num_tokens / capacity, 6) if capacity else 0.0,
+            "num_pieces": len(packing.piece_length),
+            "num_long_documents": int((lengths > self.params.seq_len).sum()),
+            "num_cut_documents": int((pieces > 1).sum()),
+            "num_avoidable_cut_documents": int(((pieces > 1) & (lengths <= self.params.seq_len)).sum()),
+            **self._counts,
+            "tokens_by_license": {str(name): count for name, count in licenses.iter_rows()},
+        }
+
+
+def file_arrays(documents: pl.DataFrame) -> dict[str, "np.typing.NDArray[Any]"]:
+    """documents.parquet's key columns for readers without Parquet: ids as raw bytes, sha1_git zero where unknown."""
+    ids = bytes.fromhex("".join(documents["document_id"]))
+    contents = documents["swhid"].str.extract(r"^swh:1:cnt:([0-9a-f]{40})").fill_null("0" * 40)
+    return {
+        "file_document": documents["document"].to_numpy().astype(np.uint64),
+        "file_start": documents["token_start"].to_numpy().astype(np.uint64),
+        "file_length": documents["num_tokens"].to_numpy().astype(np.uint64),
+        "file_document_id": np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16),
+        "file_sha1_git": np.frombuffer(bytes.fromhex("".join(contents)), dtype=np.uint8).reshape(-1, 20),
+    }

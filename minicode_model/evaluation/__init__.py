@@ -1,0 +1,1 @@
+"""What a checkpoint can do: bits per byte, problems with executed solutions, samples."""

@@ -1,0 +1,94 @@
+"""Fill-in-the-middle: a text becomes prefix, suffix, middle, so that a model learns to write between two texts.
+
+Cuts fall between characters of the text, before it is encoded, so that a middle may start inside a word, as it does
+in an editor. All chance comes from hash(seed, key), never from the order of work, so that the same document gives
+the same tokens on any number of workers and after any resume. Source: StarCoder2's training code (model.md 1.2),
+whose generator was stateful; SantaCoder's SPM "variant 2".
+"""
+
+import hashlib
+
+import numpy as np
+
+from minicode_model.tokenizer import TokenIds, Tokenizer
+
+NUM_SENTINELS = 3
+"""Tokens that the rearrangement adds."""
+
+
+def uniforms(count: int, seed: int, *key: str | int) -> tuple[float, ...]:
+    """Numbers in [0, 1) that depend on the seed and the key only.
+
+    Args:
+        count: How many, 1 to 8.
+        seed: The seed from the configuration.
+        key: What the numbers are for, e.g. `("fim", document_id, 0)`.
+    """
+    text = "\x1f".join(map(str, (seed, *key)))
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8 * count).digest()
+    return tuple((int.from_bytes(digest[8 * i : 8 * i + 8], "big") >> 11) / (1 << 53) for i in range(count))
+
+
+def split_characters(text: str, first: float, second: float) -> tuple[str, str, str]:
+    """Cut a text at two uniform places, 0 to len(text) inclusive.
+
+    Args:
+        text: The text; may be empty.
+        first: Uniform in [0, 1).
+        second: Uniform in [0, 1).
+
+    Returns:
+        (prefix, middle, suffix), whose concatenation is the text.
+    """
+    low, high = sorted((int(first * (len(text) + 1)), int(second * (len(text) + 1))))
+    return text[:low], text[low:high], text[high:]
+
+
+def arrange(tokenizer: Tokenizer, prefix: TokenIds, middle: TokenIds, suffix: TokenIds, *, spm: bool) -> TokenIds:
+    """The three parts in training order, with sentinels.
+
+    PSM: `<fim_prefix>` prefix `<fim_suffix>` suffix `<fim_middle>` middle.
+    SPM: `<fim_prefix><fim_suffix>` suffix `<fim_middle>` prefix middle ("variant 2").
+
+    Returns:
+        NUM_SENTINELS more ids than the parts have.
+    """
+    start, mark_suffix, mark_middle = (
+        np.array([tokenizer.special(name)], tokenizer.dtype)
+        for name in ("<fim_prefix>", "<fim_suffix>", "<fim_middle>")
+    )
+    if spm:
+        return np.concatenate([start, mark_suffix, suffix, mark_middle, prefix, middle])
+    return np.concatenate([start, prefix, mark_suffix, suffix, mark_middle, middle])
+
+
+def infilling_prompt(tokenizer: Tokenizer, prefix: str | bytes, suffix: str | bytes, *, spm: bool) -> TokenIds:
+    """The ids after which a model writes the middle, then `<|endoftext|>` or `<file_sep>`.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        prefix: Text before the gap.
+        suffix: Text after the gap.
+        spm: The SPM order instead of PSM.
+    """
+    nothing = np.zeros(0, tokenizer.dtype)
+    return arrange(tokenizer, tokenizer.encode(prefix), nothing, tokenizer.encode(suffix), spm=spm)
+
+
+def restore(tokenizer: Tokenizer, ids: TokenIds) -> TokenIds:
+    """Put every rearranged part of a document back in the order of its text; sentinels of FIM disappear.
+
+    A rearranged part runs from `<fim_prefix>` to the next special token that is no FIM sentinel, or to the end.
+    Other special tokens stay. The result has the text's bytes, though not always the ids that the text encodes to,
+    since the cuts lie between characters, not tokens.
+    """
+    start, mark_suffix, mark_middle = map(tokenizer.special, ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"))
+    specials = np.flatnonzero(ids <= tokenizer.special("<pr_diff_hunk_comment_line>"))
+    parts, position = [], 0
+    for index in np.flatnonzero(ids[specials] == start):
+        at = [*specials[index : index + 4].tolist(), len(ids)]
+        if len(at) < NUM_SENTINELS + 1 or (ids[at[1]], ids[at[2]]) != (mark_suffix, mark_middle):
+            continue
+        parts += [ids[position : at[0]], ids[at[0] + 1 : at[1]], ids[at[2] + 1 : at[3]], ids[at[1] + 1 : at[2]]]
+        position = at[3]
+    return np.concatenate([*parts, ids[position:]])

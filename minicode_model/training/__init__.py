@@ -1,0 +1,1 @@
+"""Training with Lightning: data order, optimizer, schedule, what happens between steps, and exact resume."""

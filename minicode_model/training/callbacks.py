@@ -1,0 +1,245 @@
+"""What happens between steps: metrics, validation, divergence, progress, states, interruption."""
+
+import csv
+import io
+import logging
+import signal
+import statistics
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from minicode_model.config import Checkpoint
+from minicode_model.errors import DivergenceError
+from minicode_model.training.data import Batch, Sequences, sequence_order, stack
+from minicode_model.training.module import TrainingModule
+from minicode_model.training.schedule import learning_rate_at
+from minicode_model.training.state import remove_old_states, state_folder
+
+logger = logging.getLogger("minicode.checkpoint")
+
+METRICS = ("step", "loss", "gradient_norm", "learning_rate", "tokens")
+VALIDATION = ("step", "validation_loss")
+SMOOTHING_STEPS = 20
+
+
+class StepCallback(Callback):
+    """Calls `on_step` after each optimizer step, not after each accumulated batch."""
+
+    params: Checkpoint
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count batches into steps."""
+        if (batch_idx + 1) % self.params.gradient_accumulation_steps == 0:
+            assert isinstance(pl_module, TrainingModule)
+            self.on_step(trainer, pl_module, batch)
+
+    def on_step(self, trainer: Trainer, module: TrainingModule, batch: Batch) -> None:
+        """What to do after step number `trainer.global_step`."""
+        raise NotImplementedError
+
+
+class Metrics(StepCallback):
+    """One row a step; progress in the log; stops when the loss climbs. Saved and restored with the state.
+
+    Attributes:
+        rows: Rows of METRICS: step from 1, loss (nats a token), norm before clipping, rate, predicted tokens so far.
+        seconds: Time spent training, over all processes that took part.
+        waiting_seconds: Of those, the time spent waiting for data.
+    """
+
+    def __init__(self, params: Checkpoint) -> None:
+        self.params = params
+        self.rows: list[tuple[float, ...]] = []
+        self.seconds = 0.0
+        self.waiting_seconds = 0.0
+        self._mark = 0.0
+        self._logged = (0.0, 0.0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._mark = time.perf_counter()
+        self._logged = (self.seconds, self.tokens)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        """What passed since the last batch ended was spent on getting this one."""
+        self.waiting_seconds += self._lap()
+
+    @property
+    def tokens(self) -> float:
+        """Predicted tokens so far."""
+        return self.rows[-1][-1] if self.rows else 0.0
+
+    def on_step(self, trainer: Trainer, module: TrainingModule, batch: Batch) -> None:
+        """Record the step."""
+        step = trainer.global_step
+        rate = learning_rate_at(step - 1, self.params)
+        self.rows.append((step, module.step_loss, module.gradient_norm, rate, self.tokens + batch.step_targets))
+        self._stop_if_climbing()
+        self._lap()
+        if step % self.params.log_every_steps == 0 or step == self.params.max_steps:
+            self._log_progress(step)
+
+    def _lap(self) -> float:
+        now = time.perf_counter()
+        passed, self._mark = now - self._mark, now
+        self.seconds += passed
+        return passed
+
+    def _log_progress(self, step: int) -> None:
+        seconds, tokens = self._logged
+        self._logged = (self.seconds, self.tokens)
+        speed = (self.tokens - tokens) / max(1e-9, self.seconds - seconds)
+        remaining = (self.params.max_steps - step) * self.seconds / step
+        logger.info(
+            "step %d of %d: loss %.3f, %.0f tokens/s, %.0f s to go",
+            step,
+            self.params.max_steps,
+            self.smoothed(len(self.rows)),
+            speed,
+            remaining,
+        )
+
+    def smoothed(self, end: int) -> float:
+        """Mean loss of the SMOOTHING_STEPS rows before `end`."""
+        return statistics.fmean(row[1] for row in self.rows[max(0, end - SMOOTHING_STEPS) : end])
+
+    def _stop_if_climbing(self) -> None:
+        if len(self.rows) % SMOOTHING_STEPS or len(self.rows) < 2 * SMOOTHING_STEPS:
+            return
+        means = [self.smoothed(end) for end in range(SMOOTHING_STEPS, len(self.rows) + 1, SMOOTHING_STEPS)]
+        best = min(means)
+        if means[-1] > best + self.params.max_loss_increase_nats:
+            raise DivergenceError(
+                f"step {len(self.rows)}: loss {means[-1]:.3f} (mean of {SMOOTHING_STEPS} steps), best was {best:.3f} "
+                f"at step {(means.index(best) + 1) * SMOOTHING_STEPS}; gradient norm {self.rows[-1][2]:.3g}, "
+                f"learning rate {self.rows[-1][3]:.2e}",
+                hint="lower [checkpoint] learning_rate or raise warmup_fraction; then run again",
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows and clocks."""
+        rows = torch.tensor(self.rows, dtype=torch.float64).reshape(-1, len(METRICS))
+        return {"rows": rows, "seconds": self.seconds, "waiting_seconds": self.waiting_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.rows = [tuple(row) for row in state_dict["rows"].tolist()]
+        self.seconds, self.waiting_seconds = state_dict["seconds"], state_dict["waiting_seconds"]
+
+
+class Validation(StepCallback):
+    """Mean loss on a fixed sample of held-out sequences, every `validate_every_steps` and at the end."""
+
+    def __init__(self, split: Sequences, params: Checkpoint) -> None:
+        self.params = params
+        self.split = split
+        self.indices = sequence_order(split.num_sequences, params.seed, 0)[: params.validation_sequences]
+        self.rows: list[tuple[float, ...]] = []
+
+    def on_step(self, trainer: Trainer, module: TrainingModule, batch: Batch) -> None:
+        """Measure, if due."""
+        step = trainer.global_step
+        if step % self.params.validate_every_steps and step != self.params.max_steps:
+            return
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            loss = self.measure(module)
+        self.rows.append((step, loss))
+        logger.info("step %d of %d: validation loss %.3f", step, self.params.max_steps, loss)
+
+    def measure(self, module: TrainingModule) -> float:
+        """Mean loss (nats a token) over the sample."""
+        total, targets = 0.0, 0
+        for start in range(0, len(self.indices), self.params.batch_size):
+            tokens, segments = stack(self.split, self.indices[start : start + self.params.batch_size])
+            loss, count = module.network.loss(tokens.to(module.device), segments.to(module.device))
+            total, targets = total + float(loss), targets + int(count)
+        return total / max(1, targets)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows."""
+        return {"rows": torch.tensor(self.rows, dtype=torch.float64).reshape(-1, len(VALIDATION))}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.rows = [tuple(row) for row in state_dict["rows"].tolist()]
+
+
+class States(StepCallback):
+    """Writes a resumable state every `checkpoint_every_steps`, and on SIGINT or SIGTERM before it lets them through.
+
+    An interruption in the middle of a step would leave torn weights, so the signal is only noted, the step is finished
+    and saved, and then the signal is raised again for whoever handled it before. Must be the last callback, so that a
+    state holds what the others recorded for its step.
+    """
+
+    def __init__(self, work: Path, params: Checkpoint) -> None:
+        self.params = params
+        self.work = work
+        self._noted: int | None = None
+        self._former: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take over the signals, where this is the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._note)
+
+    def on_step(self, trainer: Trainer, module: TrainingModule, batch: Batch) -> None:
+        """Save if due or interrupted."""
+        step = trainer.global_step
+        is_due = step % self.params.checkpoint_every_steps == 0 and step < self.params.max_steps
+        if is_due or self._noted is not None:
+            trainer.save_checkpoint(state_folder(self.work, step))
+            remove_old_states(self.work)
+        if self._noted is not None:
+            logger.warning("interrupted: training state saved at step %d; the same command goes on from there", step)
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the signals back."""
+        self.give_signals_back()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the signals back."""
+        self.give_signals_back()
+
+    def give_signals_back(self) -> None:
+        """Put the former handlers in place."""
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        self._former = {}
+
+    def raise_noted_signal(self) -> None:
+        """After the loop has ended: let a noted signal through to whoever handled it before.
+
+        Raises:
+            KeyboardInterrupt: The former handler let it pass.
+        """
+        if self._noted is not None:
+            signal.raise_signal(self._noted)
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._noted = number
+        logger.warning("signal %s: finishing the step", signal.Signals(number).name)
+
+
+def metrics_table(metrics: Metrics, validation: Validation) -> str:
+    """The rows of both as CSV, one a step; floats in the shortest form that reads back equal.
+
+    Columns: METRICS, and validation_loss, which is empty where it wasn't measured.
+    """
+    measured = {int(step): loss for step, loss in validation.rows}
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow((*METRICS, VALIDATION[1]))
+    for step, loss, norm, rate, tokens in metrics.rows:
+        writer.writerow((int(step), loss, norm, rate, int(tokens), measured.get(int(step), "")))
+    return stream.getvalue()

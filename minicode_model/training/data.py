@@ -1,0 +1,101 @@
+"""The order in which the model reads the shards: a function of (seed, step), with one integer as its state."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from minicode_model.config import Checkpoint
+from minicode_model.model import target_mask
+
+
+class Sequences(Protocol):
+    """What training needs of a packed split (minicode_model.shards.PackedSplit)."""
+
+    num_sequences: int
+
+    def sequence(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+        """Tokens and segment ids of one sequence, each of length T."""
+
+
+class Batch(NamedTuple):
+    """Sequences of one forward pass.
+
+    Attributes:
+        tokens_BT: Token ids.
+        segments_BT: Document of each position; -1 is padding.
+        step_targets: Predicted tokens in all batches of the same optimizer step, the divisor of their losses.
+    """
+
+    tokens_BT: Tensor
+    segments_BT: Tensor
+    step_targets: int
+
+
+def sequence_order(num_sequences: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """A permutation of the sequences that depends on nothing but its arguments.
+
+    Sorts by Philox's raw output, whose stream numpy promises to keep (that of `Generator.permutation` it doesn't).
+    """
+    keys = np.random.Philox(key=np.array([seed, epoch], dtype=np.uint64)).random_raw(num_sequences)
+    return np.argsort(keys, kind="stable")
+
+
+def stack(split: Sequences, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """Tokens and segment ids (B, T) of the given sequences."""
+    pairs = [split.sequence(int(index)) for index in indices]
+    tokens = np.stack([tokens for tokens, _ in pairs]).astype(np.int64)
+    segments = np.stack([segments for _, segments in pairs]).astype(np.int64)
+    return torch.from_numpy(tokens), torch.from_numpy(segments)
+
+
+class StepLoader:
+    """Gives the batches of the steps in order; Lightning saves and restores its position.
+
+    Args:
+        split: The training sequences.
+        params: Seed, batch size, accumulation and number of steps.
+    """
+
+    def __init__(self, split: Sequences, params: Checkpoint) -> None:
+        self.split = split
+        self.params = params
+        self.num_delivered = 0
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return self.params.max_steps * self.params.gradient_accumulation_steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        accumulation = self.params.gradient_accumulation_steps
+        while self.num_delivered < len(self):
+            step, first = divmod(self.num_delivered, accumulation)
+            for batch in self.step_batches(step)[first:]:
+                self.num_delivered += 1
+                yield batch
+
+    def step_batches(self, step: int) -> list[Batch]:
+        """All batches of one optimizer step."""
+        size, accumulation = self.params.batch_size, self.params.gradient_accumulation_steps
+        first = step * size * accumulation
+        indices = np.array([self._sequence_at(position) for position in range(first, first + size * accumulation)])
+        pairs = [stack(self.split, part) for part in np.split(indices, accumulation)]
+        step_targets = sum(int(target_mask(segments).sum()) for _, segments in pairs)
+        return [Batch(tokens, segments, step_targets) for tokens, segments in pairs]
+
+    def _sequence_at(self, position: int) -> int:
+        epoch, offset = divmod(position, self.split.num_sequences)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, sequence_order(self.split.num_sequences, self.params.seed, epoch)
+        return int(self._order[offset])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of batches given so far."""
+        return {"num_delivered": self.num_delivered}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after that many batches."""
+        self.num_delivered = int(state["num_delivered"])

@@ -1,0 +1,177 @@
+"""From token shards to a trained checkpoint: one call that goes on where a killed one stopped."""
+
+import contextlib
+import dataclasses
+import logging
+import shutil
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Trainer
+
+from minicode_model.artifact import Artifact, digest_of, open_artifact, storage_errors
+from minicode_model.checkpoint import Settings, save_checkpoint
+from minicode_model.config import Checkpoint, Model, checkpoint_problems, model_problems
+from minicode_model.errors import ConfigError, ShardError
+from minicode_model.model import Starcoder2, initialise
+from minicode_model.shards import PackedSplit, open_split
+from minicode_model.training.callbacks import Metrics, States, Validation, metrics_table
+from minicode_model.training.data import StepLoader
+from minicode_model.training.module import TrainingModule
+from minicode_model.training.state import SafeCheckpointIO, newest_state
+
+logger = logging.getLogger("minicode.checkpoint")
+
+_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true"}
+
+
+def train(shards: Path, folder: Path, work: Path, *, model: Model, params: Checkpoint, config_digest: str) -> Artifact:
+    """Train a model from its initial weights; afterwards `folder` is the checkpoint artefact.
+
+    Called again after a kill, it goes on from the newest whole state in `work` and gives the same bytes as an
+    uninterrupted run (on the CPU, with the same number of threads). States of another configuration or other shards
+    are left alone: each fingerprint has its own folder in `work`. All are removed after success.
+
+    Args:
+        shards: The `token_shards` artefact, with a train and a validation split.
+        folder: Where the checkpoint goes: model.safetensors, config.json, minicode.json, metrics.csv (a row a step).
+        work: Scratch for training states.
+        model: The shape.
+        params: The [checkpoint] section.
+        config_digest: Digest of the sections, recorded in the manifest.
+
+    Raises:
+        ConfigError: Model and training section contradict themselves.
+        ShardError: The shards don't fit the model, or a split is empty.
+        DivergenceError: The loss became NaN, infinite, or climbed.
+        StorageError: The disk is full or read-only.
+    """
+    problems = model_problems(model) + checkpoint_problems(params)
+    if problems:
+        raise ConfigError("\n".join(problems), hint="correct the preset or the override")
+    shards_artifact = open_artifact(shards)
+    splits = open_split(shards, "train", verify=False), open_split(shards, "validation", verify=False)
+    check_fit(model, *splits)
+    states = work / fingerprint(shards_artifact.digest, model, params)[:16]
+    network, metrics, validation = fit(*splits, states, model=model, params=params)
+    artifact = save_checkpoint(
+        folder,
+        network,
+        Settings(model, dataclasses.asdict(params), splits[0].tokenizer_digest, params.max_steps),
+        config_digest=config_digest,
+        inputs={"token_shards": shards_artifact.digest},
+        metadata=summary(network, metrics, validation),
+        tables={"metrics.csv": metrics_table(metrics, validation)},
+    )
+    shutil.rmtree(work)
+    return artifact
+
+
+def check_fit(model: Model, train_split: PackedSplit, validation_split: PackedSplit) -> None:
+    """Raise ShardError unless the shards' ids and lengths are within the model's shape and there is text."""
+    for name, split in (("train", train_split), ("validation", validation_split)):
+        if split.num_sequences == 0:
+            raise ShardError(f"split {name}: found 0 sequences, expected at least one", hint="give it a larger corpus")
+        if split.vocab_size > model.vocab_size:
+            raise ShardError(
+                f"split {name}: vocab_size found {split.vocab_size}, expected at most [model] {model.vocab_size}",
+                hint=f"set [model] vocab_size to {split.vocab_size}",
+            )
+        if split.seq_len > model.max_position_embeddings:
+            raise ShardError(
+                f"split {name}: seq_len found {split.seq_len}, expected at most [model] max_position_embeddings "
+                f"{model.max_position_embeddings}",
+                hint=f"set [model] max_position_embeddings to {split.seq_len}",
+            )
+
+
+def fingerprint(shards_digest: str, model: Model, params: Checkpoint) -> str:
+    """Digest of all that the weights depend on."""
+    return digest_of([1, shards_digest, dataclasses.asdict(model), dataclasses.asdict(params)])
+
+
+def fit(
+    train_split: PackedSplit, validation_split: PackedSplit, states: Path, *, model: Model, params: Checkpoint
+) -> tuple[Starcoder2, Metrics, Validation]:
+    """Train to the last step, from the newest whole state in `states` or from the start."""
+    metrics, validation = Metrics(params), Validation(validation_split, params)
+    module = TrainingModule(initialise(model, params.seed), params)
+    with storage_errors(states):
+        states.mkdir(parents=True, exist_ok=True)
+    newest = newest_state(states)
+    if newest:
+        logger.info("going on from %s", newest)
+    keeper = States(states, params)
+    with _guest_manners(params.num_threads):
+        trainer = _make_trainer(states, params, [metrics, validation, keeper])
+        trainer.fit(module, StepLoader(train_split, params), ckpt_path=newest)
+    keeper.raise_noted_signal()
+    return module.network, metrics, validation
+
+
+def _make_trainer(states: Path, params: Checkpoint, callbacks: list[Any]) -> Trainer:
+    return Trainer(
+        accelerator="auto",
+        devices=1,
+        max_steps=params.max_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=params.gradient_accumulation_steps,
+        precision=_PRECISION[params.precision],  # type: ignore[arg-type]
+        gradient_clip_val=params.gradient_clip,
+        callbacks=callbacks,
+        plugins=[SafeCheckpointIO(states.name), LightningEnvironment()],
+        default_root_dir=states,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+@contextlib.contextmanager
+def _guest_manners(num_threads: int) -> Iterator[None]:
+    """Lightning inside somebody else's process: nothing printed, and threads, loggers and warnings left as found."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    levels = [(each, each.level) for each in loggers]
+    threads = torch.get_num_threads()
+    try:
+        for each in loggers:
+            each.setLevel(logging.ERROR)
+        if num_threads:
+            torch.set_num_threads(num_threads)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    except SystemExit as error:  # Lightning turns KeyboardInterrupt into this, and ignores SIGINT from then on
+        raise KeyboardInterrupt from error
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+        torch.set_num_threads(threads)
+        for each, level in levels:
+            each.setLevel(level)
+
+
+def summary(network: Starcoder2, metrics: Metrics, validation: Validation) -> dict[str, Any]:
+    """Figures for the manifest. Those that depend on the clock belong here, outside of the digest."""
+    return {
+        "num_parameters": network.num_parameters,
+        "steps": len(metrics.rows),
+        "num_tokens": int(metrics.tokens),
+        "first_loss": metrics.rows[0][1],
+        "last_loss": metrics.smoothed(len(metrics.rows)),
+        "validation_loss": validation.rows[-1][1],
+        "seconds": round(metrics.seconds, 1),
+        "tokens_per_second": round(metrics.tokens / metrics.seconds, 1),
+        "data_wait_fraction": round(metrics.waiting_seconds / metrics.seconds, 5),
+        "threads": torch.get_num_threads(),
+        "device": str(next(network.parameters()).device),
+    }

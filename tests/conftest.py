@@ -1,0 +1,141 @@
+"""Shared fixtures: one small but complete run of the chain, made once a session by the real command."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT.parent / "shared" / "samples"
+
+SMALL = """
+[archive]
+standard_library = false
+distributions = ["packaging", "tenacity", "httpx", "universal-pathlib", "jinja2"]
+max_python_bytes = 3_000_000
+
+[partitions]
+num_prefixes = 2
+
+[corpus]
+validation_fraction = 0.1
+
+[tokenizer]
+vocab_size = 800
+sample_bytes = 1_000_000
+
+[token_shards]
+seq_len = 128
+
+[model]
+vocab_size = 800
+hidden_size = 32
+intermediate_size = 64
+num_hidden_layers = 2
+num_attention_heads = 2
+num_key_value_heads = 1
+max_position_embeddings = 128
+
+[checkpoint]
+max_steps = 30
+batch_size = 8
+checkpoint_every_steps = 5
+validate_every_steps = 15
+log_every_steps = 5
+validation_sequences = 8
+
+[evaluation]
+max_bytes = 6000
+max_new_tokens = 16
+"""
+"""Overrides that shrink the tiny preset to seconds; every stage still runs for real."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """One place to run commands in: its own data folder, dagster_home and overrides.
+
+    Attributes:
+        root: Holds data/, dagster_home/ and overrides.toml.
+    """
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "MINICODE_DATA": str(self.data),
+            "MINICODE_CONFIG": str(self.root / "overrides.toml"),
+            "MINICODE_PRESET": "tiny",
+            "DAGSTER_HOME": str(self.root / "dagster_home"),
+        }
+
+    def configure(self, text: str) -> None:
+        (self.root / "overrides.toml").write_text(text)
+
+    def start(self, *command: str, log: IO[str] | None = None, start_new_session: bool = True) -> subprocess.Popen[str]:
+        """Start a command; its output goes to `log`, else to pipes."""
+        return subprocess.Popen(
+            command, env=self.environment, cwd=ROOT, text=True, start_new_session=start_new_session,
+            stdout=log or subprocess.PIPE, stderr=subprocess.STDOUT if log else subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *command: str, check: bool = True, env: Mapping[str, str] | None = None) -> "Done":
+        done = subprocess.run(
+            command, env=self.environment | dict(env or {}), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if check:
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def minicode(self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None) -> "Done":
+        return self.run(sys.executable, "-m", "minicode_assets", *arguments, check=check, env=env)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished command."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def new_home(root: Path, text: str = SMALL) -> Home:
+    """A home with a checked-in dagster.yaml and the small configuration."""
+    (root / "dagster_home").mkdir(parents=True)
+    (root / "dagster_home" / "dagster.yaml").write_text((ROOT / "dagster_home" / "dagster.yaml").read_text())
+    home = Home(root)
+    home.configure(text)
+    return home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A fresh home of the small configuration; nothing has run in it."""
+    return new_home(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home in which `minicode materialize` has made everything. Read it; do not change it."""
+    home = new_home(tmp_path_factory.mktemp("finished") / "home")
+    home.minicode("materialize")
+    return home
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of shared sample exports and benchmarks."""
+    if not SAMPLES.is_dir():
+        pytest.skip(f"the sample exports are not beside this checkout ({SAMPLES.name}/)")
+    return SAMPLES

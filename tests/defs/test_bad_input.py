@@ -1,0 +1,186 @@
+"""What a person meets when something is wrong: an error that names the file and what to type next, then a way on."""
+
+import gzip
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.conftest import ROOT, SMALL, Home
+from tests.defs.test_chain import copy_of, folders
+
+
+def test_data_folder_is_a_file(home: Home) -> None:
+    home.data.write_text("not a folder")
+    done = home.minicode("materialize", check=False)
+    assert done.status == 1
+    assert str(home.data) in done.stderr
+    assert "hint: a file stands where a folder is needed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _as_nobody() -> None:
+    if os.geteuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+
+
+def test_data_folder_is_not_writable(home: Home) -> None:
+    """Checked through the library in a forked child: as root every folder is writable."""
+    from minicode_assets.defs.driver import data_folder_lock
+    from minicode_assets.errors import StorageError
+
+    def attempt() -> None:
+        _as_nobody()
+        try:
+            with data_folder_lock(home.data):
+                os._exit(0)
+        except StorageError as error:
+            os._exit(7 if str(home.data) in str(error) and "hint: make it writable" in str(error) else 1)
+
+    home.data.mkdir()
+    home.data.chmod(0o555)
+    child = multiprocessing.get_context("fork").Process(target=attempt)
+    child.start()
+    child.join()
+    assert child.exitcode == 7
+
+
+def _limit_file_size() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+
+@pytest.mark.slow
+def test_disk_that_fills_up_then_has_space_again(finished: Home, home: Home) -> None:
+    """A limit on file size (of the data folder's files) stands in for a full disk; see also the tmpfs test below."""
+    home.minicode("init")
+    done = subprocess.run(
+        [sys.executable, "-m", "minicode_assets", "materialize", "--select", "tokenizer"],
+        env=finished.environment | {"MINICODE_DATA": str(home.data), "DAGSTER_HOME": str(home.root / "dagster_home")},
+        cwd=ROOT, capture_output=True, text=True, preexec_fn=_limit_file_size, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback (most" not in done.stderr
+    assert not list(home.data.rglob("manifest.json"))
+
+
+@pytest.mark.slow
+def test_real_full_disk(finished: Home, tmp_path: Path) -> None:
+    """A file system of 3 MB fills up in the middle; with room, the same command gives the usual artefacts."""
+    small_disk = tmp_path / "disk"
+    small_disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small_disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        home = copy_of(finished, tmp_path)
+        shutil.rmtree(home.data)
+        done = home.minicode("materialize", check=False, env={"MINICODE_DATA": str(small_disk / "data")})
+        assert done.status == 1
+        assert "No space left on device" in done.stderr, done.stderr
+        assert "hint: free some space" in done.stderr
+        assert "Traceback (most" not in done.stderr
+        subprocess.run(["mount", "-o", "remount,size=300m", str(small_disk)], check=True)
+        home.minicode("materialize", env={"MINICODE_DATA": str(small_disk / "data")})
+        shutil.move(small_disk / "data", home.data)
+        assert folders(home) == folders(finished)
+    finally:
+        subprocess.run(["umount", str(small_disk)], check=False)
+
+
+def test_empty_archive(home: Home) -> None:
+    home.configure(SMALL.replace('["packaging", "tenacity", "httpx", "universal-pathlib", "jinja2"]', "[]"))
+    done = home.minicode("materialize", check=False)
+    assert done.status == 1
+    assert "archive" in done.stderr
+    assert "hint:" in done.stderr
+    assert "Traceback (most" not in done.stderr
+    assert not (home.data / "archive").exists()
+
+
+def test_misspelt_key_and_preset(home: Home) -> None:
+    home.configure("[corpus]\nmax_linez = 3\n")
+    done = home.minicode("materialize", check=False)
+    assert done.status == 1
+    assert "did you mean 'max_lines'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    home.configure("")
+    assert "did you mean 'tiny'?" in home.minicode("config", check=False, env={"MINICODE_PRESET": "tyny"}).stderr
+    home.configure("[corpus\n")
+    assert "MINICODE_CONFIG=" in home.minicode("config", check=False).stderr
+
+
+def test_unknown_asset(home: Home) -> None:
+    done = home.minicode("materialize", "--select", "tokeniser", check=False)
+    assert done.status == 1
+    assert "did you mean 'tokenizer'?" in done.stderr
+
+
+@pytest.mark.parametrize("victim", ["swh_content", "branch_heads", "contents", "tokenizer", "token_shards"])
+def test_flipped_bit_is_found_by_the_consumer_and_the_hint_mends_it(
+    finished: Home, tmp_path: Path, victim: str
+) -> None:
+    consumers = {
+        "swh_content": "file_manifest", "branch_heads": "file_manifest", "contents": "blobs",
+        "tokenizer": "token_shards", "token_shards": "checkpoint",
+    }  # fmt: skip
+    home = copy_of(finished, tmp_path)
+    file = max((p for p in (home.data / victim).rglob("*") if p.name != "manifest.json"), key=lambda p: p.stat().st_size)
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    done = home.minicode("materialize", "--select", consumers[victim], "--force", check=False)
+    assert done.status == 1, done.stderr
+    assert str(file) in done.stderr
+    hint = f"minicode materialize --select {victim} --force"
+    assert hint in done.stderr, done.stderr
+    home.minicode(*hint.split()[1:])
+    home.minicode("materialize")
+    assert folders(home) == folders(finished)
+
+
+def test_blob_that_is_not_its_id(finished: Home, tmp_path: Path) -> None:
+    """Bytes in the content folder that were exchanged: the blob is not stored, the check stops the run."""
+    home = copy_of(finished, tmp_path)
+    row = pl.read_parquet(home.data / "contents" / "*.parquet").filter("is_python").row(0, named=True)
+    file = home.data / "archive" / "content" / row["sha1"].hex()
+    whole = file.read_bytes()
+    file.write_bytes(gzip.compress(b"import evil\n"))
+    done = home.minicode("materialize", "--select", "blobs", "--force", check=False)
+    assert done.status == 1
+    assert "no_mismatch" in done.stderr
+    blobs = pl.read_parquet(home.data / "blobs" / "*" / "*.parquet")
+    stored = blobs.filter(pl.col("sha1_git") == row["sha1_git"]).row(0, named=True)
+    assert stored["data"] is None
+    assert stored["status"] == "mismatch"
+    assert stored["problem"]
+    file.write_bytes(whole)
+    home.minicode("materialize")
+    assert folders(home) == folders(finished)
+
+
+def test_two_drivers_at_once(finished: Home) -> None:
+    from minicode_assets.defs.driver import data_folder_lock
+
+    with data_folder_lock(finished.data):
+        done = finished.minicode("materialize", check=False)
+    assert done.status == 1
+    assert "another `minicode materialize` is at work" in done.stderr
+
+
+def test_damaged_dagster_home(home: Home) -> None:
+    (home.root / "dagster_home" / "storage").write_text("not a folder")
+    done = home.minicode("materialize", check=False)
+    assert done.status == 1
+    assert "hint:" in done.stderr
+    assert str(home.root / "dagster_home") in done.stderr

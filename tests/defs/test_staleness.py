@@ -1,0 +1,82 @@
+"""Dagster's own staleness: a threshold makes its asset stale, what follows it waits, and nothing beside it moves."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+
+from minicode_assets.config import ASSET_SECTIONS
+from minicode_assets.defs.settings import Settings
+from minicode_assets.defs.stage import PARTITIONED
+from minicode_assets.definitions import build_definitions
+from minicode_assets.layout import partition_keys
+from tests.conftest import SMALL, Home
+
+import tomllib
+
+
+def stale(home: Home, overrides: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Assets that Dagster calls stale for a code reason of their own under changed thresholds."""
+    merged = {**tomllib.loads(SMALL)}
+    for section, values in overrides.items():
+        merged[section] = {**merged.get(section, {}), **values}
+    definitions = build_definitions(Settings("tiny", merged, home.data))
+    graph = definitions.resolve_implicit_global_asset_job_def().asset_layer.asset_graph
+    found = set()
+    with dg.DagsterInstance.from_config(str(home.root / "dagster_home")) as instance:
+        view = AssetGraphView(TemporalContext(datetime.now(UTC), None), instance, graph)
+        resolver = CachingStaleStatusResolver(instance, graph, view)
+        for name in ASSET_SECTIONS:
+            for key in partition_keys(2) if name in PARTITIONED else [None]:
+                status = resolver.get_status(dg.AssetKey(name), key)
+                assert status != StaleStatus.MISSING
+                causes = resolver.get_stale_causes(dg.AssetKey(name), key)
+                if any(cause.category.value == "CODE" and cause.asset_key.path[-1] == name for cause in causes):
+                    found.add(name)
+                else:
+                    assert status == StaleStatus.FRESH or causes
+    return found
+
+
+def test_nothing_is_stale_after_a_run(finished: Home) -> None:
+    assert stale(finished, {}) == set()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"archive": {"max_python_bytes": 2_999_999}}, {"archive"}),
+        ({"branch_heads": {"branches": ["refs/heads/main"]}}, {"branch_heads"}),
+        ({"file_manifest": {"max_depth": 63}}, {"file_manifest"}),
+        ({"blobs": {"max_length_bytes": 9}}, {"blobs"}),
+        ({"documents": {"max_length_bytes": 9}}, {"documents"}),
+        ({"corpus": {"max_lines": 77}}, {"corpus"}),
+        ({"tokenizer": {"sample_bytes": 77_000}}, {"tokenizer"}),
+        ({"token_shards": {"fim_rate": 0.25}}, {"token_shards"}),
+        ({"checkpoint": {"learning_rate": 1e-4}}, {"checkpoint"}),
+        ({"model": {"intermediate_size": 96}}, {"checkpoint"}),
+        ({"evaluation": {"temperature": 0.9}}, {"evaluation"}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_threshold_makes_exactly_its_asset_stale(
+    finished: Home, overrides: dict[str, dict[str, Any]], expected: set[str]
+) -> None:
+    assert stale(finished, overrides) == expected
+
+
+@pytest.mark.slow
+def test_identical_bytes_leave_what_follows_fresh(finished: Home, tmp_path: Path) -> None:
+    """A moved threshold that changes no byte rebuilds its own asset and nothing after it."""
+    from tests.defs.test_chain import copy_of
+
+    home = copy_of(finished, tmp_path)
+    home.configure(SMALL.replace("[corpus]\n", "[corpus]\nmax_lines = 99_999\n"))
+    done = home.minicode("materialize")
+    assert ": 1 asset partition(s) made" in done.stderr, done.stderr
+    assert "corpus" in done.stderr

@@ -1,0 +1,205 @@
+"""From shards to a checkpoint to figures, through the artefacts, as the assets call it."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from minicode_assets.tokens.write import write_token_shards
+from minicode_model.artifact import MANIFEST, open_artifact
+from minicode_model.checkpoint import SETTINGS, WEIGHTS, load_model, read_settings
+from minicode_model.config import Checkpoint, Evaluation, Model
+from minicode_model.errors import (
+    CheckpointError,
+    ConfigError,
+    CorruptArtifactError,
+    MissingArtifactError,
+    ShardError,
+    StorageError,
+)
+from minicode_model.evaluation.run import evaluate
+from minicode_model.training.run import train
+from tests.tokens.corpora import SMALL_SHARDS, small_home, small_tokenizer
+
+MODEL = Model(
+    vocab_size=700,
+    hidden_size=48,
+    intermediate_size=128,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    max_position_embeddings=128,
+)
+PARAMS = Checkpoint(
+    max_steps=40,
+    batch_size=8,
+    gradient_accumulation_steps=1,
+    checkpoint_every_steps=10,
+    validate_every_steps=20,
+    validation_sequences=16,
+    num_threads=1,
+)
+EVALUATION = Evaluation(max_bytes=4000, max_new_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "token_shards"
+    home = small_home()
+    write_token_shards(home / "corpus", home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(shards) -> Path:
+    folder, work = shards.parent / "checkpoint", shards.parent / "work"
+    train(shards, folder, work, model=MODEL, params=PARAMS, config_digest="digest")
+    assert not work.exists()
+    return folder
+
+
+def test_checkpoint_says_what_it_is(trained: Path, shards: Path) -> None:
+    artifact = open_artifact(trained)
+    assert artifact.name == "checkpoint"
+    assert artifact.config_digest == "digest"
+    assert artifact.inputs == {"token_shards": open_artifact(shards).digest}
+    settings = read_settings(trained)
+    assert settings.model == MODEL
+    assert Checkpoint(**settings.training) == PARAMS
+    assert settings.tokenizer_digest == small_tokenizer().digest
+    metadata = artifact.metadata
+    assert metadata["last_loss"] < metadata["first_loss"]
+    assert metadata["num_parameters"] == sum(p.numel() for p in load_model(trained)[0].parameters())
+    assert metadata["tokens_per_second"] > 0
+    rows = (trained / "metrics.csv").read_text().splitlines()
+    assert rows[0] == "step,loss,gradient_norm,learning_rate,tokens,validation_loss"
+    assert len(rows) == 41
+    assert [row.split(",")[0] for row in rows[1:] if not row.endswith(",")] == ["20", "40"]
+
+
+def test_same_inputs_give_the_same_bytes(trained: Path, shards: Path, tmp_path: Path) -> None:
+    again = train(
+        shards, tmp_path / "checkpoint", tmp_path / "work", model=MODEL, params=PARAMS, config_digest="digest"
+    )
+    assert again.digest == open_artifact(trained).digest
+    other = dataclasses.replace(PARAMS, seed=2, max_steps=2)
+    assert again.digest != train(
+        shards, tmp_path / "other", tmp_path / "work", model=MODEL, params=other, config_digest="digest"
+    ).digest
+
+
+def test_transformers_loads_the_folder_with_the_same_logits(trained: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    twin, outcome = transformers.AutoModelForCausalLM.from_pretrained(trained, output_loading_info=True)
+    assert not any(outcome.values())
+    model, _ = load_model(trained)
+    tokens = torch.randint(700, (2, 100), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(model(tokens), twin.eval()(tokens).logits, atol=1e-5)
+
+
+def test_evaluation_beats_its_baselines_and_repeats(trained: Path, shards: Path, tmp_path: Path) -> None:
+    tokenizer = small_home() / "tokenizer"
+    first, second = (
+        evaluate(trained, shards, tokenizer, tmp_path / name, params=EVALUATION, config_digest="digest")
+        for name in ("first", "second")
+    )
+    assert first.digest == second.digest
+    assert set(first.inputs) == {"checkpoint", "token_shards", "tokenizer"}
+    results = json.loads(first.file("results.json").read_text())
+    bits = results["bits_per_byte"]
+    assert bits["model"] < bits["untrained"]
+    assert bits["model"] < bits["byte_entropy"]
+    assert [sample["kind"] for sample in results["samples"]] == ["completion", "fill_in_the_middle"]
+    assert 0 < results["num_bytes"] <= 4000
+    rows = first.file("documents.csv").read_text().splitlines()[1:]
+    assert len(rows) == results["num_documents"]
+    assert sum(int(row.split(",")[1]) for row in rows) == results["num_bytes"]
+
+
+def test_a_checkpoint_of_another_tokenizer_is_refused(trained: Path, shards: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(trained, tmp_path / "checkpoint"))
+    text = (copy / SETTINGS).read_text().replace(small_tokenizer().digest, "0" * 64)
+    (copy / SETTINGS).write_text(text)
+    reseal(copy)
+    with pytest.raises(CheckpointError, match="tokenizer digest found 0000"):
+        evaluate(copy, shards, small_home() / "tokenizer", tmp_path / "e", params=EVALUATION, config_digest="")
+
+
+def reseal(folder: Path) -> None:
+    """Give changed files the manifest that they would have: what checks remain are the reader's own."""
+    import hashlib
+
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for file in manifest["files"]:
+        raw = (folder / file["path"]).read_bytes()
+        file |= {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_damaged_checkpoints_are_refused(trained: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(trained, tmp_path / "checkpoint"))
+    weights = bytearray((copy / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (copy / WEIGHTS).write_bytes(weights)
+    with pytest.raises(CorruptArtifactError, match=r"model\.safetensors: sha256 found"):
+        load_model(copy)
+    (copy / WEIGHTS).write_bytes(weights[:1000])
+    reseal(copy)
+    with pytest.raises(CheckpointError, match="not readable as safetensors"):
+        load_model(copy)
+    (copy / MANIFEST).unlink()
+    with pytest.raises(MissingArtifactError):
+        load_model(copy)
+
+
+def test_weights_of_another_shape_name_the_first_difference(trained: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(trained, tmp_path / "checkpoint"))
+    settings = json.loads((copy / SETTINGS).read_text())
+    settings["model"]["intermediate_size"] = 64
+    (copy / SETTINGS).write_text(json.dumps(settings))
+    reseal(copy)
+    with pytest.raises(CheckpointError, match=r"c_fc\.bias: found \(128,\), expected \(64,\)"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"vocab_size": 699}, "vocab_size found 700"), ({"max_position_embeddings": 64}, "seq_len found 128")],
+)
+def test_shards_that_do_not_fit_the_model_are_refused(shards, tmp_path, change, message) -> None:
+    with pytest.raises(ShardError, match=message) as caught:
+        train(
+            shards,
+            tmp_path / "c",
+            tmp_path / "w",
+            model=dataclasses.replace(MODEL, **change),
+            params=PARAMS,
+            config_digest="",
+        )
+    assert "set [model]" in caught.value.hint
+
+
+def test_contradictions_are_listed_at_once(shards, tmp_path) -> None:
+    model = dataclasses.replace(MODEL, num_attention_heads=5)
+    params = dataclasses.replace(PARAMS, precision="fp8", max_steps=0)
+    with pytest.raises(ConfigError) as caught:
+        train(shards, tmp_path / "c", tmp_path / "w", model=model, params=params, config_digest="")
+    assert all(word in str(caught.value) for word in ("hidden_size", "precision", "max_steps"))
+
+
+def test_a_work_folder_that_is_a_file_is_named(shards, tmp_path) -> None:
+    (tmp_path / "work").write_text("")
+    with pytest.raises(StorageError, match="work"):
+        train(shards, tmp_path / "c", tmp_path / "work", model=MODEL, params=PARAMS, config_digest="")
+
+
+def test_states_of_another_configuration_are_left_alone(shards, tmp_path) -> None:
+    stranger = tmp_path / "work" / "0123456789abcdef" / "step-00000010"
+    stranger.mkdir(parents=True)
+    params = dataclasses.replace(PARAMS, max_steps=1)
+    artifact = train(shards, tmp_path / "c", tmp_path / "work", model=MODEL, params=params, config_digest="")
+    assert artifact.metadata["steps"] == 1

@@ -1,0 +1,167 @@
+"""Byte-exactness for anything, and SentencePiece's own ids as the oracle."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sentencepiece
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicode_model.artifact import write_artifact
+from minicode_model.errors import CorruptArtifactError, MissingArtifactError, TokenizerError
+from minicode_model.tokenizer import FIRST_TEXT_ID, SPECIAL_TOKENS, Tokenizer, surrogates_to_bytes
+from tests.tokens.corpora import library_files, small_home, small_tokenizer
+
+PIECES = st.sampled_from(
+    ["\n", "\t", "\r\n", "\r", "\f", "\0", " ", "    ", "\u2581", "\u2585", "é", "漢字", "🐍", "def ", "self.", "0123"]
+    + list(SPECIAL_TOKENS)
+)
+CODE = st.lists(st.one_of(PIECES, st.text(max_size=5)), max_size=30).map("".join)
+
+
+@given(st.one_of(st.binary(max_size=200), CODE.map(lambda text: text.encode("utf-8", "surrogatepass"))))
+def test_any_bytes_come_back(raw: bytes) -> None:
+    tokenizer = small_tokenizer()
+    ids = tokenizer.encode(raw)
+    assert tokenizer.decode(ids) == raw
+    assert ids.dtype == np.uint16
+    assert ids.flags.writeable
+    assert not len(ids) or ids.min() >= FIRST_TEXT_ID
+
+
+@given(st.text(alphabet=st.characters(codec=None), max_size=100))
+def test_any_string_comes_back_lone_surrogates_included(text: str) -> None:
+    tokenizer = small_tokenizer()
+    assert tokenizer.decode(tokenizer.encode(text)) == surrogates_to_bytes(text)
+
+
+@given(CODE)
+def test_string_and_bytes_give_the_same_ids(text: str) -> None:
+    tokenizer = small_tokenizer()
+    assert np.array_equal(tokenizer.encode(text), tokenizer.encode(text.encode("utf-8", "surrogatepass")))
+
+
+@given(CODE)
+def test_stream_gives_the_same_text_without_broken_characters(text: str) -> None:
+    tokenizer = small_tokenizer()
+    raw = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
+    stream = tokenizer.stream()
+    parts = [stream.push(token) for token in tokenizer.encode(raw).tolist()] + [stream.flush()]
+    assert "".join(parts).encode() == raw
+    assert raw.count("\ufffd".encode()) == sum(part.count("\ufffd") for part in parts)
+
+
+def test_stream_ends_in_a_replacement_character_when_cut() -> None:
+    tokenizer = small_tokenizer()
+    stream = tokenizer.stream()
+    assert [stream.push(token) for token in tokenizer.encode(b"\xe2\x96")] == ["", ""]
+    assert stream.flush() == "\ufffd"
+
+
+@pytest.mark.parametrize("package", ["json", "wsgiref", "encodings", "lib2to3"])
+def test_ids_equal_sentencepieces(package: str) -> None:
+    tokenizer = small_tokenizer()
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    texts = [text for _, _, text in library_files(package) if "\u2581" not in text]
+    assert texts
+    for text in texts:
+        assert tokenizer.encode(text).tolist() == oracle.encode(text)
+
+
+@given(CODE.filter(lambda text: "\u2581" not in text))
+def test_ids_equal_sentencepieces_on_odd_text(text: str) -> None:
+    tokenizer = small_tokenizer()
+    text = text.encode("utf-8", "replace").decode()
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    assert tokenizer.encode(text).tolist() == oracle.encode(text)
+
+
+def test_special_tokens_are_never_produced_from_text() -> None:
+    tokenizer = small_tokenizer()
+    for index, name in enumerate(SPECIAL_TOKENS):
+        assert tokenizer.special(name) == index
+        ids = tokenizer.encode(f"x = {name}\n")
+        assert ids.min() >= FIRST_TEXT_ID
+        assert tokenizer.decode(ids) == f"x = {name}\n".encode()
+    assert len(SPECIAL_TOKENS) == 34
+
+
+def test_special_tokens_decode_to_nothing_or_to_their_names() -> None:
+    tokenizer = small_tokenizer()
+    ids = np.concatenate([[6], tokenizer.encode("a"), [0]])
+    assert tokenizer.decode(ids) == b"a"
+    assert tokenizer.decode(ids, show_special=True) == b"<file_sep>a<|endoftext|>"
+    assert tokenizer.num_bytes(ids) == 1
+
+
+def test_cache_does_not_change_ids() -> None:
+    text = "\n".join(text for _, _, text in library_files("json"))
+    first = small_tokenizer().encode(text)
+    assert np.array_equal(first, small_tokenizer().encode(text))
+    assert np.array_equal(first, Tokenizer.load(small_home() / "tokenizer").encode(text))
+
+
+def test_unknown_special_token_lists_the_known() -> None:
+    with pytest.raises(TokenizerError, match=r"'<fim>' is unknown; known: .*<fim_prefix>"):
+        small_tokenizer().special("<fim>")
+
+
+@pytest.mark.parametrize("ids", [[-1], [700], [65535]])
+def test_foreign_ids_are_refused(ids: list[int]) -> None:
+    with pytest.raises(TokenizerError, match="expected 0 to 699"):
+        small_tokenizer().decode(ids)
+
+
+def train_plain(**options: object) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    texts = [text for _, _, text in library_files("json")]
+    settings = {"model_type": "bpe", "vocab_size": 700, "minloglevel": 2, "hard_vocab_limit": False, **options}
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(texts), model_writer=buffer, **settings)
+    return buffer.getvalue()
+
+
+def test_a_model_without_our_special_tokens_is_refused() -> None:
+    with pytest.raises(TokenizerError, match="token 0: found .*unk.*expected .*endoftext"):
+        Tokenizer(train_plain())
+
+
+def test_a_model_whose_pieces_cross_spaces_is_refused() -> None:
+    options = {
+        "byte_fallback": True,
+        "unk_id": 34,
+        "bos_id": -1,
+        "eos_id": -1,
+        "control_symbols": list(SPECIAL_TOKENS),
+        "split_by_whitespace": False,
+    }
+    with pytest.raises(TokenizerError, match="expected a normal piece without a space inside"):
+        Tokenizer(train_plain(**options))
+
+
+def test_a_file_that_is_no_model_is_refused() -> None:
+    with pytest.raises(TokenizerError, match=r"here: found 7 bytes that SentencePiece can't read"):
+        Tokenizer(b"garbage", where="here")
+
+
+def test_loading_checks_the_artefact(tmp_path: Path) -> None:
+    with pytest.raises(MissingArtifactError):
+        Tokenizer.load(tmp_path / "absent")
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(small_home() / "tokenizer", folder)
+    model = folder / "tokenizer.model"
+    raw = bytearray(model.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    model.write_bytes(raw)
+    with pytest.raises(CorruptArtifactError, match="sha256"):
+        Tokenizer.load(folder)
+
+
+def test_loading_an_artefact_without_a_model(tmp_path: Path) -> None:
+    with write_artifact(tmp_path / "tokenizer", name="tokenizer", config_digest="", inputs={}) as writer:
+        (writer.path / "other").write_text("x")
+    with pytest.raises(CorruptArtifactError, match=r"lists no file 'tokenizer\.model'"):
+        Tokenizer.load(tmp_path / "tokenizer")

@@ -1,0 +1,243 @@
+import dataclasses
+import json
+import logging
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.model.byte_split import ByteSplit
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicode_model.config import Checkpoint, Model
+from minicode_model.errors import CheckpointError, DivergenceError
+from minicode_model.training.callbacks import metrics_table
+from minicode_model.training.data import StepLoader, sequence_order
+from minicode_model.training.optim import make_optimizer
+from minicode_model.training.run import fit
+from minicode_model.training.schedule import learning_rate_at
+from minicode_model.training.state import from_json, newest_state, to_json
+
+
+class FailingSplit:
+    """A split that does something at the n-th sequence read, as a disk or a user might."""
+
+    def __init__(self, split: ByteSplit, at: int, act) -> None:
+        self.split, self.left, self.act = split, at, act
+
+    def __getattr__(self, name: str):
+        return getattr(self.split, name)
+
+    def sequence(self, index: int):
+        self.left -= 1
+        if self.left == 0:
+            self.act()
+        return self.split.sequence(index)
+
+
+def fail() -> None:
+    raise OSError("the disk is gone")
+
+
+@dataclasses.dataclass
+class Outcome:
+    metrics: str
+    weights: dict[str, torch.Tensor]
+
+    def __eq__(self, other: object) -> bool:
+        assert isinstance(other, Outcome)
+        same = all(torch.equal(self.weights[name], other.weights[name]) for name in self.weights)
+        return self.metrics == other.metrics and same
+
+
+@pytest.fixture
+def train_here(tmp_path, train_split, validation_split, tiny_model, tiny_params):
+    def run(split=train_split, folder="states", **changes) -> Outcome:
+        params = dataclasses.replace(tiny_params, **changes)
+        network, metrics, validation = fit(split, validation_split, tmp_path / folder, model=tiny_model, params=params)
+        return Outcome(metrics_table(metrics, validation), network.state_dict())
+
+    return run
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_resumed_equals_uninterrupted_bit_for_bit(train_here, train_split, precision: str) -> None:
+    whole = train_here(precision=precision, folder="whole")
+    for at in (2, 15, 31, 46):  # the 4 sequences of steps 1, 4, 8 and 12; states lie after steps 3, 6 and 9
+        with pytest.raises(OSError, match="disk is gone"):
+            train_here(FailingSplit(train_split, at, fail), precision=precision, folder=f"at-{at}")
+        assert train_here(precision=precision, folder=f"at-{at}") == whole
+
+
+def test_resumed_twice_over_several_epochs_equals_uninterrupted(train_here, train_split) -> None:
+    few = ByteSplit(train_split.texts[:1], seq_len=48)
+    params = {"batch_size": 16, "max_steps": 9, "checkpoint_every_steps": 2}
+    whole = train_here(few, folder="whole", **params)
+    for at in (130, 70):
+        with pytest.raises(OSError, match="disk is gone"):
+            train_here(FailingSplit(few, at, fail), **params)
+    assert train_here(few, **params) == whole
+
+
+def test_sigint_saves_the_finished_step_and_passes_on(train_here, train_split, tmp_path, caplog) -> None:
+    whole = train_here(folder="whole")
+    former = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    interrupting = FailingSplit(train_split, 19, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train_here(interrupting)
+    assert newest_state(tmp_path / "states").name == "step-00000005"
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == former
+    assert "saved at step 5" in caplog.text
+    assert train_here() == whole
+
+
+def test_a_damaged_newest_state_falls_back_loudly(train_here, train_split, tmp_path, caplog) -> None:
+    whole = train_here(folder="whole")
+    with pytest.raises(OSError, match="disk is gone"):
+        train_here(FailingSplit(train_split, 41, fail))
+    newest = tmp_path / "states" / "step-00000009" / "tensors.safetensors"
+    raw = bytearray(newest.read_bytes())
+    raw[-9] ^= 1
+    newest.write_bytes(raw)
+    with caplog.at_level(logging.INFO, "minicode.checkpoint"):
+        assert train_here() == whole
+    assert "step-00000009 is damaged" in caplog.text
+    assert "going on from" in caplog.text
+    assert "step-00000006" in caplog.text
+
+
+def test_accumulation_equals_one_large_batch(train_here) -> None:
+    several = train_here(precision="fp32", folder="several")
+    one = train_here(precision="fp32", folder="one", batch_size=4, gradient_accumulation_steps=1)
+    for name, weight in one.weights.items():
+        assert torch.allclose(weight, several.weights[name], atol=2e-4), name
+    rows = [[float(line.split(",")[1]) for line in run.metrics.split()[1:]] for run in (several, one)]
+    assert np.allclose(*rows, atol=1e-3)
+
+
+def test_the_process_is_left_as_it_was(train_here, capfd, recwarn, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = torch.get_num_threads(), torch.get_rng_state(), logging.getLogger("lightning.pytorch").level
+    train_here(num_threads=1)
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+    assert logging.getLogger("lightning.pytorch").level == before[2]
+    assert capfd.readouterr() == ("", "")
+    assert [str(w.message) for w in recwarn] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["states"]
+
+
+KILLED_TRAINING = """
+import os, signal, sys
+from pathlib import Path
+from tests.model.byte_split import ByteSplit, python_texts
+from tests.model.test_training import FailingSplit
+from minicode_model.config import Checkpoint, Model
+from minicode_model.training.run import fit
+
+at, states, model, params = sys.argv[1:]
+split = FailingSplit(ByteSplit(python_texts(12, 6000), 48), int(at), lambda: os.kill(os.getpid(), signal.SIGKILL))
+validation = ByteSplit(python_texts(20, 6000)[12:], 48)
+fit(split, validation, Path(states), model=Model(**eval(model)), params=Checkpoint(**eval(params)))
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_the_same_call_gives_the_same(train_here, tmp_path, tiny_model, tiny_params) -> None:
+    whole = train_here(folder="whole")
+    model, params = (repr(dataclasses.asdict(section)) for section in (tiny_model, tiny_params))
+    for at in (1, 14, 14, 10, 15):  # 4 sequences a step: killed in steps 1, 4, 7, 9 and 10
+        command = [sys.executable, "-c", KILLED_TRAINING, str(at), str(tmp_path / "states"), model, params]
+        ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert newest_state(tmp_path / "states").name == "step-00000009"
+    assert train_here() == whole
+
+
+@pytest.mark.parametrize(("rate", "culprit"), [(1e30, "gradient"), (float("inf"), "weight")])
+def test_a_loss_that_is_not_finite_stops_with_a_diagnosis(
+    tmp_path, train_split, validation_split, tiny_model, tiny_params, rate, culprit
+) -> None:
+    params = dataclasses.replace(tiny_params, learning_rate=rate)
+    with pytest.raises(DivergenceError, match=rf"step 1: loss nan.*first {culprit} that isn't: model\.") as caught:
+        fit(train_split, validation_split, tmp_path, model=tiny_model, params=params)
+    assert "learning_rate" in caught.value.hint
+
+
+def test_a_climbing_loss_stops_with_a_diagnosis(train_here) -> None:
+    rising = {"learning_rate": 2.0, "warmup_fraction": 1.0, "decay_fraction": 0.0, "max_steps": 100}
+    with pytest.raises(DivergenceError, match=r"step \d+: loss .* best was .* at step \d+; gradient norm"):
+        train_here(max_loss_increase_nats=0.2, **rising)
+
+
+@given(st.integers(1, 400), st.floats(0, 0.5), st.floats(0, 0.5), st.sampled_from(["wsd", "cosine"]))
+def test_learning_rate_rises_to_its_peak_and_never_rises_again(steps, warmup, decay, schedule) -> None:
+    params = Checkpoint(max_steps=steps, warmup_fraction=warmup, decay_fraction=decay, schedule=schedule)
+    rates = [learning_rate_at(step, params) for step in range(steps)]
+    peak = int(np.argmax(rates))
+    assert all(0 < rate <= params.learning_rate for rate in rates[:-1])
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+
+
+def test_learning_rate_by_hand() -> None:
+    params = Checkpoint(
+        max_steps=100, learning_rate=1.0, warmup_fraction=0.1, decay_fraction=0.2, min_learning_rate_fraction=0.1
+    )
+    assert [learning_rate_at(step, params) for step in (0, 9, 10, 79, 80, 90, 100)] == pytest.approx(
+        [0.1, 1, 1, 1, 1, 0.55, 0.1]
+    )
+    cosine = dataclasses.replace(params, schedule="cosine")
+    assert learning_rate_at(55, cosine) == pytest.approx(0.55)
+    assert learning_rate_at(100, cosine) == pytest.approx(0.1)
+
+
+def test_matrices_decay_and_vectors_do_not(tiny_model: Model, tiny_params: Checkpoint) -> None:
+    from minicode_model.model import initialise
+
+    network = initialise(tiny_model, 0)
+    decayed, kept = make_optimizer(network, tiny_params).param_groups
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    assert decayed["weight_decay"] == 0.1
+    assert kept["weight_decay"] == 0
+    assert all(names[id(p)].endswith(".weight") and "norm" not in names[id(p)] for p in decayed["params"])
+    assert all(names[id(p)].endswith(".bias") or "norm" in names[id(p)] for p in kept["params"])
+    assert len(decayed["params"]) + len(kept["params"]) == len(names)
+
+
+@given(st.integers(1, 200), st.integers(0, 2**32), st.integers(0, 3))
+def test_order_is_a_permutation(count: int, seed: int, epoch: int) -> None:
+    assert sorted(sequence_order(count, seed, epoch)) == list(range(count))
+
+
+def test_order_stays_what_it_was() -> None:
+    """Changing it would change every trained checkpoint."""
+    assert sequence_order(8, 1337, 0).tolist() == [2, 4, 5, 6, 7, 3, 0, 1]
+
+
+def test_each_epoch_reads_every_sequence_once(train_split: ByteSplit) -> None:
+    params = Checkpoint(max_steps=2 * train_split.num_sequences, batch_size=1)
+    loader = StepLoader(train_split, params)
+    read = [loader._sequence_at(position) for position in range(2 * train_split.num_sequences)]
+    first, second = read[: train_split.num_sequences], read[train_split.num_sequences :]
+    assert sorted(first) == sorted(second) == list(range(train_split.num_sequences))
+    assert first != second
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.tuples(inner, inner),
+    )
+)
+def test_states_come_back_from_json_as_they_were(value: object) -> None:
+    assert from_json(json.loads(json.dumps(to_json(value, "", {}))), {}) == value
+
+
+def test_what_only_a_pickle_could_hold_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="/optimizer/0: can't be stored without a pickle: object"):
+        to_json({"optimizer": [object()]}, "", {})

@@ -1,0 +1,156 @@
+"""Examples as tokens: nothing lost, no rearranged part ever cut, files that fit never cut."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicode_assets.tokens.encode import Encoded, ExampleEncoder
+from minicode_assets.tokens.format import Example, File
+from minicode_model.fim import restore
+from minicode_model.tokenizer import SPECIAL_TOKENS
+from tests.tokens.corpora import library_files, small_tokenizer
+
+SOURCES = [text for _, _, text in library_files("json", "html", "wsgiref")]
+END, PREFIX, MIDDLE, SUFFIX = (
+    SPECIAL_TOKENS.index(f"<{n}>") for n in ("|endoftext|", "fim_prefix", "fim_middle", "fim_suffix")
+)
+TEXTS = st.one_of(
+    st.text(max_size=300),
+    st.builds(
+        lambda text, at, size: text[at : at + size],
+        st.sampled_from(SOURCES),
+        st.integers(0, 3000),
+        st.integers(0, 4000),
+    ),
+    st.builds(
+        lambda unit, count: unit * count, st.sampled_from(["é", "漢", "x", "\n", "🐍\n", " "]), st.integers(0, 600)
+    ),
+)
+FILES = st.lists(
+    st.builds(
+        lambda number, path, text: File(f"{number:032x}", "swh", "origin", path, "MIT", text),
+        st.integers(0, 2**64),
+        st.text(alphabet="abc/.é", max_size=80),
+        TEXTS,
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def encoder(seq_len: int = 96, line_padding_fraction: float = 0.001) -> ExampleEncoder:
+    return ExampleEncoder(
+        small_tokenizer(),
+        seq_len=seq_len,
+        fim_spm_rate=0.5,
+        line_padding_fraction=line_padding_fraction,
+        seed=1,
+    )
+
+
+def pieces(encoded: Encoded) -> list[np.ndarray]:
+    return np.split(encoded.tokens, np.cumsum(encoded.piece_lengths)[:-1])
+
+
+def plain_bytes(example: Example) -> bytes:
+    """What the example must read like once every part is put back in order."""
+    text = b"" if example.repository is None else b"<repo_name>" + example.repository.encode()
+    for file in example.files:
+        path = b"" if example.repository is None else file.path.encode() + b"\n"
+        text += b"<file_sep>" + path + file.text.encode()
+    return text + b"<|endoftext|>"
+
+
+def without_inner_ends(tokens: np.ndarray, num_inner: int) -> np.ndarray:
+    """Drop the ends of rearranged parts in the middle of a file: all but the last."""
+    ends = np.flatnonzero(tokens == END)[:-1]
+    assert len(ends) <= num_inner
+    return np.delete(tokens, ends)
+
+
+@settings(max_examples=150)
+@given(
+    FILES, st.one_of(st.none(), st.text(max_size=20)), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([32, 96, 512])
+)
+def test_every_byte_is_there_once(files: list[File], name: str | None, fim_rate: float, seq_len: int) -> None:
+    tokenizer, example = small_tokenizer(), Example("e", name, tuple(files), fim_rate)
+    encoded = encoder(seq_len).encode(example)
+    assert sum(encoded.piece_lengths) == len(encoded.tokens)
+    assert all(0 < length <= seq_len for length in encoded.piece_lengths)
+    restored = without_inner_ends(restore(tokenizer, encoded.tokens), encoded.num_psm + encoded.num_spm)
+    assert tokenizer.decode(restored, show_special=True) == plain_bytes(example)
+    for file, (start, length) in zip(files, encoded.file_ranges, strict=True):
+        path = b"" if name is None else file.path.encode() + b"\n"
+        ids = restore(tokenizer, encoded.tokens[start : start + length])
+        assert tokenizer.decode(ids) == path + file.text.encode()
+        assert tokenizer.decode(ids[:1], show_special=True) == b"<file_sep>"
+
+
+@settings(max_examples=100)
+@given(FILES, st.sampled_from([48, 128]))
+def test_no_rearranged_part_is_ever_cut(files: list[File], seq_len: int) -> None:
+    encoded = encoder(seq_len).encode(Example("e", "name", tuple(files), 1.0))
+    for piece in pieces(encoded):
+        marks = [token for token in piece.tolist() if token in (PREFIX, SUFFIX, MIDDLE)]
+        assert marks == [PREFIX, SUFFIX, MIDDLE] * (len(marks) // 3)
+    assert (encoded.tokens == PREFIX).sum() == encoded.num_psm + encoded.num_spm
+
+
+@settings(max_examples=100)
+@given(FILES, st.sampled_from([0.0, 1.0]))
+def test_a_file_that_fits_is_never_cut(files: list[File], fim_rate: float) -> None:
+    encoded = encoder(96).encode(Example("e", None, tuple(files), fim_rate))
+    edges = set(np.cumsum(encoded.piece_lengths).tolist())
+    num_cut = 0
+    for number, (file, (start, length)) in enumerate(zip(files, encoded.file_ranges, strict=True)):
+        needed = 1 + len(small_tokenizer().encode(file.text)) + (number == len(files) - 1)
+        cut = bool(edges & set(range(start + 1, start + length)))
+        assert not (cut and needed <= 96)
+        num_cut += cut
+    assert num_cut == encoded.num_cut_files
+
+
+def test_no_character_is_cut() -> None:
+    text = "".join(chr(0x4E00 + i * 37 % 20000) for i in range(2000))
+    encoded = encoder(64).encode(Example("e", None, (File("0", "swh", "o", "p", None, text),), 0.5))
+    assert encoded.num_cuts > 50
+    assert encoded.num_psm + encoded.num_spm > 10
+    for piece in pieces(encoded):
+        small_tokenizer().decode(piece).decode()
+
+
+@pytest.mark.parametrize("fim_rate", [0.0, 1.0])
+def test_padding_buys_cuts_at_line_ends(fim_rate: float) -> None:
+    example = Example("e", None, (File("0", "swh", "o", "p", None, "".join(SOURCES)),), fim_rate)
+    thrifty, generous = (encoder(256, fraction).encode(example) for fraction in (0.0, 1.0))
+    assert generous.num_line_cuts > 0.9 * generous.num_cuts
+    assert thrifty.num_line_cuts < 0.3 * thrifty.num_cuts
+    full = [length for length in thrifty.piece_lengths[:-1] if length >= 254]
+    assert len(full) > 0.97 * len(thrifty.piece_lengths), "without padding to spend every piece is filled"
+
+
+def test_shares_of_orders() -> None:
+    files = tuple(File(f"{i:032x}", "swh", "o", "p", None, text) for i, text in enumerate(SOURCES * 5))
+    encoded = encoder(256).encode(Example("e", None, files, 0.5))
+    total = encoded.num_psm + encoded.num_spm
+    parts = encoded.num_cuts + len(files)
+    assert 0.4 < total / parts < 0.55
+    assert 0.4 < encoded.num_psm / total < 0.6
+
+
+def test_same_example_same_tokens_in_any_order() -> None:
+    examples = [
+        Example(str(i), "n", (File(f"{i:032x}", "swh", "o", "p", None, text),), 0.5) for i, text in enumerate(SOURCES)
+    ]
+    first = encoder()
+    tokens = [first.encode(example).tokens for example in examples]
+    again = [encoder().encode(example).tokens for example in reversed(examples)][::-1]
+    assert all(np.array_equal(a, b) for a, b in zip(tokens, again, strict=True))
+
+
+def test_special_names_in_text_stay_text() -> None:
+    text = "x = '<fim_prefix><fim_suffix><|endoftext|>'\n" * 30
+    encoded = encoder().encode(Example("e", None, (File("0", "swh", "o", "p", None, text),), 0.0))
+    assert (encoded.tokens <= len(SPECIAL_TOKENS)).sum() == 2
+    assert small_tokenizer().decode(encoded.tokens) == text.encode()

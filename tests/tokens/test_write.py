@@ -1,0 +1,165 @@
+"""The artefact: same bytes for any number of workers, exact figures, clear refusals."""
+
+import dataclasses
+import itertools
+import struct
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from minicode_assets.errors import CorpusError, CorruptArtifactError, MissingArtifactError, ShardError
+from minicode_assets.parquet import read_table
+from minicode_assets.schemas import CORPUS, TOKEN_DOCUMENTS
+from minicode_assets.tokens.write import write_token_shards
+from minicode_model.artifact import Artifact, open_artifact, write_artifact
+from minicode_model.shards import open_split
+from minicode_model.tokenizer import MODEL_FILE, Tokenizer
+from tests.tokens.corpora import SMALL_SHARDS, library_files, small_home, small_tokenizer, write_corpus
+
+
+def write(folder: Path, corpus: Path | None = None, **changes: object) -> Artifact:
+    home = small_home()
+    params = dataclasses.replace(SMALL_SHARDS, **changes)
+    return write_token_shards(
+        corpus or home / "corpus", home / "tokenizer", folder / "token_shards", params=params, config_digest="test"
+    )
+
+
+def test_same_corpus_same_bytes(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a"), write(tmp_path / "b")
+    assert first.digest == second.digest
+    assert write(tmp_path / "c", seed=2).digest != first.digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [2, 3])
+def test_same_bytes_for_any_number_of_workers(tmp_path: Path, num_workers: int) -> None:
+    many = write(tmp_path / "many", num_workers=num_workers, parallel_from_bytes=0)
+    assert many.digest == write(tmp_path / "one").digest
+
+
+def test_figures_and_lineage(tmp_path: Path) -> None:
+    artifact = write(tmp_path)
+    home = small_home()
+    assert artifact.inputs == {name: open_artifact(home / name).digest for name in ("corpus", "tokenizer")}
+    assert artifact.metadata["tokenizer_digest"] == small_tokenizer().digest
+    for split in ("train", "validation"):
+        figures, packed = artifact.metadata[split], open_split(artifact.path, split)
+        table = pl.read_parquet(artifact.path / split / "documents.parquet")
+        assert table.schema == TOKEN_DOCUMENTS.polars
+        assert table.equals(table.sort(TOKEN_DOCUMENTS.order))
+        assert figures["num_tokens"] == packed.num_tokens
+        assert figures["num_sequences"] == packed.num_sequences
+        assert figures["num_documents"] == packed.num_documents
+        assert figures["num_bytes"] == packed.num_bytes
+        assert figures["padding_fraction"] == round(1 - packed.num_tokens / (packed.num_sequences * 128), 6)
+        assert sum(figures["tokens_by_license"].values()) == table["num_tokens"].sum()
+        corpus = read_table(home / "corpus", CORPUS, pattern=f"{split}/*.parquet")
+        assert sorted(table["document_id"]) == sorted(corpus["document_id"]), "every document is there once"
+        assert set(figures["tokens_by_license"]) == set(corpus["license_expression"])
+        assert figures["num_avoidable_cut_documents"] == 0
+    assert artifact.metadata["validation"]["num_psm"] == artifact.metadata["validation"]["num_spm"] == 0
+    assert artifact.metadata["train"]["num_psm"] > 0
+
+
+def test_bytes_of_documents_are_exact(tmp_path: Path) -> None:
+    artifact = write(tmp_path, metadata_rate=0.0)
+    table = pl.read_parquet(artifact.path / "train" / "documents.parquet")
+    corpus = read_table(small_home() / "corpus", CORPUS, pattern="train/*.parquet")
+    both = table.join(corpus, on="document_id", validate="1:1")
+    assert both["num_bytes"].equals(both["length_bytes"], check_names=False)
+    packed = open_split(artifact.path, "train")
+    per_document = table.group_by("document", maintain_order=True).agg(pl.col("num_bytes").sum())
+    assert per_document["num_bytes"].to_list() == [packed.document(d)[1] for d in range(packed.num_documents)]
+
+
+def test_padding_is_under_a_thousandth(tmp_path: Path) -> None:
+    figures = write(tmp_path, repository_context=False).metadata["train"]
+    assert figures["padding_fraction"] < 0.002, "the small corpus; benchmarks/packing.py holds 0.001 on a larger one"
+    assert figures["num_cut_documents"] == figures["num_long_documents"]
+
+
+def test_concatenation_for_comparison(tmp_path: Path) -> None:
+    figures = write(tmp_path, packing="concatenate").metadata["train"]
+    assert figures["num_sequences"] == -(-figures["num_tokens"] // 128)
+    packed = open_split(tmp_path / "token_shards", "train")
+    assert sum((packed.sequence(i)[1] >= 0).sum() for i in range(len(packed))) == packed.num_tokens
+
+
+def large_tokenizer(folder: Path) -> Tokenizer:
+    """The small tokenizer with 66,000 more pieces: Protocol Buffers append repeated fields by plain concatenation."""
+    extra = b""
+    for letters in itertools.islice(itertools.product("qxzjkvw", repeat=6), 66_000):
+        piece = b"\x0a\x06" + "".join(letters).encode() + b"\x15" + struct.pack("<f", -10_000.0)
+        extra += b"\x0a" + bytes([len(piece)]) + piece
+    with write_artifact(folder, name="tokenizer", config_digest="", inputs={}) as writer:
+        (writer.path / MODEL_FILE).write_bytes(small_tokenizer().model + extra)
+    return Tokenizer.load(folder)
+
+
+def test_uint32_where_the_vocabulary_needs_it(tmp_path: Path) -> None:
+    tokenizer = large_tokenizer(tmp_path / "tokenizer")
+    assert (tokenizer.vocab_size, tokenizer.dtype) == (66_700, np.uint32)
+    artifact = write_token_shards(
+        small_home() / "corpus", tmp_path / "tokenizer", tmp_path / "wide", params=SMALL_SHARDS, config_digest=""
+    )
+    wide, narrow = open_split(artifact.path, "train"), open_split(write(tmp_path).path, "train")
+    assert wide.tokenizer_digest != narrow.tokenizer_digest
+    assert [packed.sequence(0)[0].dtype for packed in (wide, narrow)] == [np.uint32, np.uint16]
+    assert all(np.array_equal(wide.sequence(i)[0], narrow.sequence(i)[0]) for i in range(len(wide)))
+
+
+def test_an_empty_corpus(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [], [])
+    with pytest.raises(CorpusError, match="train: found no documents, expected at least one\nhint: minicode funnel"):
+        write(tmp_path, corpus)
+    assert not (tmp_path / "token_shards").exists()
+
+
+def test_one_document_and_no_validation(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [("pkg:generic/a@1", "a.py", "x = 1\n")], [])
+    write(tmp_path, corpus, fim_rate=0.0, metadata_rate=0.0)
+    train, validation = (open_split(tmp_path / "token_shards", split) for split in ("train", "validation"))
+    assert (train.num_documents, train.num_sequences) == (1, 1)
+    tokens, segments = train.sequence(0)
+    assert small_tokenizer().decode(tokens[segments == 0], show_special=True) == b"<file_sep>x = 1\n<|endoftext|>"
+    assert (validation.num_documents, validation.num_sequences, validation.num_tokens) == (0, 0, 0)
+
+
+def test_an_empty_document(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", [("pkg:generic/a@1", "a.py", "")], [("pkg:generic/b@1", "b.py", "")])
+    write(tmp_path, corpus, metadata_rate=0.0)
+    tokens, num_bytes = open_split(tmp_path / "token_shards", "train").document(0)
+    assert (tokens.tolist(), num_bytes) == ([6, 0], 0)
+
+
+def test_a_document_longer_than_a_shard(tmp_path: Path) -> None:
+    [row] = [row for row in library_files("logging") if row[1] == "logging/handlers.py"]
+    corpus = write_corpus(tmp_path / "corpus", [row], [])
+    with pytest.raises(ShardError, match=r"document .*swh:1:cnt:.*found \d+ tokens, expected at most 5000") as caught:
+        write(tmp_path, corpus, shard_tokens=5000)
+    found = str(caught.value).split("found ")[1].split()[0]
+    assert f"hint: set [token_shards] shard_tokens to {found} or more" in str(caught.value)
+    assert write(tmp_path, corpus, shard_tokens=int(found)).metadata["train"]["num_shards"] == 1
+
+
+def test_shards_stay_under_their_limit(tmp_path: Path) -> None:
+    artifact = write(tmp_path, shard_tokens=70_000)
+    sizes = [path.stat().st_size for path in sorted((tmp_path / "token_shards" / "train").glob("shard-*"))]
+    assert len(sizes) == artifact.metadata["train"]["num_shards"] > 2
+    assert max(sizes) < 2 * 70_000 + 3000
+
+
+def test_damaged_inputs_are_refused(tmp_path: Path) -> None:
+    home = small_home()
+    with pytest.raises(MissingArtifactError):
+        write_token_shards(tmp_path, home / "tokenizer", tmp_path / "x", params=SMALL_SHARDS, config_digest="")
+    corpus = write_corpus(tmp_path / "corpus", library_files("json"), [])
+    part = corpus / "train" / "part-00000.parquet"
+    raw = bytearray(part.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    part.write_bytes(raw)
+    with pytest.raises(CorruptArtifactError, match=r"part-00000\.parquet: sha256"):
+        write(tmp_path, corpus)
