@@ -8,6 +8,7 @@ import hashlib
 import random
 import sysconfig
 from array import array
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,9 @@ import pyarrow.parquet as pq
 
 PARTS = 8
 """Files a table."""
+MAX_FILES = 24
+"""Files of a folder that are taken."""
+SKIPPED = {"__pycache__", "site-packages"}
 FILE_MODE, DIRECTORY_MODE = 0o100644, 0o040000
 
 
@@ -47,15 +51,16 @@ class Export:
     file_names: list[bytes] = field(default_factory=list)
     file_targets: list[bytes] = field(default_factory=list)
     file_lengths: array = field(default_factory=lambda: array("q"))
-    revisions: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def add_file(self, name: bytes, length: int) -> int:
+        """A new content in a new entry; returns the entry's number."""
         self.file_names.append(name)
         self.file_targets.append(object_id("content", len(self.file_targets)))
         self.file_lengths.append(length)
         return len(self.file_names)
 
     def add_directory(self, folder: Folder) -> bytes:
+        """The present state of a folder as a new directory; returns its id."""
         directory_id = object_id("directory", len(self.directory_ids))
         self.directory_ids.append(directory_id)
         self.dir_counts.append(len(folder.folders))
@@ -65,23 +70,28 @@ class Export:
         return directory_id
 
     def add_link(self, name: bytes, target: bytes) -> int:
+        """A new entry for a subdirectory; returns its number."""
         self.dir_names.append(name)
         self.dir_targets.append(target)
         return len(self.dir_names)
 
 
 def real_packages() -> list[tuple[Path, int]]:
-    """Installed files with their sizes, as paths relative to site-packages and the standard library."""
+    """Installed files with their sizes, as paths relative to site-packages and the standard library.
+
+    Folders keep their first `MAX_FILES` files: generated collections of hundreds of files in one folder are rarer in
+    repositories (the sample export has 14 entries a directory) than in installed packages.
+    """
     found = []
     for name in ("purelib", "stdlib"):
         root = Path(sysconfig.get_path(name))
+        taken: Counter[Path] = Counter()
         for path in sorted(root.rglob("*")):
             relative = path.relative_to(root)
-            if path.is_file() and "__pycache__" not in relative.parts and (name, relative.parts[0]) != (
-                "stdlib",
-                "site-packages",
-            ):
-                found.append((relative, path.stat().st_size))
+            if path.is_file() and relative.parent.name and not SKIPPED & set(relative.parts):
+                taken[path.parent] += 1
+                if taken[path.parent] <= MAX_FILES:
+                    found.append((relative, path.stat().st_size))
     return found
 
 
@@ -128,15 +138,17 @@ def commit(export: Export, steps: tuple[tuple[Folder, bytes], ...], choose: rand
     return directory_id
 
 
-def generate(folder: Path, *, num_directories: int, num_projects: int, files_per_project: int, heads: int) -> None:
-    """Write an export of the 2019-01-28 layout.
+def generate(folder: Path, *, num_directories: int, num_projects: int, files_per_project: int) -> list[list[bytes]]:
+    """Write the tables of an export of the 2019-01-28 layout, but for origins and their heads.
 
     Args:
         folder: Where the folder of each table goes.
         num_directories: At least so many directories.
         num_projects: Projects with histories.
         files_per_project: Files of a project.
-        heads: Origins; each is a fork or release of a project, at some commit of its history.
+
+    Returns:
+        The root directories of each project's history.
     """
     choose = random.Random(1)
     packages = real_packages()
@@ -145,69 +157,66 @@ def generate(folder: Path, *, num_directories: int, num_projects: int, files_per
     history: list[list[bytes]] = []
     for project in range(num_projects):
         first = project * len(packages) // num_projects
-        chosen = (packages + packages)[first : first + files_per_project]
-        root = plant(export, chosen)
+        root = plant(export, (packages + packages)[first : first + files_per_project])
         places.append(chains(root))
         history.append([record(export, root)])
     while len(export.directory_ids) < num_directories:
         for project, folders in enumerate(places):
             history[project].append(commit(export, choose.choice(folders), choose))
-    wanted = [
-        (f"https://forge.example/user{head}/project{head % num_projects}", choose.choice(history[head % num_projects]))
-        for head in range(heads)
-    ]
-    for project in history:
-        export.revisions += [(object_id("revision", root.hex()), root) for root in project]
-    _write(folder, export, wanted)
+    _write_directories(folder, export)
+    _write_entries(folder, export)
+    roots = [root for project in history for root in project]
+    revisions = [revision_of(root) for root in roots]
+    write(folder, "revision", {"id": pa.array(revisions), "directory": pa.array(roots)})
+    return history
 
 
-def _write(folder: Path, export: Export, heads: list[tuple[str, bytes]]) -> None:
-    ones = list(range(1, len(heads) + 1))
-    write(folder, "origin", {"id": ones, "type": ["git"] * len(heads), "url": [url for url, _ in heads]})
-    write(
-        folder,
-        "origin_visit",
-        {
-            "origin": ones,
-            "visit": [1] * len(heads),
-            "date": [1_548_633_600_000_000] * len(heads),
-            "status": ["full"] * len(heads),
-            "snapshot_id": ones,
-        },
-    )
-    write(folder, "snapshot", {"object_id": ones, "id": [object_id("snapshot", url) for url, _ in heads]})
-    write(folder, "snapshot_branches", {"snapshot_id": ones, "branch_id": ones})
-    targets = pa.array([object_id("revision", root.hex()) for _, root in heads], pa.binary())
-    kinds = ["revision"] * len(heads)
-    write(folder, "snapshot_branch", {"object_id": ones, "name": [b"HEAD"] * len(heads), "target": targets, "target_type": kinds})
-    ids, directories = zip(*export.revisions, strict=True)
-    write(folder, "revision", {"id": pa.array(ids), "directory": pa.array(directories)})
-    write(
-        folder,
-        "directory",
-        {
-            "id": pa.array(export.directory_ids),
-            "dir_entries": lists(export.dir_counts, export.dir_links),
-            "file_entries": lists(export.file_counts, export.file_links),
-            "rev_entries": pa.nulls(len(export.directory_ids), pa.list_(pa.int64())),
-        },
-    )
-    for kind, names, found, mode in (
+def revision_of(root: bytes) -> bytes:
+    return object_id("revision", root.hex())
+
+
+def add_heads(folder: Path, tables: Path, history: list[list[bytes]], num_heads: int) -> None:
+    """An export with so many origins, each a fork or release of a project at some commit, over the same tables."""
+    choose = random.Random(num_heads)
+    num_projects = len(history)
+    folder.mkdir()
+    for table in tables.iterdir():
+        (folder / table.name).symlink_to(table)
+    numbers = list(range(1, num_heads + 1))
+    urls = [f"https://forge.example/user{number:05d}/project{number % num_projects}" for number in numbers]
+    roots = [choose.choice(history[number % num_projects]) for number in numbers]
+    write(folder, "origin", {"id": numbers, "type": ["git"] * num_heads, "url": urls})
+    visits = {"visit": [1] * num_heads, "date": [1_548_633_600_000_000] * num_heads, "status": ["full"] * num_heads}
+    write(folder, "origin_visit", {"origin": numbers, **visits, "snapshot_id": numbers})
+    write(folder, "snapshot", {"object_id": numbers, "id": [object_id("snapshot", url) for url in urls]})
+    write(folder, "snapshot_branches", {"snapshot_id": numbers, "branch_id": numbers})
+    targets = {"target": [revision_of(root) for root in roots], "target_type": ["revision"] * num_heads}
+    write(folder, "snapshot_branch", {"object_id": numbers, "name": [b"HEAD"] * num_heads, **targets})
+
+
+def _write_directories(folder: Path, export: Export) -> None:
+    columns = {
+        "id": pa.array(export.directory_ids),
+        "dir_entries": lists(export.dir_counts, export.dir_links),
+        "file_entries": lists(export.file_counts, export.file_links),
+        "rev_entries": pa.nulls(len(export.directory_ids), pa.list_(pa.int64())),
+    }
+    write(folder, "directory", columns)
+
+
+def _write_entries(folder: Path, export: Export) -> None:
+    for kind, names, targets, mode in (
         ("dir", export.dir_names, export.dir_targets, DIRECTORY_MODE),
         ("file", export.file_names, export.file_targets, FILE_MODE),
         ("rev", [], [], 0),
     ):
-        numbers = np.arange(1, len(names) + 1)
-        write(
-            folder,
-            f"directory_entry_{kind}",
-            {
-                "id": numbers,
-                "target": pa.array(found, pa.binary()),
-                "name": pa.array(names, pa.binary()),
-                "perms": np.full(len(names), mode, np.int32),
-            },
-        )
+        columns = {
+            "id": np.arange(1, len(names) + 1),
+            "target": pa.array(targets, pa.binary()),
+            "name": pa.array(names, pa.binary()),
+            "perms": np.full(len(names), mode, np.int32),
+        }
+        write(folder, f"directory_entry_{kind}", columns)
     sha1 = [object_id("sha1", number) for number in range(len(export.file_targets))]
     lengths = np.frombuffer(export.file_lengths, np.int64)
     write(folder, "content", {"sha1": pa.array(sha1), "sha1_git": pa.array(export.file_targets), "length": lengths})

@@ -1,0 +1,1 @@
+"""Data curation (library) and its orchestration (defs/): from Software Heritage tables to an evaluated model."""

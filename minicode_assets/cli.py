@@ -165,7 +165,9 @@ def _archive(commands: Any) -> None:
         "minicode archive --installed --out /tmp/archive --layout 2021-03-23",
         run_archive,
     )
-    parser.add_argument("--git", action="append", default=[], metavar="REPOSITORY", help="work tree or bare; repeatable")
+    parser.add_argument(
+        "--git", action="append", default=[], metavar="REPOSITORY", help="work tree or bare; repeatable"
+    )
     parser.add_argument("--installed", action="store_true", help="standard library and installed distributions too")
     parser.add_argument("--layout", choices=["2019-01-28", "2021-03-23"], default="2019-01-28", help="table layout")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="folder to create")
@@ -312,7 +314,7 @@ def _generate(commands: Any) -> None:
         commands,
         "generate",
         "Complete a prompt, or fill in between a prefix and a suffix.",
-        "minicode generate 'def fibonacci(n):'\nminicode generate --prefix 'def add(a, b):\\n    return ' --suffix '\\n'",
+        "minicode generate 'def fib(n):'\nminicode generate --prefix 'def add(a, b):\\n    return ' --suffix '\\n'",
         run_generate,
     )
     parser.add_argument("prompt", nargs="?", help="text to complete; - reads it from stdin")
@@ -334,17 +336,18 @@ def run_generate(options: argparse.Namespace) -> int:
     layout, params = _layout(), from_environment().config.evaluation
     model, _ = load_model(layout.asset("checkpoint"))
     tokenizer = Tokenizer.load(layout.asset("tokenizer"))
-    sampling = {
+    seed = params.seed if options.seed is None else options.seed
+    sampling: Any = {
         "max_new_tokens": params.max_new_tokens,
         "temperature": params.temperature,
         "top_p": params.top_p,
-        "seed": params.seed if options.seed is None else options.seed,
+        "seed": seed,
     }
     if filling:
         print(fill_in_the_middle(model, tokenizer, options.prefix or "", options.suffix or "", **sampling))
-    else:
-        prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
-        print(prompt + complete(model, tokenizer, prompt, **sampling))
+        return 0
+    prompt: str = sys.stdin.read() if options.prompt == "-" else options.prompt
+    print(prompt + complete(model, tokenizer, prompt, **sampling))
     return 0
 
 
@@ -369,5 +372,3 @@ def _print_figures(figures: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-

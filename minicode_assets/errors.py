@@ -1,18 +1,18 @@
 """The exception tree. Every message says what, where, found and expected, and ends with what to type next.
 
-    MinicodeError                  minicode_model.errors
-    ├── ConfigError                unknown keys, wrong types, contradictions: all in one message
-    ├── ArtifactError
-    │   ├── MissingArtifactError   never completed
-    │   ├── CorruptArtifactError   bytes differ from the manifest
-    │   └── StorageError           no permission, no space, not a folder
-    ├── ArchiveError               nothing to archive, a repository git can't read
-    ├── TableError                 a Software Heritage table lacks a column, is truncated, repeats an id
-    ├── ManifestError              a walk that can't be finished
-    ├── BlobError                  bytes that do not match their id
-    ├── CorpusError                nothing left after selection, sidecar rows out of step
-    ├── TokenizerError, ShardError, CheckpointError, DivergenceError    minicode_model.errors
-    └── DriverError                another run holds the data folder, an unknown asset
+MinicodeError                  minicode_model.errors
+├── ConfigError                unknown keys, wrong types, contradictions: all in one message
+├── ArtifactError
+│   ├── MissingArtifactError   never completed
+│   ├── CorruptArtifactError   bytes differ from the manifest
+│   └── StorageError           no permission, no space, not a folder
+├── ArchiveError               nothing to archive, a repository git can't read
+├── TableError                 a Software Heritage table lacks a column, is truncated, repeats an id
+├── ManifestError              a walk that can't be finished
+├── BlobError                  bytes that do not match their id
+├── CorpusError                nothing left after selection, sidecar rows out of step
+├── TokenizerError, ShardError, CheckpointError, DivergenceError    minicode_model.errors
+└── DriverError                another run holds the data folder, an unknown asset
 """
 
 from minicode_model.errors import (

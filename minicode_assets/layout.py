@@ -1,13 +1,13 @@
 """The path of every artefact, in flow order: a folder is named after its asset, a partition is a folder inside it.
 
-    archive/                       graph/<table>/*.parquet (an export), content/<sha1> (gzip)
-    swh_<table>/                   canonical tables
-    branch_heads/ file_manifest/ contents/
-    blobs/<partition>/             bytes by sha1_git
-    documents/<partition>/         text rows
-    license_files/ language/ license/ heuristics/ exact_dup/   <partition>/: sidecars
-    corpus/                        train/, validation/, decisions/, funnel
-    tokenizer/ token_shards/ checkpoint/ evaluation/ report/
+archive/                       graph/<table>/*.parquet (an export), content/<sha1> (gzip)
+swh_<table>/                   canonical tables
+branch_heads/ file_manifest/ contents/
+blobs/<partition>/             bytes by sha1_git
+documents/<partition>/         text rows
+license_files/ language/ license/ heuristics/ exact_dup/   <partition>/: sidecars
+corpus/                        train/, validation/, decisions/, funnel
+tokenizer/ token_shards/ checkpoint/ evaluation/ report/
 """
 
 from dataclasses import dataclass

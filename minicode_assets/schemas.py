@@ -173,14 +173,36 @@ CONTENTS = _table(
     key="sha1_git",
     order="sha1_git",
 )
+FETCH_PLAN = _table(
+    "fetch_plan",
+    ("sha1_git", pl.Binary, "20 bytes"),
+    ("sha1", pl.Binary, "20 bytes"),
+    ("length", pl.Int64, "Bytes"),
+    ("priority", pl.Int64, "Order of fetching, least first; null when it is not fetched"),
+    ("rule", pl.String, "The first rule that leaves it out; null when it is fetched"),
+    key="sha1_git",
+    order="sha1_git",
+)
 BLOBS = _table(
     "blobs",
     ("sha1_git", pl.Binary, "20 bytes"),
     ("sha1", pl.Binary, "20 bytes"),
     ("length", pl.Int64, "Bytes, from the table"),
-    ("status", pl.String, "verified, missing, damaged or mismatch"),
+    ("status", pl.String, "verified, missing, masked, damaged, mismatch or unreachable"),
     ("problem", pl.String, "What was found instead; null when verified"),
     ("data", pl.Binary, "The bytes; null unless verified"),
+    key="sha1_git",
+    order="sha1_git",
+)
+QUARANTINE = _table(
+    "quarantine",
+    ("sha1_git", pl.Binary, "20 bytes, from the table"),
+    ("sha1", pl.Binary, "20 bytes, from the table"),
+    ("length", pl.Int64, "Bytes, from the table"),
+    ("problem", pl.String, "The source, and what differs"),
+    ("found_sha1_git", pl.Binary, "20 bytes, of what came"),
+    ("found_sha1", pl.Binary, "20 bytes, of what came"),
+    ("data", pl.Binary, "What came"),
     key="sha1_git",
     order="sha1_git",
 )
@@ -277,6 +299,60 @@ EXACT_DUP = _table(
     ("keep_rank", pl.Int64, "Preference among equal texts, 0 for the representative; null without text"),
     ("duplicate_of", pl.String, "document_id of the representative; null for it and without text"),
     key="document_id",
+)
+MINHASH = _table(
+    "minhash",
+    ("document_id", pl.String, "documents.document_id"),
+    ("num_words", pl.Int64, "Words that were compared (a licence header may be left out); null without text"),
+    ("signature", pl.Binary, "num_permutations x 4 bytes, little-endian; null with fewer words than a shingle has"),
+    key="document_id",
+)
+NEAR_DUP = _table(
+    "near_dup",
+    ("document_id", pl.String, "documents.document_id"),
+    ("cluster_id", pl.String, "The representative's document_id, its own for it; null without text"),
+    ("cluster_size", pl.Int64, "Documents with this representative, itself included; null without text"),
+    ("duplicate_of", pl.String, "The representative's document_id; null for it and without text"),
+    ("keep_rank", pl.Int64, "Preference in its cluster, 0 for the representative; null without text"),
+    ("jaccard", pl.Float64, "Exact, of the shingles with the representative's, 0..1; null without text"),
+    key="document_id",
+)
+BENCHMARKS = _table(
+    "benchmarks",
+    ("benchmark", pl.String, "Name of the file without its endings"),
+    ("task_id", pl.String, "The problem's id in the benchmark"),
+    ("kind", pl.String, "prompt, docstring or solution"),
+    ("number", pl.Int64, "Number of the text among those of its kind, from 0"),
+    ("text", pl.String, "The text"),
+    key="benchmark task_id kind number",
+    order="benchmark task_id kind number",
+)
+CONTAMINATION = _table(
+    "contamination",
+    ("document_id", pl.String, "documents.document_id"),
+    (
+        "num_exact",
+        pl.Int64,
+        "Benchmark texts it contains, white space aside; null without text or benchmarks",
+    ),
+    ("num_ngrams", pl.Int64, "Its n-grams (short) that are in a benchmark; null as above"),
+    ("num_long_ngrams", pl.Int64, "Its n-grams (long) that are in a benchmark; null as above"),
+    ("tasks", pl.List(pl.String), "benchmark:task_id of every hit, sorted; null as the counts are"),
+    key="document_id",
+)
+CONTAMINATION_HITS = _table(
+    "contamination_hits",
+    ("document_id", pl.String, "documents.document_id"),
+    ("benchmark", pl.String, "benchmarks.benchmark"),
+    ("task_id", pl.String, "benchmarks.task_id"),
+    ("kind", pl.String, "prompt, docstring or solution"),
+    ("number", pl.Int64, "benchmarks.number"),
+    ("rule", pl.String, "exact, ngram or long_ngram"),
+    ("num_matches", pl.Int64, "N-grams of the document that are in this text; 1 for exact"),
+    ("start", pl.Int64, "First byte of the first match in the document's text in UTF-8"),
+    ("end", pl.Int64, "Byte after the last match"),
+    key="document_id benchmark task_id kind number rule",
+    order="document_id benchmark task_id kind number rule",
 )
 CORPUS = _table(
     "corpus",

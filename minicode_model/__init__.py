@@ -1,0 +1,1 @@
+"""The model: all that a person needs who has only token shards."""

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minicode_model.errors import CorruptArtifactError, MissingArtifactError, StorageError
+from minicode_model.errors import CorruptArtifactError, MinicodeError, MissingArtifactError, StorageError
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -161,13 +162,25 @@ def _from_manifest(folder: Path, raw: Any) -> Artifact:
                 hint=rebuild_hint(raw["name"]),
             )
         files = tuple(ArtifactFile(f["path"], f["bytes"], f["sha256"]) for f in raw["files"])
-        return Artifact(
-            folder, raw["name"], raw["digest"], raw["config_digest"], raw["inputs"], files, raw["metadata"]
-        )
+        return Artifact(folder, raw["name"], raw["digest"], raw["config_digest"], raw["inputs"], files, raw["metadata"])
     except (KeyError, TypeError) as error:
         raise CorruptArtifactError(
             f"{folder / MANIFEST}: field {error} is absent or malformed", hint=f"delete {folder}, then make run"
         ) from error
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space, or set MINICODE_DATA to a folder on another disk, and run again",
+    errno.EDQUOT: "raise the disk quota, or set MINICODE_DATA to another folder, and run again",
+    errno.EFBIG: "raise the file size limit (ulimit -f), and run again",
+    errno.EACCES: "make it writable, or set MINICODE_DATA to a folder that is",
+    errno.EPERM: "make it writable, or set MINICODE_DATA to a folder that is",
+    errno.EROFS: "the file system is read-only: set MINICODE_DATA to a folder that can be written",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it, or set MINICODE_DATA elsewhere",
+    errno.EEXIST: "a file stands where a folder is needed: move it, or set MINICODE_DATA elsewhere",
+}
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How Polars' and safetensors' own exceptions tell the operating system's error."""
 
 
 @contextlib.contextmanager
@@ -177,23 +190,20 @@ def storage_errors(path: Path) -> Iterator[None]:
     Raises:
         StorageError: No permission, no space left, quota or file size exceeded, read-only, or not a folder.
     """
-    hints = {
-        errno.ENOSPC: "free some space, or set MINICODE_DATA to a folder on another disk, and run again",
-        errno.EDQUOT: "raise the disk quota, or set MINICODE_DATA to another folder, and run again",
-        errno.EFBIG: "raise the file size limit (ulimit -f), and run again",
-        errno.EACCES: "make it writable, or set MINICODE_DATA to a folder that is",
-        errno.EPERM: "make it writable, or set MINICODE_DATA to a folder that is",
-        errno.EROFS: "the file system is read-only: set MINICODE_DATA to a folder that can be written",
-        errno.ENOTDIR: "a file stands where a folder is needed: move it, or set MINICODE_DATA elsewhere",
-        errno.EEXIST: "a file stands where a folder is needed: move it, or set MINICODE_DATA elsewhere",
-    }
     try:
         yield
-    except OSError as error:
-        if error.errno in hints:
-            where = error.filename if isinstance(error.filename, str) else path
-            raise StorageError(f"{where}: {error.strerror}", hint=hints[error.errno]) from error
+    except MinicodeError:
         raise
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        where = error.filename if isinstance(error.filename, str) else path
+        raise StorageError(f"{where}: {error.strerror}", hint=_REMEDIES[error.errno]) from error
+    except Exception as error:
+        told = _RUST_ERROR.search(str(error))
+        if not told or int(told[1]) not in _REMEDIES:
+            raise
+        raise StorageError(f"{path}: {os.strerror(int(told[1]))}", hint=_REMEDIES[int(told[1])]) from error
 
 
 @contextlib.contextmanager

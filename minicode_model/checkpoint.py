@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from minicode_model.artifact import Artifact, open_artifact, rebuild_hint, write_artifact
 from minicode_model.config import Model, build_section, model_problems
@@ -162,8 +163,24 @@ def read_weights(path: Path, config: Model) -> Starcoder2:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: not readable as safetensors: {error}", hint=_HINT) from error
+    return tensors_to_model(path, tensors, config)
+
+
+def tensors_to_model(path: Path, tensors: Mapping[str, Tensor], config: Model) -> Starcoder2:
+    """A model of the given shape with the given weights, in float32, set to evaluation.
+
+    Args:
+        path: What messages call the tensors.
+        tensors: By Hugging Face's names; an output matrix beside tied embeddings is left out.
+        config: The shape.
+
+    Raises:
+        CheckpointError: Names or shapes aren't those of the shape.
+    """
     with torch.device("meta"):
         network = Starcoder2(config)
+    if config.tie_word_embeddings:
+        tensors = {name: tensor for name, tensor in tensors.items() if name != "lm_head.weight"}
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if found != expected:

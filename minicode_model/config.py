@@ -56,14 +56,18 @@ class Checkpoint:
 
     seed: int = 1337
     """Seed of the initial weights and of the order of the sequences."""
-    max_steps: int = 600
+    max_steps: int = 1200
     """Optimizer steps."""
-    batch_size: int = 16
+    batch_size: int = 8
     """Sequences a step on the device. Unit: sequences."""
     gradient_accumulation_steps: int = 1
     """Batches whose gradients are summed before a step."""
     learning_rate: float = 3e-3
     """Peak learning rate. Source: SmolLM2-135M's 3e-3 (model.md 1.3)."""
+    optimizer: str = "adamw"
+    """`adamw` (StarCoder2), or `muon`: Muon for the matrices inside the blocks, AdamW for the rest."""
+    muon_momentum: float = 0.95
+    """Muon's momentum. Source: Keller Jordan's Muon."""
     schedule: str = "wsd"
     """`wsd` (warm-up, stable, linear decay) or `cosine` (warm-up, cosine). Source: SmolLM2; StarCoder2."""
     min_learning_rate_fraction: float = 0.0
@@ -84,13 +88,17 @@ class Checkpoint:
     """Training stops as diverged when the loss, averaged over 20 steps, exceeds its best such average by this."""
     precision: str = "bf16"
     """`bf16` (autocast) or `fp32`."""
+    compile: bool = False
+    """torch.compile the loss: pays on a GPU; on two cores it costs half a minute for a few percent (model.md 4)."""
+    gradient_checkpointing: bool = False
+    """Recompute the blocks' activations in the backward pass: less memory for a third more work."""
     num_threads: int = 0
     """Threads of the matrix products on the CPU; 0 takes one a core. The last bits of the weights depend on it."""
-    checkpoint_every_steps: int = 100
+    checkpoint_every_steps: int = 200
     """A resumable state is written so often; the newest two are kept. Unit: steps."""
-    log_every_steps: int = 10
+    log_every_steps: int = 25
     """Metrics are written and progress is shown so often. Unit: steps."""
-    validate_every_steps: int = 100
+    validate_every_steps: int = 200
     """Validation loss is measured so often. Unit: steps."""
     validation_sequences: int = 64
     """Sequences a validation. Unit: sequences."""
@@ -112,6 +120,46 @@ class Evaluation:
     """Sampling temperature; 0 is greedy. Source: HumanEval's pass@1 convention (model.md 5b)."""
     top_p: float = 0.95
     """Nucleus sampling, 0..1. Source: HumanEval's convention."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sandbox:
+    """What a generated program may use while its tests run."""
+
+    max_wall_s: float = 10.0
+    """Wall-clock time of one program with its tests. Source: the slowest canonical solution (MBPP/123) takes 3.4 s on
+    a busy core, the next 0.25 s; HumanEval's own harness gives 3 s. Unit: seconds."""
+    max_cpu_s: int = 10
+    """Processor time of the program. Unit: seconds."""
+    max_memory_bytes: int = 512 * 1024 * 1024
+    """Address space of a process. Source: nanochat gives 256 MiB, evalplus 4 GiB (model.md 5b). Unit: bytes."""
+    max_disk_bytes: int = 16 * 1024 * 1024
+    """The program's scratch folder in memory, and each file in it. Unit: bytes."""
+    max_open_files: int = 32
+    """Open descriptors of a process."""
+    max_processes: int = 4
+    """Processes and threads of the program, itself included."""
+    max_output_bytes: int = 64 * 1024
+    """Standard output and error together; a program that writes more is stopped. Unit: bytes."""
+    max_reply_bytes: int = 16 * 1024 * 1024
+    """One returned value on its way to the tests. Unit: bytes."""
+    allow_weaker_isolation: bool = False
+    """Run although this machine has no namespaces or no system call filter. Then a program can read what its user can
+    read, and reach processes of its user: only for programs that are trusted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """The completions server on this machine."""
+
+    port: int = 8971
+    """TCP port on the loopback address."""
+    max_body_bytes: int = 1_000_000
+    """Larger requests are refused. Unit: bytes."""
+    max_concurrent: int = 1
+    """Requests that generate at the same time; each uses all threads."""
+    max_waiting: int = 8
+    """Requests that may wait for their turn; more are refused with 429."""
 
 
 def build_section(section: type[Section], mapping: Mapping[str, Any], where: str) -> tuple[Section, list[str]]:
@@ -186,6 +234,8 @@ def checkpoint_problems(checkpoint: Checkpoint) -> list[str]:
     problems = []
     if checkpoint.precision not in ("bf16", "fp32"):
         problems.append(f"[checkpoint] precision: found {checkpoint.precision!r}, expected 'bf16' or 'fp32'")
+    if checkpoint.optimizer not in ("adamw", "muon"):
+        problems.append(f"[checkpoint] optimizer: found {checkpoint.optimizer!r}, expected 'adamw' or 'muon'")
     if checkpoint.schedule not in ("wsd", "cosine"):
         problems.append(f"[checkpoint] schedule: found {checkpoint.schedule!r}, expected 'wsd' or 'cosine'")
     if checkpoint.warmup_fraction + checkpoint.decay_fraction > 1:

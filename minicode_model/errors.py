@@ -55,3 +55,11 @@ class CheckpointError(MinicodeError):
 
 class DivergenceError(MinicodeError):
     """The training loss became NaN or infinite."""
+
+
+class SandboxError(MinicodeError):
+    """Programs can't be isolated on this machine as they must be, or the sandbox itself broke; never a verdict."""
+
+
+class BenchmarkError(MinicodeError):
+    """A benchmark file is absent, truncated, or has another schema than its name promises."""

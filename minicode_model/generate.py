@@ -6,7 +6,7 @@ batch size.
 """
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -66,6 +66,7 @@ class Row:
 
     Attributes:
         text: The bytes so far; once done, those before the stop.
+        num_tokens: Ids taken, the one that ended the row included.
         is_done: A special token or a stop text came.
     """
 
@@ -73,6 +74,7 @@ class Row:
         self._bytes_of = tokenizer.token_bytes
         self._stop = [text.encode() for text in stop]
         self.text = b""
+        self.num_tokens = 0
         self.is_done = False
 
     def add(self, token: int) -> None:
@@ -80,6 +82,7 @@ class Row:
         if self.is_done:
             return
         piece = self._bytes_of[token]
+        self.num_tokens += 1
         self.is_done = not piece
         self.text += piece
         found = [at for at in (self.text.find(stop) for stop in self._stop) if at >= 0]
@@ -228,10 +231,10 @@ def stream(
     top_p: float,
     seed: int,
     stop: Sequence[str] = (),
-) -> Iterator[str]:
+) -> Generator[str, None, Row]:
     """Yield the continuation of one prompt as it is written, whole characters only; arguments as in `generate`.
 
-    The parts together are what `generate` gives: what could still become a stop text is held back.
+    The parts together are what `generate` gives: what could still become a stop text is held back. Returns the row.
     """
     row, decoder, num_given = Row(tokenizer, stop), codecs.getincrementaldecoder("utf-8")("replace"), 0
     steps = sample(model, [prompt_ids], max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
@@ -243,3 +246,4 @@ def stream(
         if row.is_done:
             break
     yield decoder.decode(row.text[num_given:], final=True)
+    return row

@@ -2,13 +2,14 @@
 
 A decoder of pre-norm blocks: LayerNorm, grouped-query attention with rotary positions, LayerNorm, a two-layer MLP with
 GELU; biases everywhere; the output matrix is the embedding. Parameter names are those of Hugging Face's
-Starcoder2ForCausalLM, so that its checkpoints load here and ours load there.
+Starcoder2ForCausalLM, so that its checkpoints load here and ours load there. How attention and the loss are computed
+fast stands in attention.py and cross_entropy.py.
 
 Packed sequences: each document attends to itself only, and its positions start at zero. Hugging Face's class doesn't do
 that; the two agree on single documents. Source: Starcoder2's config.json and modular_starcoder2.py (model.md 1.1).
 
 Tensors carry suffix letters: B batch, T time (queries), S time (keys), C channels, H query heads, G key-value heads,
-K head size, V vocabulary, N tokens of all sequences in one row.
+K head size, V vocabulary.
 """
 
 import math
@@ -17,8 +18,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from minicode_model.attention import Mask, attend, make_mask
 from minicode_model.config import Model
+from minicode_model.cross_entropy import LinearCrossEntropy
 
 PADDING_SEGMENT = -1
 """Segment id of positions that hold no document."""
@@ -77,7 +81,11 @@ class Starcoder2(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Embedding, blocks and final norm."""
+    """Embedding, blocks and final norm.
+
+    Attributes:
+        gradient_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
+    """
 
     def __init__(self, config: Model) -> None:
         super().__init__()
@@ -85,20 +93,25 @@ class Decoder(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.norm = make_norm(config, config.hidden_size)
+        self.gradient_checkpointing = False
 
     def forward(self, tokens_BT: Tensor, segments_BT: Tensor | None, cache: "Cache | None") -> Tensor:
         """Hidden states (B, T, C) after the final norm."""
         hidden_BTC = self.embed_tokens(tokens_BT)
         if cache is not None:
+            mask: Mask
             positions_BT, mask = cache.advance(tokens_BT.shape[1], self.config.sliding_window)
         else:
             if segments_BT is None:
                 segments_BT = torch.zeros_like(tokens_BT)
             positions_BT = document_positions(segments_BT)
-            mask = attention_mask(segments_BT, self.config.sliding_window)
+            mask = make_mask(segments_BT, self.config.sliding_window)
         rotation = rotary_table(self.config, positions_BT)
         for index, layer in enumerate(self.layers):
-            hidden_BTC = layer(hidden_BTC, rotation, mask, cache.layers[index] if cache else None)
+            if self.gradient_checkpointing and self.training:
+                hidden_BTC = checkpoint(layer, hidden_BTC, rotation, mask, None, use_reentrant=False)
+            else:
+                hidden_BTC = layer(hidden_BTC, rotation, mask, cache.layers[index] if cache else None)
         normed_BTC: Tensor = self.norm(hidden_BTC)
         return normed_BTC
 
@@ -114,7 +127,7 @@ class Block(nn.Module):
         self.mlp = GatedMLP(config) if config.hidden_act == "swiglu" else MLP(config)
 
     def forward(
-        self, hidden_BTC: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: "LayerCache | None"
+        self, hidden_BTC: Tensor, rotation: tuple[Tensor, Tensor], mask: Mask, cache: "LayerCache | None"
     ) -> Tensor:
         """The residual stream (B, T, C) after this block."""
         hidden_BTC = hidden_BTC + self.self_attn(self.input_layernorm(hidden_BTC), rotation, mask, cache)
@@ -137,7 +150,7 @@ class Attention(nn.Module):
         self.k_norm = make_norm(config, self.head_size) if config.qk_norm else nn.Identity()
 
     def forward(
-        self, hidden_BTC: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: "LayerCache | None"
+        self, hidden_BTC: Tensor, rotation: tuple[Tensor, Tensor], mask: Mask, cache: "LayerCache | None"
     ) -> Tensor:
         """What each position read from the positions that it may see (B, T, C)."""
         query_BHTK = rotate(self.q_norm(split_heads(self.q_proj(hidden_BTC), self.head_size)), rotation)
@@ -145,9 +158,7 @@ class Attention(nn.Module):
         value_BGSK = split_heads(self.v_proj(hidden_BTC), self.head_size)
         if cache is not None:
             key_BGSK, value_BGSK = cache.append(key_BGSK, value_BGSK)
-        read_BHTK = functional.scaled_dot_product_attention(
-            query_BHTK, key_BGSK, value_BGSK, attn_mask=mask, enable_gqa=True
-        )
+        read_BHTK = attend(query_BHTK, key_BGSK, value_BGSK, mask)
         read_BTC: Tensor = self.o_proj(read_BHTK.transpose(1, 2).flatten(2))
         return read_BTC
 
@@ -202,16 +213,6 @@ def document_positions(segments_BT: Tensor) -> Tensor:
     is_start_BT = functional.pad(segments_BT[:, 1:] != segments_BT[:, :-1], (1, 0), value=True)
     start_BT = torch.where(is_start_BT, index_T, 0).cummax(dim=1).values
     return index_T - start_BT
-
-
-def attention_mask(segments_BT: Tensor, sliding_window: int) -> Tensor:
-    """Boolean mask (B, 1, T, S): True where query t may read key s: same document, s <= t, within the window."""
-    index_T = torch.arange(segments_BT.shape[1], device=segments_BT.device)
-    distance_TS = index_T[:, None] - index_T[None, :]
-    visible_TS = distance_TS >= 0
-    if sliding_window:
-        visible_TS = visible_TS & (distance_TS < sliding_window)
-    return (visible_TS & (segments_BT[:, :, None] == segments_BT[:, None, :]))[:, None]
 
 
 def target_mask(segments_BT: Tensor) -> Tensor:
@@ -296,64 +297,6 @@ class Cache:
             visible_TS = visible_TS & (distance_TS < sliding_window)
         own_BTS = (key_S >= self.padding_B[:, None])[:, None, :] | (distance_TS == 0)
         return positions_BT, (visible_TS & own_BTS)[:, None]
-
-
-# -- The loss
-
-
-class LinearCrossEntropy(torch.autograd.Function):
-    """Output matrix and cross-entropy together, a slice of tokens at a time, gradients in the same pass.
-
-    The logits of 8,192 tokens are 134 MB in float32 at V = 4096; a slice's stay in the processor's cache. Measured on
-    two cores in bfloat16: 80 ms instead of 151 for N = 8192, C = 128, V = 4096 (benchmarks/training.py).
-    """
-
-    SLICE_TOKENS = 512
-
-    @staticmethod
-    def forward(  # type: ignore[no-untyped-def]
-        ctx, hidden_NC: Tensor, weight_VC: Tensor, target_N: Tensor, counts_N: Tensor
-    ) -> Tensor:
-        """Sum of the negative log-likelihoods in float32, where `counts_N` is True.
-
-        The matrix products run in autocast's dtype where autocast is on, otherwise in the hidden states' own.
-        """
-        device = hidden_NC.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_NC.dtype
-        ctx.dtypes = hidden_NC.dtype, weight_VC.dtype
-        with torch.autocast(device, enabled=False):
-            total, *gradients = _loss_by_slices(
-                hidden_NC.to(dtype), weight_VC.to(dtype), target_N, counts_N, hidden_NC.requires_grad
-            )
-        ctx.save_for_backward(*gradients)
-        return total
-
-    @staticmethod
-    def backward(ctx, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[no-untyped-def]
-        """The gradients that the forward pass left, times the upstream factor."""
-        gradient_NC, gradient_VC = ctx.saved_tensors
-        hidden_dtype, weight_dtype = ctx.dtypes
-        return gradient_NC.to(hidden_dtype) * upstream, (gradient_VC * upstream).to(weight_dtype), None, None
-
-
-def _loss_by_slices(
-    hidden_NC: Tensor, weight_VC: Tensor, target_N: Tensor, counts_N: Tensor, needs_gradient: bool
-) -> tuple[Tensor, Tensor, Tensor] | tuple[Tensor]:
-    total = torch.zeros((), dtype=torch.float32, device=hidden_NC.device)
-    gradient_NC = torch.empty_like(hidden_NC)
-    gradient_VC = torch.zeros_like(weight_VC, dtype=torch.float32)
-    for start in range(0, len(target_N), LinearCrossEntropy.SLICE_TOKENS):
-        part = slice(start, start + LinearCrossEntropy.SLICE_TOKENS)
-        hidden, target, counts = hidden_NC[part], target_N[part, None], counts_N[part, None]
-        logits = functional.linear(hidden, weight_VC).float()
-        log_sum = logits.logsumexp(dim=1, keepdim=True)
-        total += ((log_sum - logits.gather(1, target)) * counts).sum()
-        if needs_gradient:
-            error = logits.sub_(log_sum).exp_().scatter_add_(1, target, torch.full_like(log_sum, -1.0))
-            error = error.to(hidden.dtype)
-            gradient_NC[part] = (error @ weight_VC) * counts
-            gradient_VC += error.T @ (hidden * counts)
-    return (total, gradient_NC, gradient_VC) if needs_gradient else (total,)
 
 
 # -- Initial weights

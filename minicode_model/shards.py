@@ -104,7 +104,8 @@ class PackedSplit:
                 hint=_HINT,
             )
         tokens: TokenIds = arrays["tokens"]
-        return tokens, arrays["doc_offsets"]
+        offsets: npt.NDArray[np.uint64] = arrays["doc_offsets"]
+        return tokens, offsets
 
     def _check(self) -> None:
         pieces = int(self._index["piece_length"].sum())
@@ -128,7 +129,9 @@ class PackedSplit:
         Raises:
             IndexError: There is no such sequence.
         """
-        tokens = np.full(self.seq_len, PADDING_ID, dtype=np.uint16 if self.vocab_size <= 1 << 16 else np.uint32)
+        tokens: TokenIds = np.full(
+            self.seq_len, PADDING_ID, dtype=np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
+        )
         segments = np.full(self.seq_len, PADDING_SEGMENT, dtype=np.int32)
         position = 0
         for segment, (document, start, length) in enumerate(self.pieces(i)):

@@ -2,9 +2,10 @@
 
 A SentencePiece BPE model with byte fallback does the merging; around it stand three things that it lacks. Its own
 table of bytes a token makes decoding exact, even for half a character. U+2581, which SentencePiece takes for a space,
-and bytes that are not UTF-8 are spliced in as byte tokens. And a cache of chunks, cut before each run of spaces,
-makes encoding several times faster; it is exact because no piece continues from another character into a space,
-which loading verifies. Source: model.md 3.2 and 3.3.
+and bytes that are not UTF-8 are spliced in as byte tokens. And a cache makes encoding several times faster: of
+chunks, cut before each run of spaces, and below it of parts, cut between ASCII letters and other ASCII. Both are
+exact because no piece reaches across such a place, which loading verifies (where pieces join letters and punctuation,
+chunks alone are kept). Source: model.md 3.2 and 3.3.
 """
 
 import codecs
@@ -67,9 +68,12 @@ MODEL_FILE = "tokenizer.model"
 SPACE = "\u2581"
 """How SentencePiece writes a space inside a piece."""
 
+_OTHER_ASCII = r"\x00-\x1f!-@\[-`{-\x7f"
 _CHUNK = re.compile(" *[^ ]+| +")
+_PART = re.compile(rf" *(?:[A-Za-z]++(?![^\x00-\x7f])|[{_OTHER_ASCII}]++(?![^\x00-\x7f])|[^ ]+)| +")
+_JOINS_LETTERS = re.compile(rf"[A-Za-z][{_OTHER_ASCII}]|[{_OTHER_ASCII}][A-Za-z]")
 _ESCAPED_BYTE = re.compile("([\udc80-\udcff])")
-_CACHE_ENTRIES = 1 << 21
+_CACHE_ENTRIES = 1 << 20
 _CACHED_CHARACTERS = 96
 
 TokenIds = npt.NDArray[np.unsignedinteger[Any]]
@@ -80,6 +84,7 @@ class Tokenizer:
     """Encodes and decodes; immutable but for its cache.
 
     Attributes:
+        pieces: (piece, score, type) of every id.
         model: The serialised SentencePiece model.
         vocab_size: Number of pieces, special tokens included.
         digest: SHA-256 (hex) over the list of (piece, score, type); independent of how the file was written.
@@ -106,7 +111,9 @@ class Tokenizer:
         self.digest = digest_of(pieces)
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if self.vocab_size <= 1 << 16 else np.uint32)
         self.token_bytes = tuple(_bytes_of(piece, kind) for piece, _, kind in pieces)
-        self._chunks = _ChunkCache(processor, self.dtype)
+        parts = _PartCache(processor, self.dtype)
+        joins_letters = any(kind == "normal" and _JOINS_LETTERS.search(piece) for piece, _, kind in pieces)
+        self._chunks = parts if joins_letters else _ChunkCache(parts)
         self._ids = {name: index for index, name in enumerate(SPECIAL_TOKENS)}
 
     @classmethod
@@ -142,11 +149,8 @@ class Tokenizer:
         Returns:
             Ids from FIRST_TEXT_ID on, of `dtype`, writable.
         """
-        if isinstance(text, str):
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                text = surrogates_to_bytes(text)
+        if isinstance(text, str) and not _is_unicode(text):
+            text = text_bytes(text)
         if isinstance(text, bytes):
             text = text.decode("utf-8", "surrogateescape")
             if not text.isascii() and _ESCAPED_BYTE.search(text):
@@ -228,8 +232,8 @@ class StreamDecoder:
         return self._decoder.decode(b"", final=True)
 
 
-class _ChunkCache(dict[str, bytes]):
-    """Chunk of text to its ids in native byte order; fills itself, up to a bound."""
+class _PartCache(dict[str, bytes]):
+    """Text whose ids don't depend on its neighbours, to its ids in native byte order; fills itself, up to a bound."""
 
     def __init__(self, processor: sentencepiece.SentencePieceProcessor, dtype: np.dtype[Any]) -> None:
         super().__init__()
@@ -237,21 +241,49 @@ class _ChunkCache(dict[str, bytes]):
         self._dtype = dtype
         self._space_ids = [FIRST_BYTE_ID + byte for byte in SPACE.encode()]
 
-    def __missing__(self, chunk: str) -> bytes:
-        if SPACE in chunk:
+    def __missing__(self, part: str) -> bytes:
+        if SPACE in part:
             ids = []
-            for number, part in enumerate(chunk.split(SPACE)):
-                ids += (self._space_ids if number else []) + self._encode(part)
+            for number, piece in enumerate(part.split(SPACE)):
+                ids += (self._space_ids if number else []) + self._encode(piece)
         else:
-            ids = self._encode(chunk)
+            ids = self._encode(part)
         raw = np.array(ids, dtype=self._dtype).tobytes()
-        if len(chunk) <= _CACHED_CHARACTERS and len(self) < _CACHE_ENTRIES:
-            self[chunk] = raw
-        return raw
+        return _remember(self, part, raw)
 
 
-def surrogates_to_bytes(text: str) -> bytes:
-    """The bytes of a string with lone surrogates: U+DC80..U+DCFF one byte each, others three."""
+class _ChunkCache(dict[str, bytes]):
+    """Chunks, each joined from its parts: new chunks are mostly made of known parts."""
+
+    def __init__(self, parts: _PartCache) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def __missing__(self, chunk: str) -> bytes:
+        raw = b"".join(map(self._parts.__getitem__, _PART.findall(chunk)))
+        return _remember(self, chunk, raw)
+
+
+def _remember(cache: dict[str, bytes], text: str, raw: bytes) -> bytes:
+    if len(text) <= _CACHED_CHARACTERS and len(cache) < _CACHE_ENTRIES:
+        cache[text] = raw
+    return raw
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def text_bytes(text: str) -> bytes:
+    """The bytes that a string stands for: UTF-8; of lone surrogates U+DC80..U+DCFF one byte each, others three."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
     escaped = re.compile("[\udc80-\udcff]")
     return b"".join(
         part.encode("utf-8", "surrogateescape" if escaped.match(part) else "surrogatepass")

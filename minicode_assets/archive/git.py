@@ -102,7 +102,7 @@ def origin_url(path: Path, remote: str | None) -> str:
     parts = urlsplit(remote or "")
     if remote and parts.scheme in ("http", "https", "ssh", "git"):
         user = f"{parts.username}@" if parts.scheme == "ssh" and parts.username else ""
-        host = parts.netloc
+        host = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, f"{user}{host}", parts.path, "", ""))
     if remote and _SCP_LIKE.match(remote):
         return remote

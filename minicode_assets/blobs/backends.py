@@ -5,14 +5,34 @@ the store's work, in one place for every backend.
 """
 
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from minicode_assets.errors import BlobError
 
-_CHUNK_BYTES = 1 << 16
+MISSING, MASKED, DAMAGED, RETRY_LATER = "missing", "masked", "damaged", "retry_later"
+PACKED_OVERHEAD_BYTES = 4096
+"""A gzip body is at most this much and a thousandth longer than its content. Derivation: 5 bytes each 16 KiB block that
+can't be compressed (0.03 %), 18 of frame, and room for a file name."""
 _GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Wanted(NamedTuple):
+    """A content to fetch.
+
+    Attributes:
+        rank: Number of the content in its partition, by sha1_git, from 0.
+        sha1_git: 20 bytes; the web API's key.
+        sha1: 20 bytes; the public bucket's key.
+        length: Bytes, from the table. Bodies past it are not read.
+    """
+
+    rank: int
+    sha1_git: bytes
+    sha1: bytes
+    length: int
 
 
 @dataclass(frozen=True)
@@ -20,25 +40,42 @@ class Absent:
     """A backend has no usable bytes for a content.
 
     Attributes:
-        status: `missing` (the source has no such object) or `damaged` (an object is there but can't be unpacked).
-        problem: What was found instead.
+        status: `missing` (the source has no such object), `masked` (taken down: final), `damaged` (an object is there
+            but can't be unpacked) or `retry_later` (the source did not answer properly).
+        problem: What was found instead; the same for every run that finds it.
     """
 
     status: str
     problem: str
 
 
+class Answer(NamedTuple):
+    """What a backend says about one content: unverified bytes, or why there are none, and which source says so."""
+
+    wanted: Wanted
+    found: bytes | Absent
+    source: str
+
+
 class Backend(Protocol):
-    """A source of contents."""
+    """A source of contents.
+
+    Attributes:
+        name: Named in problems.
+        is_remote: Requests cost something, so what was verified once is never asked for again.
+    """
 
     name: str
+    is_remote: bool
 
-    def read(self, sha1: bytes, *, max_length_bytes: int) -> bytes | Absent:
-        """The bytes of a content, unpacked but unverified.
+    def fetch(self, wanted: Iterable[Wanted]) -> Iterator[Answer]:
+        """One answer for each content, in any order.
 
-        Args:
-            sha1: The public bucket's key, 20 bytes.
-            max_length_bytes: Unpacking stops beyond this many bytes and answers `damaged`.
+        `wanted` is consumed as far as requests are under way, so memory doesn't depend on its length. Closing the
+        iterator ends the requests.
+
+        Raises:
+            BlobError: Going on is pointless: the token was refused, the terms were not accepted.
         """
         ...
 
@@ -54,6 +91,7 @@ class LocalBackend:
     """
 
     name = "local"
+    is_remote = False
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -63,38 +101,47 @@ class LocalBackend:
             )
         self.folder = folder
 
-    def read(self, sha1: bytes, *, max_length_bytes: int) -> bytes | Absent:
-        """See `Backend.read`."""
-        path = self.folder / sha1.hex()
+    def fetch(self, wanted: Iterable[Wanted]) -> Iterator[Answer]:
+        """See `Backend.fetch`."""
+        for content in wanted:
+            yield Answer(content, self._read(content), self.name)
+
+    def _read(self, content: Wanted) -> bytes | Absent:
+        path = self.folder / content.sha1.hex()
         try:
             with path.open("rb") as stream:
-                packed = stream.read(max_length_bytes + _CHUNK_BYTES + 1)
+                packed = stream.read(max_packed_bytes(content.length) + 1)
         except FileNotFoundError:
-            return Absent("missing", f"{path.name}: no such file in the content folder")
+            return Absent(MISSING, f"{path.name}: no such file in the content folder")
         except OSError as error:
-            return Absent("damaged", f"{path.name}: can't read: {error.strerror}")
-        return unpack(packed, max_length_bytes=max_length_bytes)
+            return Absent(DAMAGED, f"{path.name}: can't read: {error.strerror}")
+        return unpack(packed, max_length_bytes=content.length)
+
+
+def max_packed_bytes(length: int) -> int:
+    """A gzip body for `length` bytes is not longer than this."""
+    return length + length // 1000 + PACKED_OVERHEAD_BYTES
 
 
 def unpack(packed: bytes, *, max_length_bytes: int) -> bytes | Absent:
-    """Gunzip with a bound: never holds more than `max_length_bytes` and one chunk of output.
+    """Gunzip with a bound: never holds more than `max_length_bytes` and one byte of output.
 
     Args:
         packed: One or more gzip members.
         max_length_bytes: Longer output is an error, not an outage.
     """
     if not packed.startswith(_GZIP_MAGIC):
-        return Absent("damaged", f"not gzip: first bytes {packed[:4].hex() or 'none'}")
-    output, rest = bytearray(), packed
+        return Absent(DAMAGED, f"not gzip: first bytes {packed[:4].hex() or 'none'}")
+    output, rest = b"", packed
     try:
         while rest:
             member = zlib.decompressobj(wbits=31)
             output += member.decompress(rest, max_length_bytes + 1 - len(output))
             if len(output) > max_length_bytes:
-                return Absent("damaged", f"gzip unpacks to more than the expected {max_length_bytes} bytes")
+                return Absent(DAMAGED, f"gzip unpacks to more than the expected {max_length_bytes} bytes")
             if not member.eof:
-                return Absent("damaged", f"gzip ends early, after {len(output)} bytes")
+                return Absent(DAMAGED, f"gzip ends early, after {len(output)} bytes")
             rest = member.unused_data
     except zlib.error as error:
-        return Absent("damaged", f"gzip: {error}")
-    return bytes(output)
+        return Absent(DAMAGED, f"gzip: {error}")
+    return output

@@ -2,68 +2,78 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from minicode_assets.blobs.backends import Absent, Backend
+from minicode_assets.blobs.backends import Absent, Answer, Backend, Wanted
+from minicode_assets.blobs.journal import Journal
+from minicode_assets.blobs.ledger import STATUSES, Ledger
+from minicode_assets.blobs.seal import FormerBlobs, seal
 from minicode_assets.config import Blobs
 from minicode_assets.layout import partition_range
-from minicode_assets.parquet import scan_table, write_table
-from minicode_assets.schemas import BLOBS, CONTENTS
+from minicode_assets.parquet import scan_table
+from minicode_assets.schemas import CONTENTS, FETCH_PLAN
 from minicode_assets.swhid import content_ids
-from minicode_model.artifact import Artifact, open_artifact
+from minicode_model.artifact import Artifact, digest_of, open_artifact
 
-PART_BYTES = 64_000_000
-"""A part file is closed after this many bytes, which bounds memory. Unit: bytes."""
-STATUSES = ("verified", "missing", "damaged", "mismatch")
-"""What can become of a content."""
 _PROGRESS_S = 3.0
+_SLICE_ROWS = 4096
 logger = logging.getLogger("minicode.blobs")
 
 
 def fetch_partition(
-    contents: Path, backend: Backend, folder: Path, *, partition: str, params: Blobs, config_digest: str
+    contents: Path,
+    backend: Backend,
+    folder: Path,
+    *,
+    partition: str,
+    params: Blobs,
+    config_digest: str,
+    plan: Path | None = None,
+    work: Path | None = None,
 ) -> Artifact:
     """After this, `folder` holds one row for each wanted content of the partition, with its bytes or a problem.
 
-    Wanted are Python and licence files that are not longer than `params.max_length_bytes`. A content that is missing,
-    damaged or does not match its ids is a row with that status and no bytes; it is counted, and never aborts the run.
+    Wanted are Python and licence files that are not longer than `params.max_length_bytes`, licence files first; with
+    a plan, what the plan wants, in its order. A content without verified bytes is a row that says why; it is counted,
+    and never aborts the run. A run that was killed resumes from its journal, and asks a remote source for nothing that
+    was verified before, in this run or in the artefact that it replaces.
 
     Args:
         contents: The contents artefact.
-        backend: Where bytes come from.
+        backend: Where bytes come from; `chain.Chain` for several sources.
         folder: The artefact folder of this partition.
         partition: A key such as `00-of-04`.
         params: The `blobs` section.
         config_digest: Digest of the sections that shape the asset.
+        plan: The fetch_plan artefact; None fetches every Python and licence file.
+        work: Folder of the journal; None is `.journal-<partition>` beside `folder`.
 
     Returns:
-        The artefact; schema BLOBS, rows sorted by sha1_git. Metadata: partition, num_<status>, num_too_long (not
-        fetched), verified_bytes, verified_fraction (null when nothing was wanted).
+        The artefact; schema BLOBS, rows sorted by sha1_git, and `quarantine/` (schema QUARANTINE) where bodies did not
+        match their ids. Metadata: partition, num_rows, num_<status>, num_too_long (not fetched), verified_bytes,
+        verified_fraction (null when nothing was wanted).
 
     Raises:
-        MissingArtifactError, CorruptArtifactError: `contents` is absent or differs from its manifest.
-        StorageError: `folder` can't be written.
+        MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
+        StorageError: `folder` or `work` can't be written, or another run is fetching this partition.
+        BlobError: The source refuses to go on.
     """
-    source = open_artifact(contents)
-    rows = scan_table(contents, CONTENTS, verify=False).filter(
-        in_partition("sha1_git", partition) & (pl.col("is_python") | pl.col("is_license"))
-    )
-    wanted = rows.filter(pl.col("length") <= params.max_length_bytes).sort("sha1_git").collect()
-    num_too_long = rows.filter(pl.col("length") > params.max_length_bytes).select(pl.len()).collect().item()
-    metadata: dict[str, Any] = {"partition": partition, "num_too_long": num_too_long}
-    return write_table(
-        folder,
-        _fetch(wanted, backend, metadata),
-        BLOBS,
-        config_digest=config_digest,
-        inputs={"contents": source.digest},
-        metadata=metadata,
-    )
+    inputs = {"contents": open_artifact(contents).digest} | ({"fetch_plan": open_artifact(plan).digest} if plan else {})
+    rows, num_too_long = _wanted_rows(contents, plan, partition, params)
+    run = digest_of([inputs, config_digest])
+    with Journal(work or folder.parent / f".journal-{folder.name}") as journal:
+        ledger = Ledger(journal, rows, run=run)
+        former = FormerBlobs(folder if backend.is_remote else None, rows, ledger)
+        _fetch_rounds(backend, rows, ledger, partition, params.max_attempts)
+        metadata = {"partition": partition, "num_too_long": num_too_long}
+        artifact = seal(folder, rows, ledger, former, config_digest=config_digest, inputs=inputs, metadata=metadata)
+        journal.remove()
+    return artifact
 
 
 def in_partition(column: str, partition: str) -> pl.Expr:
@@ -73,11 +83,11 @@ def in_partition(column: str, partition: str) -> pl.Expr:
     return inside & (pl.col(column) < pl.lit(upper)) if upper else inside
 
 
-def verify_blob(data: bytes, *, sha1_git: bytes, sha1: bytes, length: int) -> str:
+def verify_blob(body: bytes, *, sha1_git: bytes, sha1: bytes, length: int) -> str:
     """What differs between the bytes and their ids, or an empty string when all three match."""
-    if len(data) != length:
-        return f"length found {len(data)}, expected {length}"
-    found_sha1_git, found_sha1 = content_ids(data)
+    if len(body) != length:
+        return f"length found {len(body)}, expected {length}"
+    found_sha1_git, found_sha1 = content_ids(body)
     if found_sha1 != sha1:
         return f"sha1 found {found_sha1.hex()}, expected {sha1.hex()}"
     if found_sha1_git != sha1_git:
@@ -85,37 +95,60 @@ def verify_blob(data: bytes, *, sha1_git: bytes, sha1: bytes, length: int) -> st
     return ""
 
 
-def _fetch(wanted: pl.DataFrame, backend: Backend, metadata: dict[str, Any]) -> Iterator[pl.DataFrame]:
-    """Yield frames of at most PART_BYTES, and put the figures into `metadata` at the end."""
-    counts = Counter(dict.fromkeys(STATUSES, 0))
-    rows: list[tuple[Any, ...]] = []
-    verified_bytes = pending_bytes = 0
+def _wanted_rows(contents: Path, plan: Path | None, partition: str, params: Blobs) -> tuple[pl.DataFrame, int]:
+    """(sha1_git, sha1, length, priority) sorted by sha1_git, and how many were left out for their length."""
+    if plan:
+        planned = scan_table(plan, FETCH_PLAN, verify=False).filter(in_partition("sha1_git", partition))
+        too_long = planned.filter(pl.col("rule") == "too_long").select(pl.len()).collect().item()
+        chosen = planned.filter(pl.col("priority").is_not_null())
+    else:
+        source = scan_table(contents, CONTENTS, verify=False)
+        named = source.filter(in_partition("sha1_git", partition) & (pl.col("is_python") | pl.col("is_license")))
+        short = pl.col("length") <= params.max_length_bytes
+        too_long = named.filter(~short).select(pl.len()).collect().item()
+        chosen = named.filter(short).with_columns(priority=(~pl.col("is_license")).cast(pl.Int64))
+    return chosen.select("sha1_git", "sha1", "length", "priority").sort("sha1_git").collect(), too_long
+
+
+def _fetch_rounds(backend: Backend, rows: pl.DataFrame, ledger: Ledger, partition: str, max_attempts: int) -> None:
+    """Ask for what is unknown; what failed in a way that may pass is asked for again, `max_attempts` times in all."""
+    order = np.argsort(rows["priority"].to_numpy(), kind="stable")
     spoken = time.monotonic()
-    for sha1_git, sha1, length in wanted.select("sha1_git", "sha1", "length").iter_rows():
-        status, problem, data = _fetch_one(backend, sha1_git, sha1, length)
-        counts[status] += 1
-        rows.append((sha1_git, sha1, length, status, problem, data))
-        pending_bytes += len(data or b"")
-        if pending_bytes >= PART_BYTES:
-            yield _frame(rows)
-            verified_bytes, pending_bytes, rows = verified_bytes + pending_bytes, 0, []
-        if time.monotonic() - spoken > _PROGRESS_S:
-            spoken = time.monotonic()
-            logger.info("%s: %d of %d contents", metadata["partition"], counts.total(), wanted.height)
-    yield _frame(rows)
-    metadata |= {f"num_{status}": counts[status] for status in STATUSES}
-    metadata["verified_bytes"] = verified_bytes + pending_bytes
-    metadata["verified_fraction"] = counts["verified"] / wanted.height if wanted.height else None
+    for attempt in range(1, max_attempts + 1):
+        open_ranks = order[ledger.is_open[order]]
+        if not len(open_ranks):
+            return
+        for answer in backend.fetch(_wanted(rows, open_ranks)):
+            _enter(ledger, answer, last=attempt == max_attempts)
+            if time.monotonic() - spoken > _PROGRESS_S:
+                spoken = time.monotonic()
+                logger.info("%s: %d of %d contents, round %d", partition, ledger.num_closed, rows.height, attempt)
 
 
-def _fetch_one(backend: Backend, sha1_git: bytes, sha1: bytes, length: int) -> tuple[str, str | None, bytes | None]:
-    """(status, problem, bytes) of one content."""
-    found = backend.read(sha1, max_length_bytes=length)
-    if isinstance(found, Absent):
-        return found.status, f"{backend.name}: {found.problem}", None
-    problem = verify_blob(found, sha1_git=sha1_git, sha1=sha1, length=length)
-    return ("mismatch", f"{backend.name}: {problem}", None) if problem else ("verified", None, found)
+def _wanted(rows: pl.DataFrame, ranks: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[Wanted]:
+    for start in range(0, len(ranks), _SLICE_ROWS):
+        chosen = ranks[start : start + _SLICE_ROWS]
+        values = rows.select("sha1_git", "sha1", "length")[chosen].iter_rows()
+        for rank, (sha1_git, sha1, length) in zip(chosen.tolist(), values, strict=True):
+            yield Wanted(rank, sha1_git, sha1, length)
 
 
-def _frame(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=BLOBS.polars, orient="row")
+def _enter(ledger: Ledger, answer: Answer, *, last: bool) -> None:
+    """Judge an answer; what may be better the next time is entered only in the last round."""
+    wanted, found, source = answer
+    if isinstance(found, bytes):
+        problem = verify_blob(found, sha1_git=wanted.sha1_git, sha1=wanted.sha1, length=wanted.length)
+        if not problem:
+            ledger.enter_blob(wanted, found)
+        elif last:
+            ledger.enter_verdict(wanted, "mismatch", f"{source}: {problem}", found)
+    else:
+        _enter_absent(ledger, wanted, found, source, last=last)
+
+
+def _enter_absent(ledger: Ledger, wanted: Wanted, found: Absent, source: str, *, last: bool) -> None:
+    passing = found.status in ("retry_later", "damaged")
+    if last or not passing:
+        status = "unreachable" if found.status == "retry_later" else found.status
+        assert status in STATUSES
+        ledger.enter_verdict(wanted, status, f"{source}: {found.problem}", None)

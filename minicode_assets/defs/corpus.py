@@ -1,5 +1,8 @@
 """Group corpus: text rows, the sidecars that describe them, and the selection."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import polars as pl
 
 from minicode_assets.corpus import select
@@ -9,10 +12,11 @@ from minicode_assets.corpus.annotate import language as language_annotator
 from minicode_assets.corpus.annotate import license as license_annotator
 from minicode_assets.corpus.annotate import license_files as license_files_detector
 from minicode_assets.defs.pictures import bar_plot, frame_table, histogram
-from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.defs.stage import Compute, Outcome, Stage, StageRun
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import CORPUS, DOCUMENTS, EXACT_DUP, FUNNEL, HEURISTICS, LANGUAGE, LICENSE, LICENSE_FILES
+from minicode_assets.schemas import DOCUMENTS, EXACT_DUP, FUNNEL, HEURISTICS, LANGUAGE, LICENSE, LICENSE_FILES, Table
 from minicode_assets.sources.swh import build_documents
+from minicode_model.artifact import Artifact
 
 SIDECARS = ("language", "license", "heuristics", "exact_dup")
 
@@ -73,7 +77,7 @@ def language(run: StageRun) -> Outcome:
     return _sidecar(run, artifact, frame, extra=("mostly_parses", failed <= 0.1 * frame.height, {"unparsable": failed}))
 
 
-def license(run: StageRun) -> Outcome:
+def license_verdicts(run: StageRun) -> Outcome:
     """Give each document its licence verdict."""
     artifact = license_annotator.annotate(
         run.input("documents"),
@@ -85,9 +89,7 @@ def license(run: StageRun) -> Outcome:
     )
     frame = scan_table(run.folder, LICENSE).collect()
     verdicts = dict(frame.group_by("license_type").len().sort("license_type").iter_rows())
-    unproven = frame.filter(
-        (pl.col("license_type") != "no_license") & pl.col("license_evidence").is_null()
-    ).height
+    unproven = frame.filter((pl.col("license_type") != "no_license") & pl.col("license_evidence").is_null()).height
     return _sidecar(
         run,
         artifact,
@@ -127,12 +129,17 @@ def exact_dup(run: StageRun) -> Outcome:
     texts = frame.filter(pl.col("text_sha256").is_not_null())
     kept = texts.filter(pl.col("duplicate_of").is_null())["text_sha256"]
     once = kept.is_unique().all() and kept.len() == texts["text_sha256"].n_unique()
-    return _sidecar(
-        run, artifact, frame, extra=("one_representative", once, {"duplicates": texts.height - kept.len()})
-    )
+    return _sidecar(run, artifact, frame, extra=("one_representative", once, {"duplicates": texts.height - kept.len()}))
 
 
-def _sidecar(run, artifact, frame, extra, picture=None):  # type: ignore[no-untyped-def]
+def _sidecar(
+    run: StageRun,
+    artifact: Artifact,
+    frame: pl.DataFrame,
+    *,
+    extra: tuple[str, bool, Mapping[str, Any]],
+    picture: Mapping[str, Any] | None = None,
+) -> Outcome:
     """An annotator's outcome: its rows are the documents' rows, in order, and one promise of its own."""
     ids = scan_table(run.input("documents"), DOCUMENTS).select("document_id").collect()["document_id"]
     name, passed, figures = extra
@@ -171,7 +178,9 @@ def corpus(run: StageRun) -> Outcome:
         {
             "funnel": frame_table(funnel),
             "funnel_picture": bar_plot(
-                "Curation funnel: kept, and dropped by rule", "documents", dict(funnel.select("step", "num_documents").iter_rows())
+                "Curation funnel: kept, and dropped by rule",
+                "documents",
+                dict(funnel.select("step", "num_documents").iter_rows()),
             ),
             "sample": frame_table(
                 pl.scan_parquet(run.folder / "train" / "*.parquet")
@@ -183,7 +192,16 @@ def corpus(run: StageRun) -> Outcome:
     )
 
 
-def _annotation(name, compute, table, description, checks, deps=("documents",), whole=()):  # type: ignore[no-untyped-def]
+def _annotation(
+    name: str,
+    compute: Compute,
+    table: Table,
+    description: str,
+    checks: Mapping[str, str],
+    *,
+    deps: Sequence[str] = ("documents",),
+    whole: Sequence[str] = (),
+) -> Stage:
     return Stage(
         name=name,
         group="annotations",
@@ -200,7 +218,7 @@ def _annotation(name, compute, table, description, checks, deps=("documents",), 
 STAGES = [
     Stage(
         name="documents",
-        group="corpus",
+        group="documents",
         compute=documents,
         deps=("blobs", "file_manifest"),
         description="One row a Python file of the manifest, decoded, with the SWHID that says where it came from.",
@@ -227,7 +245,7 @@ STAGES = [
     ),
     _annotation(
         "license",
-        license,
+        license_verdicts,
         LICENSE,
         "The licence verdict of each document, with the files that decided it.",
         {"verdicts_have_evidence": "A verdict other than no_license names its evidence."},
@@ -264,4 +282,3 @@ STAGES = [
         kinds=("polars", "parquet"),
     ),
 ]
-CORPUS_TABLE = CORPUS

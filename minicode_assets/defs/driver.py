@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.definitions.temporal_context import TemporalContext
 from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from minicode_assets.archive.build import fingerprint
 from minicode_assets.config import Config
@@ -112,17 +113,24 @@ class Driver:
         return [name for name in self.order if name in keys]
 
     def _steps(self, layer: Sequence[str], force: bool) -> Iterator[Step]:
-        """The runs that a layer needs; an asset is made as well when one before it in the same run is."""
+        """The runs that a layer needs, asked anew after each: what follows unchanged bytes stays as it is."""
         partitions = partition_keys(self.config.partitions.num_prefixes) if layer[0] in PARTITIONED else [""]
         for partition in partitions:
-            resolver = self._stale_statuses()
-            due: list[str] = []
-            for name in layer:
-                parents = {key.path[-1] for key in self.graph.get(dg.AssetKey(name)).parent_keys}
-                if force or parents & set(due) or not self._is_done(name, partition, resolver):
-                    due.append(name)
-            if due:
+            made: set[str] = set()
+            due = list(layer) if force else self._due(layer, partition)
+            while due:
+                if again := made & set(due):
+                    raise DriverError(
+                        f"{', '.join(sorted(again))} {partition}: out of date although just made",
+                        hint="look at the asset in `make dev`: its inputs or configuration changed during the run",
+                    )
                 yield Step(tuple(due), partition)
+                made |= set(due)
+                due = self._due(layer, partition)
+
+    def _due(self, layer: Sequence[str], partition: str) -> list[str]:
+        resolver = self._stale_statuses()
+        return [name for name in layer if not self._is_done(name, partition, resolver)]
 
     def _stale_statuses(self) -> CachingStaleStatusResolver:
         """Dagster's own staleness, as the web UI shows it; asked anew after each run."""
@@ -138,12 +146,12 @@ class Driver:
         if resolver.get_status(dg.AssetKey(name), partition or None) != StaleStatus.FRESH:
             return False
         if failed := self._failed_checks(name, partition):
-            logger.info("%s %s: failed %s before", name, partition, ", ".join(failed))
+            logger.info("%s%s failed before: %s", name, _bracketed(partition), ", ".join(failed))
             return False
         try:
             artifact = open_artifact(self.layout.asset(name, partition or None), verify=False)
         except MinicodeError as problem:
-            logger.info("%s %s: %s", name, partition, problem.what)
+            logger.info("%s%s is made again: %s", name, _bracketed(partition), problem.what)
             return False
         return name != "archive" or artifact.metadata["fingerprint"] == fingerprint(self.config.archive)
 
@@ -199,8 +207,11 @@ def _crosses(graph: BaseAssetGraph[Any], parent: str, child: str) -> bool:
 
 
 def _heading(step: Step) -> str:
-    where = f" [{step.partition}]" if step.partition else ""
-    return f"▶ {', '.join(step.assets)}{where}"
+    return f"▶ {', '.join(step.assets)}{_bracketed(step.partition)}"
+
+
+def _bracketed(partition: str) -> str:
+    return f" [{partition}]" if partition else ""
 
 
 def _problems(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -24,16 +24,17 @@ def checkpoint(run: StageRun) -> Outcome:
     )
     with (run.folder / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    losses = [(float(row["step"]), float(row["loss"])) for row in rows if row["loss"]]
-    validation = [(float(row["step"]), float(row["validation_loss"])) for row in rows if row.get("validation_loss")]
-    curves = {"train": losses, "validation": validation}
-    plot = line_plot(
-        "Loss", "step", "nats a token", {name: tuple(zip(*points, strict=True)) for name, points in curves.items() if points}
-    )
-    first, last = losses[0][1], losses[-1][1]
-    return Outcome(
-        artifact, {"loss_fell": (last < first, {"first": first, "last": last})}, {"loss_curve": plot}
-    )
+    curves = {"train": _curve(rows, "loss"), "validation": _curve(rows, "validation_loss")}
+    plot = line_plot("Loss", "step", "nats a token", {name: curve for name, curve in curves.items() if curve[0]})
+    losses = curves["train"][1]
+    first, last = losses[0], losses[-1]
+    return Outcome(artifact, {"loss_fell": (last < first, {"first": first, "last": last})}, {"loss_curve": plot})
+
+
+def _curve(rows: list[dict[str, str]], column: str) -> tuple[list[float], list[float]]:
+    """Steps and values where the column has one."""
+    points = [(float(row["step"]), float(row[column])) for row in rows if row[column]]
+    return [step for step, _ in points], [value for _, value in points]
 
 
 def evaluation(run: StageRun) -> Outcome:
@@ -94,7 +95,9 @@ STAGES = [
         compute=evaluation,
         deps=("checkpoint", "token_shards", "tokenizer"),
         description="Bits per byte on held-out origins beside its baselines, a completion and a fill-in-the-middle.",
-        checks={"beats_baselines": "Fewer bits per byte than an untrained model and than the byte entropy of the text."},
+        checks={
+            "beats_baselines": "Fewer bits per byte than an untrained model and than the byte entropy of the text."
+        },
         kinds=("pytorch",),
     ),
     Stage(

@@ -23,9 +23,7 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
     @classmethod
     def of(cls, settings: Settings) -> "Pipeline":
         """The resource that says what the environment says."""
-        return cls(
-            preset=settings.preset, data_folder=str(settings.data_folder), overrides=dict(settings.overrides)
-        )
+        return cls(preset=settings.preset, data_folder=str(settings.data_folder), overrides=dict(settings.overrides))
 
     @property
     def config(self) -> Config:

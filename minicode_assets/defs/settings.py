@@ -1,8 +1,8 @@
 """What the environment chooses, read once when the definitions load.
 
-    MINICODE_PRESET   a name from minicode_assets/presets (default tiny)
-    MINICODE_CONFIG   a TOML file with overrides, sections and keys as in the presets
-    MINICODE_DATA     the data folder (default data/ beside workspace.yaml, else below the current folder)
+MINICODE_PRESET   a name from minicode_assets/presets (default tiny)
+MINICODE_CONFIG   a TOML file with overrides, sections and keys as in the presets
+MINICODE_DATA     the data folder (default data/ beside workspace.yaml, else below the current folder)
 """
 
 import os

@@ -130,9 +130,7 @@ def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
         code_version=code_version(config, stage.name),
         metadata=_definition_metadata(stage, config),
         check_specs=[
-            dg.AssetCheckSpec(
-                name, asset=stage.name, description=promise, blocking=True, partitions_def=partitions
-            )
+            dg.AssetCheckSpec(name, asset=stage.name, description=promise, blocking=True, partitions_def=partitions)
             for name, promise in stage.checks.items()
         ],
         output_required=True,

@@ -48,8 +48,8 @@ STAGES = [
         group="archive",
         compute=archive,
         deps=(),
-        description="A small, real Software Heritage: the graph tables of an export and its content bucket, made of the "
-        "Python standard library, the installed distributions and local git repositories. Every id is git's.",
+        description="A small, real Software Heritage: the graph tables of an export and its content bucket, made of "
+        "the Python standard library, the installed distributions and local git repositories. Every id is git's.",
         checks={"reads_most_files": "At most 1 % of the files found were unreadable."},
         kinds=("python", "git"),
     ),

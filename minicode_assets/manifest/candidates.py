@@ -1,5 +1,8 @@
 """Branches that may stand for a snapshot, in order of preference, each with the rule that proposes it."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import polars as pl
 
 from minicode_assets.config import BranchHeads
@@ -81,7 +84,7 @@ def _backwards(name: str) -> list[int]:
     return [-ord(character) for character in name] + [1]
 
 
-def _ranked(branches: pl.DataFrame, found: list[tuple[int, object]], rule: str, priority: int) -> pl.DataFrame:
+def _ranked(branches: pl.DataFrame, found: Sequence[tuple[int, Any]], rule: str, priority: int) -> pl.DataFrame:
     """The found rows, ranked by descending key within their snapshot."""
-    best_first = [row for row, _ in sorted(found, key=lambda pair: pair[1], reverse=True)]  # type: ignore[arg-type,return-value]
+    best_first = [row for row, _ in sorted(found, key=lambda pair: pair[1], reverse=True)]
     return _ruled(branches[best_first], rule, priority, pl.int_range(pl.len()).over("snapshot"))

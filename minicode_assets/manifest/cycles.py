@@ -50,7 +50,8 @@ def cyclic_links(sub_offsets: Ints, sub_directory: Ints, left: Flags) -> Flags:
     for number, members in enumerate(_components(sub_offsets, sub_directory, np.flatnonzero(left))):
         component[members] = number
     sources = component[np.repeat(np.arange(len(component)), np.diff(sub_offsets))]
-    return (sources >= 0) & (sources == component[sub_directory])
+    cyclic: Flags = (sources >= 0) & (sources == component[sub_directory])
+    return cyclic
 
 
 def _components(sub_offsets: Ints, sub_directory: Ints, starts: Ints) -> Iterator[list[int]]:

@@ -49,7 +49,9 @@ def _split(rows: pl.DataFrame, target_type: str) -> tuple[pl.DataFrame, pl.DataF
 
 
 def _follow_aliases(rows: pl.DataFrame, branches: pl.DataFrame, max_hops: int) -> pl.DataFrame:
-    step = branches.select("snapshot", pl.col("name").alias("target"), next="target", next_type="target_type", found=True)
+    step = branches.select(
+        "snapshot", pl.col("name").alias("target"), next="target", next_type="target_type", found=True
+    )
     for _ in range(max_hops):
         aliases, others = _split(rows, "alias")
         if not aliases.height:

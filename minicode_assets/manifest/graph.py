@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from minicode_assets.manifest.csr import Flags, Ints, offsets_of, pair_keys, sli
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import DIRECTORY, DIRECTORY_ENTRY
 from minicode_assets.swhid import DIRECTORY_MODE, EMPTY_TREE, SUBMODULE_MODE, SYMLINK_MODE
+from minicode_assets.tables.sort import leading_number
 
 FORMAT_MASK = 0o170000
 """The bits of a mode that tell directory, submodule and symlink; what is none of these is a file."""
@@ -80,7 +81,8 @@ def load_graph(tables: Mapping[str, Path], roots: pl.Series, *, verify: bool = T
     entries = read_table(tables["directory_entry"], DIRECTORY_ENTRY, verify=verify)
     lists = directories["entries"].rechunk().to_arrow()
     offsets = lists.offsets.to_numpy()
-    links = entry_rows(lists.values.to_numpy(), entries["id"].to_numpy())
+    numbers = lists.values.to_numpy()
+    rows_of = entry_rows(entries["id"].to_numpy())
     ids = directories.select("id").with_row_index("number")
     del directories, lists
     entries = entries.drop("id").with_columns(entry_kind())
@@ -88,9 +90,14 @@ def load_graph(tables: Mapping[str, Path], roots: pl.Series, *, verify: bool = T
     entry_child = np.full(entries.height, -1, np.int32)
     entry_child[(entries["kind"] == "dir").to_numpy()] = child
     root_numbers = number_of(roots, ids)
-    reached = reach(offsets, links, entry_child, root_numbers)
+    reached = reach(offsets, numbers, rows_of, entry_child, root_numbers)
     logger.info("walk: %d of %d directories are reached", int(reached.sum()), len(reached))
-    return _compact(entries, entry_child, offsets, links, reached, root_numbers, counts)
+    kept = np.flatnonzero(reached)
+    sizes = offsets[kept + 1] - offsets[kept]
+    rows = rows_of(numbers[slice_positions(offsets[kept], sizes)])
+    parents = np.repeat(np.arange(len(kept), dtype=np.int32), sizes)
+    entries = entries.with_columns(child=pl.Series(entry_child))
+    return _compact(entries, parents, rows, reached, root_numbers, counts)
 
 
 def entry_kind() -> pl.Expr:
@@ -108,19 +115,26 @@ def entry_kind() -> pl.Expr:
     )
 
 
-def entry_rows(numbers: Ints, ids: Ints) -> npt.NDArray[np.int32]:
-    """Row of each numbered entry in the entry table; -1 where the table lacks it."""
-    if not len(ids):
-        return np.full(len(numbers), -1, np.int32)
-    largest = int(ids.max())
-    if int(ids.min()) >= 0 and largest < 16 * len(ids) + 1024:
+def entry_rows(ids: Ints) -> Callable[[Ints], Ints]:
+    """The function from entry numbers to rows of the entry table; -1 where the table lacks one.
+
+    Numbers that are nearly dense, as in real exports, cost one look-up each; others a binary search.
+    """
+    if len(ids) and int(ids.min()) >= 0 and int(ids.max()) < 16 * len(ids) + 1024:
+        largest = int(ids.max())
         lookup = np.full(largest + 2, -1, np.int32)
         lookup[ids] = np.arange(len(ids), dtype=np.int32)
-        return lookup[np.where((numbers < 0) | (numbers > largest), largest + 1, numbers)]
+        return lambda numbers: lookup[np.where((numbers < 0) | (numbers > largest), largest + 1, numbers)]
     order = np.argsort(ids)
-    place = np.minimum(np.searchsorted(ids, numbers, sorter=order), len(ids) - 1)
-    rows = order[place]
-    return np.where(ids[rows] == numbers, rows, -1).astype(np.int32)
+    ordered = ids[order]
+
+    def search(numbers: Ints) -> Ints:
+        if not len(ordered):
+            return np.full(len(numbers), -1, np.int32)
+        place = np.minimum(np.searchsorted(ordered, numbers), len(ordered) - 1)
+        return np.where(ordered[place] == numbers, order[place], -1).astype(np.int32)
+
+    return search
 
 
 def number_of(keys: pl.Series, ids: pl.DataFrame) -> npt.NDArray[np.int32]:
@@ -129,13 +143,13 @@ def number_of(keys: pl.Series, ids: pl.DataFrame) -> npt.NDArray[np.int32]:
     return joined["number"].cast(pl.Int32).fill_null(-1).to_numpy()
 
 
-def reach(offsets: Ints, links: Ints, entry_child: Ints, roots: Ints) -> Flags:
+def reach(offsets: Ints, numbers: Ints, rows_of: Callable[[Ints], Ints], entry_child: Ints, roots: Ints) -> Flags:
     """Directories that the roots reach: whole frontiers, each directory expanded once, so cycles end."""
     reached = np.zeros(len(offsets) - 1, np.bool_)
     frontier = np.unique(roots[roots >= 0])
     while frontier.size:
         reached[frontier] = True
-        rows = links[slice_positions(offsets[frontier], offsets[frontier + 1] - offsets[frontier])]
+        rows = rows_of(numbers[slice_positions(offsets[frontier], offsets[frontier + 1] - offsets[frontier])])
         children = entry_child[rows[rows >= 0]]
         children = children[children >= 0]
         frontier = np.unique(children[~reached[children]])
@@ -143,25 +157,24 @@ def reach(offsets: Ints, links: Ints, entry_child: Ints, roots: Ints) -> Flags:
 
 
 def _compact(
-    entries: pl.DataFrame,
-    entry_child: Ints,
-    offsets: Ints,
-    links: Ints,
-    reached: Flags,
-    roots: Ints,
-    counts: Counter[str],
+    entries: pl.DataFrame, parents: Ints, rows: Ints, reached: Flags, roots: Ints, counts: Counter[str]
 ) -> Graph:
-    """Renumber directories and entries so that only reached ones remain, entries in git's order."""
+    """Renumber directories and entries so that only reached ones remain, entries in git's order.
+
+    Args:
+        entries: Every entry, with kind and child.
+        parents: New directory number of each link.
+        rows: Entry row of each link; -1 where the table lacks it.
+        reached: Which old directories remain.
+        roots: Old directory numbers.
+        counts: Takes what is refused.
+    """
     number = np.cumsum(reached, dtype=np.int32) - 1
-    kept = np.flatnonzero(reached)
-    sizes = offsets[kept + 1] - offsets[kept]
-    rows = links[slice_positions(offsets[kept], sizes)]
-    parents = np.repeat(np.arange(len(kept), dtype=np.int32), sizes)
     counts["missing_entries"] = int((rows < 0).sum())
     parents, rows = parents[rows >= 0], rows[rows >= 0]
     used = np.zeros(entries.height, np.bool_)
     used[rows] = True
-    ordered, position = _git_order(entries.with_columns(child=pl.Series(entry_child)), used)
+    ordered, position = _git_order(entries, used)
     pairs = np.sort(pair_keys(parents, position[rows]))
     parents, rows = (pairs >> 32).astype(np.int32), (pairs & 0xFFFFFFFF).astype(np.int32)
     parents, rows = _refuse(parents, rows, ordered, counts)
@@ -169,7 +182,7 @@ def _compact(
     child = np.where(child >= 0, number[child], -1)
     names = ordered["name"].unique(maintain_order=True)
     name_ids = names.to_frame().with_row_index("number").rename({"name": "id"})
-    linked = _links(parents, rows, ordered, child, len(kept), counts)
+    linked = _links(parents, rows, ordered, child, int(reached.sum()), counts)
     return Graph(
         roots=np.where(roots >= 0, number[roots], -1),
         names=names,
@@ -183,13 +196,17 @@ def _compact(
 
 def _git_order(entries: pl.DataFrame, used: Flags) -> tuple[pl.DataFrame, npt.NDArray[np.int32]]:
     """The used entries as git sorts them, and the new position of each old row."""
-    key = pl.when(pl.col("kind") == "dir").then(pl.col("name") + b"/").otherwise("name").alias("key")
-    ordered = (
-        entries.with_row_index("row").filter(pl.Series(used)).with_columns(key).sort("key", "kind", "target", "perms")
-    )
+    used_entries = entries.with_row_index("row").filter(pl.Series(used))
+    key = pl.when(pl.col("kind") == "dir").then(pl.col("name") + b"/").otherwise("name")
+    named = used_entries.with_columns(key.alias("named"))
+    keys = named.select("named").unique().sort("named").with_row_index("key")
+    ranked = named.join(keys, on="named", how="left", maintain_order="left")
+    leading = leading_number(ranked["target"])
+    mode = pl.col("perms").fill_null(0)
+    ordered = ranked.with_columns(pl.Series("leading", leading)).sort("key", "leading", mode, "kind")
     position = np.full(entries.height, -1, np.int32)
     position[ordered["row"].to_numpy()] = np.arange(ordered.height, dtype=np.int32)
-    return ordered.with_columns(pl.col("key").rle_id()), position
+    return ordered.select("key", "name", "kind", "target", "perms", "child"), position
 
 
 def _refuse(parents: Ints, rows: Ints, entries: pl.DataFrame, counts: Counter[str]) -> tuple[Ints, Ints]:
@@ -220,8 +237,8 @@ def _links(
     counts["missing_directories"] = int(dangling.sum())
     file_offsets = offsets_of(np.bincount(parents[is_file], minlength=num_directories))
     sub_offsets = offsets_of(np.bincount(parents[is_sub], minlength=num_directories))
-    subs_before = np.cumsum(is_sub) - is_sub
-    files_before = np.cumsum(is_file) - is_file
+    subs_before: Ints = np.cumsum(is_sub) - is_sub
+    files_before: Ints = np.cumsum(is_file) - is_file
     return {
         "file_offsets": file_offsets,
         "file_entry": rows[is_file],

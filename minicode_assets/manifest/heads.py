@@ -99,9 +99,13 @@ def _heads(visits: pl.DataFrame, branches: pl.DataFrame, followed: pl.DataFrame,
     failed = followed.unique("snapshot", keep="first", maintain_order=True).select("snapshot", failed="reason")
     known = branches.select("snapshot").unique().with_columns(known=True)
     joined = visits.join(heads, on="snapshot", how="left").join(failed, on="snapshot", how="left")
-    unmatched = pl.when(pl.col("known").is_null()).then(pl.lit("empty_snapshot")).otherwise(pl.lit("no_matching_branch"))
+    unmatched = (
+        pl.when(pl.col("known").is_null()).then(pl.lit("empty_snapshot")).otherwise(pl.lit("no_matching_branch"))
+    )
     reason = pl.when(pl.col("directory").is_null()).then(pl.coalesce("reason", "failed", unmatched))
-    return joined.join(known, on="snapshot", how="left").with_columns(reason.alias("reason")).sort("origin_url", "branch")
+    return (
+        joined.join(known, on="snapshot", how="left").with_columns(reason.alias("reason")).sort("origin_url", "branch")
+    )
 
 
 def _check_releases_present(followed: pl.DataFrame, present: bool, folder: Path) -> None:

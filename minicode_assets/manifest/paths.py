@@ -4,9 +4,7 @@ import polars as pl
 
 PYTHON_SUFFIXES = (".py", ".pyi")
 """Python sources and stubs."""
-LICENSE_NAME = (
-    r"(?i)^(?:[\w+-]+[-_.])?(?:(?:un)?licen[cs]es?|copying|copyright|notice|patents)(?:[-_.][\w+.-]*)?$"
-)
+LICENSE_NAME = r"(?i)^(?:[\w+-]+[-_.])?(?:(?:un)?licen[cs]es?|copying|copyright|notice|patents)(?:[-_.][\w+.-]*)?$"
 """Names that hold a licence text, with a word before or after: `LICENSE`, `MIT-LICENSE.txt`, `COPYING.LESSER`."""
 METADATA_NAMES = ("METADATA", "PKG-INFO", "pyproject.toml", "setup.cfg")
 """Package metadata that names a licence. Source: PEP 621, core metadata specification, setuptools."""
@@ -42,14 +40,21 @@ VENDORED_DIRECTORIES = (
 
 
 def _decoded(names: pl.Series) -> pl.Series:
-    """Names as text; a name that is not UTF-8 becomes null and matches no rule."""
-    return names.cast(pl.String, strict=False)
+    """Names as text; bytes that are not UTF-8 become a sign that no rule looks for."""
+    try:
+        return names.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        return pl.Series(names.name, [name.decode("utf-8", "replace") for name in names], pl.String)
 
 
 def is_python(names: pl.Series) -> pl.Series:
     """Whether each file name is a Python source's."""
     text = _decoded(names)
-    return pl.select(pl.any_horizontal(pl.lit(text).str.ends_with(s) for s in PYTHON_SUFFIXES)).to_series().fill_null(False)
+    return (
+        pl.select(pl.any_horizontal(pl.lit(text).str.ends_with(s) for s in PYTHON_SUFFIXES))
+        .to_series()
+        .fill_null(False)
+    )
 
 
 def is_license(names: pl.Series) -> pl.Series:

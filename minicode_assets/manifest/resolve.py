@@ -30,6 +30,8 @@ from minicode_model.artifact import Artifact, ArtifactWriter, open_artifact, wri
 
 INPUTS = ("directory", "directory_entry", "content", "skipped_content")
 """The canonical tables that the manifest is resolved from, beside the heads."""
+HASHES = ("sha1_git", "sha1")
+"""Columns that hardly compress and whose least and greatest value say nothing about a part."""
 LISTED_HEADS = 100
 """Heads without rows that the metadata names; all are counted."""
 
@@ -91,7 +93,11 @@ def _wanted_heads(heads: Path) -> pl.DataFrame:
             f"{heads}: none of the origins has a head, so there is nothing to walk",
             hint="look at the column `reason` of branch_heads; [branch_heads] branches names other branches",
         )
-    return found.select("origin_url", "snapshot", "revision", "anchor", "directory").unique().sort("origin_url", "revision")
+    return (
+        found.select("origin_url", "snapshot", "revision", "anchor", "directory")
+        .unique()
+        .sort("origin_url", "revision")
+    )
 
 
 def _walk(
@@ -134,10 +140,10 @@ def _write_parts(
             rows,
             writer.path / f"part-{part:05d}.parquet",
             compression="zstd",
-            compression_level=COMPRESSION_LEVEL,
-            use_dictionary=[name for name in rows.column_names if name != "path"],
+            compression_level={n: 1 if n in HASHES else COMPRESSION_LEVEL for n in rows.column_names},
             dictionary_pagesize_limit=1 << 30,
             row_group_size=max(rows.num_rows, 1),
+            write_statistics=[name for name in rows.column_names if name not in HASHES],
             store_schema=False,
         )
         logger.info("file_manifest: part %d of %d, %d rows", part + 1, len(cuts) - 1, rows.num_rows)
@@ -146,9 +152,11 @@ def _write_parts(
 
     if len(cuts) < 2:
         write_parquet(pl.DataFrame(schema=FILE_MANIFEST.polars), writer.path / "part-00000.parquet", FILE_MANIFEST)
-        return np.zeros(len(STATUSES), np.int64)
+    total = np.zeros(len(STATUSES), np.int64)
     with ThreadPoolExecutor(params.num_threads) as pool:
-        return np.sum(list(pool.map(write, range(len(cuts) - 1))), axis=0, dtype=np.int64)
+        for by_status in pool.map(write, range(len(cuts) - 1)):
+            total += by_status
+    return total
 
 
 def cut_heads(num_rows: Ints, rows_per_part: int) -> list[int]:
@@ -228,17 +236,20 @@ def resolve_export(export: Path, out: Path, *, heads: BranchHeads, manifest: Fil
         manifest: See `resolve_manifest`.
     """
     started = time.monotonic()
-    tables = {}
-    for table in dict.fromkeys(HEAD_INPUTS + INPUTS):
-        tables[table] = out / f"swh_{table}"
-        normalised = normalise_table(export, table, tables[table], config_digest="", inputs={})
+    tables = {table: out / f"swh_{table}" for table in dict.fromkeys(INPUTS + HEAD_INPUTS)}
+
+    def normalise(table: str) -> Artifact:
+        return normalise_table(export, table, tables[table], config_digest="", inputs={})
+
+    with ThreadPoolExecutor(manifest.num_threads) as pool:
+        normalised = list(pool.map(normalise, tables))
     chosen = choose_heads(tables, out / BRANCH_HEADS.name, params=heads, config_digest="")
     artifact = resolve_manifest(
         tables, out / BRANCH_HEADS.name, out / FILE_MANIFEST.name, params=manifest, config_digest=""
     )
     return Resolution(
         artifact=artifact,
-        generation=normalised.metadata["generation"],
+        generation=normalised[0].metadata["generation"],
         num_origins=chosen.metadata["num_origins"],
         heads_by_rule=chosen.metadata["by_rule"],
         heads_by_reason=chosen.metadata["by_reason"],

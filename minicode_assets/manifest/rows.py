@@ -65,7 +65,9 @@ def describe_files(forest: Forest, contents: pl.LazyFrame, skipped: pl.LazyFrame
     graph = forest.graph
     is_file = np.zeros(len(graph.entry_name), np.bool_)
     is_file[graph.file_entry] = True
-    known = _known_contents(graph.entry_target.filter(pl.Series(is_file)).unique(), contents, skipped)
+    known = _known_contents(
+        graph.entry_target.filter(pl.Series(is_file)).unique(maintain_order=True), contents, skipped
+    )
     content = number_of(graph.entry_target, known.select("number", id="sha1_git"))
     sha1 = pc.dictionary_encode(known["sha1"].to_arrow().cast(pa.binary()))
     form = graph.entry_perms & FORMAT_MASK
@@ -93,7 +95,7 @@ def describe_files(forest: Forest, contents: pl.LazyFrame, skipped: pl.LazyFrame
 
 def _known_contents(targets: pl.Series, contents: pl.LazyFrame, skipped: pl.LazyFrame) -> pl.DataFrame:
     """One row a wanted content: number, sha1_git, sha1, length, status code."""
-    wanted = targets.alias("sha1_git").sort().to_frame()
+    wanted = targets.alias("sha1_git").to_frame()
     present = contents.join(wanted.lazy(), on="sha1_git", how="semi").collect(engine="streaming")
     rest = wanted.join(present, on="sha1_git", how="anti")
     dropped = skipped.join(rest.lazy(), on="sha1_git", how="semi").select("sha1_git", "sha1", "length").collect()

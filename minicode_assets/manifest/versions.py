@@ -43,7 +43,7 @@ def debian_key(version: str) -> tuple[int, Any, Any]:
 def _part_key(text: str) -> list[tuple[tuple[int, ...], int]]:
     """Alternating runs of other characters and digits; a run ends with 0, so that `~` (-1) sorts before the end."""
     runs = re.findall(r"([^0-9]*)([0-9]*)", text)
-    key = [(tuple(_character_key(c) for c in word) + (0,), int(number or 0)) for word, number in runs]
+    key = [((*(_character_key(c) for c in word), 0), int(number or 0)) for word, number in runs]
     while key and key[-1] == _END:
         key.pop()
     return [*key, _END]

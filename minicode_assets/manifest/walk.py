@@ -99,7 +99,10 @@ def grow(graph: Graph, roots: Ints, *, max_depth: int) -> tuple[Forest, npt.NDAr
         The forest, and the node of each root.
     """
     distinct, place = np.unique(roots, return_inverse=True)
-    levels = [(np.zeros(1, np.int32), np.zeros(1, np.int32)), (distinct.astype(np.int32), np.zeros(len(distinct), np.int32))]
+    levels = [
+        (np.zeros(1, np.int32), np.zeros(1, np.int32)),
+        (distinct.astype(np.int32), np.zeros(len(distinct), np.int32)),
+    ]
     children, path_names, path_parents = [np.empty(0, np.int32)], [np.full(1, -1, np.int32)], [np.zeros(1, np.int32)]
     num_nodes, num_paths, depth, too_deep = 1, 1, 0, 0
     while levels[-1][0].size:
@@ -135,8 +138,8 @@ def _forest(
     too_deep: int,
 ) -> Forest:
     directory = np.concatenate([level[0] for level in levels])
-    num_children = graph.sub_offsets[directory + 1] - graph.sub_offsets[directory] if graph.num_directories else directory
-    num_children[0] = 0
+    num_children = np.zeros(len(directory), np.int64)
+    num_children[1:] = np.diff(graph.sub_offsets)[directory[1:]]
     child_node = np.concatenate(children)
     child_offsets = offsets_of(num_children)
     num_files = _num_files(graph, levels, directory, child_offsets, child_node)
@@ -163,15 +166,16 @@ def _num_files(
     child_node: Ints,
 ) -> npt.NDArray[np.int64]:
     """Rows below each node, from the deepest level up; node 0 has none."""
-    own = np.diff(graph.file_offsets)
-    num_files = own[directory] if len(own) else np.zeros(len(directory), np.int64)
-    num_files[0] = 0
+    num_files = np.zeros(len(directory), np.int64)
+    num_files[1:] = np.diff(graph.file_offsets)[directory[1:]]
     ends = offsets_of(np.array([len(level[0]) for level in levels]))
     for first, last in zip(ends[-2::-1], ends[:0:-1], strict=True):
         low, high = child_offsets[first], child_offsets[last]
         below = num_files[child_node[low:high]]
         nodes = slice(first, last)
-        num_files[nodes] += slice_sums(below, child_offsets[first:last] - low, child_offsets[first + 1 : last + 1] - low)
+        num_files[nodes] += slice_sums(
+            below, child_offsets[first:last] - low, child_offsets[first + 1 : last + 1] - low
+        )
     return num_files
 
 

@@ -1,0 +1,1 @@
+"""Software Heritage graph exports of every generation in one canonical form."""

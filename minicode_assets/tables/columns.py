@@ -66,7 +66,7 @@ def cast_bytes(column: pl.Series, place: str) -> pl.Series:
 
 
 def cast_text(column: pl.Series, place: str) -> pl.Series:
-    """Text; bytes that are not UTF-8 become `\\xNN`."""
+    r"""Text; bytes that are not UTF-8 become `\xNN`."""
     if column.dtype == pl.Binary:
         try:
             return column.cast(pl.String)
@@ -141,5 +141,8 @@ _NULL_TYPES: dict[str, pl.DataType] = {
     "text": pl.String(),
     "time": pl.Datetime("us", "UTC"),
 }
-POLARS_TYPES: dict[str, pl.DataType] = {**_NULL_TYPES, **dict.fromkeys(("id", "reference", "target", "bytes"), pl.Binary())}
+POLARS_TYPES: dict[str, pl.DataType] = {
+    **_NULL_TYPES,
+    **dict.fromkeys(("id", "reference", "target", "bytes"), pl.Binary()),
+}
 """Polars type of each kind."""

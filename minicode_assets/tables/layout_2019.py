@@ -25,9 +25,7 @@ SOURCES = {
         ),
         Source("snapshot", {"object_id": "number", "id": "id"}),
         Source("snapshot_branches", {"snapshot_id": "number", "branch_id": "number"}),
-        Source(
-            "snapshot_branch", {"object_id": "number", "name": "bytes", "target": "target", "target_type": "text"}
-        ),
+        Source("snapshot_branch", {"object_id": "number", "name": "bytes", "target": "target", "target_type": "text"}),
         Source(
             "revision",
             {"id": "id", "directory": "reference", "date": "time", "committer_date": "time", "type": "text"},

@@ -24,9 +24,7 @@ SOURCES = {
             "origin_visit_status",
             {"origin": "text", "visit": "number", "date": "time", "status": "text", "snapshot": "reference"},
         ),
-        Source(
-            "snapshot_branch", {"snapshot_id": "id", "name": "bytes", "target": "target", "target_type": "text"}
-        ),
+        Source("snapshot_branch", {"snapshot_id": "id", "name": "bytes", "target": "target", "target_type": "text"}),
         Source(
             "revision",
             {"id": "id", "directory": "reference", "date": "time", "committer_date": "time", "type": "text"},
@@ -101,7 +99,8 @@ def release(reader: Reader) -> Iterator[pl.DataFrame]:
 def directory(reader: Reader) -> Iterator[pl.DataFrame]:
     """Directories in order of id, each with the numbers that `directory_entry` gives its rows: a range."""
     counted = [
-        frame.group_by(pl.col("directory_id").alias("id")).len() for frame in reader.frames("directory_entry", "directory_id")
+        frame.group_by(pl.col("directory_id").alias("id")).len()
+        for frame in reader.frames("directory_entry", "directory_id")
     ]
     empty = pl.DataFrame(schema={"id": pl.Binary, "len": pl.UInt32})
     sizes = pl.concat([empty, *counted]).group_by("id").agg(pl.col("len").cast(pl.Int64).sum())

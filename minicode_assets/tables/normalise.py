@@ -52,9 +52,7 @@ def normalise_table(
         "tolerated": reader.counts,
     }
     parts = _checked(_ordered(frames, schema, sum(source_rows.values())), generation, reader, table)
-    artifact = write_table(
-        folder, parts, schema, config_digest=config_digest, inputs=inputs, metadata=metadata
-    )
+    artifact = write_table(folder, parts, schema, config_digest=config_digest, inputs=inputs, metadata=metadata)
     logger.info("%s: %d rows from a %s export", schema.name, artifact.metadata["num_rows"], generation.name)
     return artifact
 

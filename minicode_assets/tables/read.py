@@ -55,7 +55,9 @@ class Reader:
         source = self.sources[table]
         wanted = columns or tuple(source.columns)
         for path in table_files(self.export, source):
-            for group in row_groups(path, wanted, source.optional):
+            for group in row_groups(path, source, wanted):
+                lost = _lost_dates(group, path, source, wanted)
+                self.counts.update({"rows_with_a_date_out_of_range_nearby": group.num_rows} if lost else {})
                 yield self.conform(group, table, wanted, path)
 
     def conform(self, group: pa.Table, table: str, columns: Sequence[str], path: Path) -> pl.DataFrame:
@@ -119,7 +121,7 @@ def _open(path: Path) -> Any:
         TableError: It is truncated or no such file.
     """
     try:
-        return orc.ORCFile(path) if path.suffix == ".orc" else pq.ParquetFile(path)
+        return orc.ORCFile(path) if path.suffix == ".orc" else pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
     except (OSError, pa.ArrowException) as error:
         raise TableError(
             f"{path}: found {path.stat().st_size} bytes without a valid footer ({error}), expected a complete "
@@ -134,15 +136,15 @@ def declared_rows(path: Path) -> int:
     return int(opened.nrows if path.suffix == ".orc" else opened.metadata.num_rows)
 
 
-def row_groups(path: Path, columns: tuple[str, ...], optional: frozenset[str]) -> Iterator[pa.Table]:
+def row_groups(path: Path, source: Source, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The row groups (stripes) of a file, with the wanted columns that it has.
 
     Raises:
         TableError: A required column is absent, or the file is damaged.
     """
     opened = _open(path)
-    present = set(opened.schema.names if path.suffix == ".orc" else opened.schema_arrow.names)
-    absent = [name for name in columns if name not in present and name not in optional]
+    present = _present(opened, path)
+    absent = [name for name in columns if name not in present and name not in source.optional]
     if absent:
         raise TableError(
             f"{path}: found columns {', '.join(sorted(present))}; expected also {', '.join(absent)}",
@@ -152,7 +154,8 @@ def row_groups(path: Path, columns: tuple[str, ...], optional: frozenset[str]) -
     num_groups = opened.nstripes if path.suffix == ".orc" else opened.metadata.num_row_groups
     for index in range(num_groups):
         try:
-            yield _read_group(opened, path, index, wanted)
+            group = _read_stripe(opened, index, wanted, source) if path.suffix == ".orc" else None
+            yield opened.read_row_group(index, columns=wanted) if group is None else group
         except (OSError, pa.ArrowException) as error:
             raise TableError(
                 f"{path}: row group {index} of {num_groups} can't be read: {error}",
@@ -160,7 +163,25 @@ def row_groups(path: Path, columns: tuple[str, ...], optional: frozenset[str]) -
             ) from error
 
 
-def _read_group(opened: Any, path: Path, index: int, wanted: list[str]) -> pa.Table:
-    if path.suffix == ".orc":
+def _present(opened: Any, path: Path) -> set[str]:
+    return set(opened.schema.names if path.suffix == ".orc" else opened.schema_arrow.names)
+
+
+def _read_stripe(opened: Any, index: int, wanted: list[str], source: Source) -> pa.Table:
+    """A stripe; without its optional dates where one of them does not fit into 64 bits of nanoseconds.
+
+    Commits are dated in the years 1 and 9999 too, and the ORC reader knows nanoseconds only.
+    """
+    try:
         return pa.Table.from_batches([opened.read_stripe(index, columns=wanted)])
-    return opened.read_row_group(index, columns=wanted)
+    except pa.ArrowInvalid as error:
+        rest = [name for name in wanted if name not in source.optional or source.columns[name] != "time"]
+        if "out of range" not in str(error) or rest == wanted:
+            raise
+        return pa.Table.from_batches([opened.read_stripe(index, columns=rest)])
+
+
+def _lost_dates(group: pa.Table, path: Path, source: Source, columns: Sequence[str]) -> bool:
+    """Whether `_read_stripe` had to leave dates out."""
+    absent = [name for name in columns if source.columns[name] == "time" and name not in group.column_names]
+    return bool(absent) and path.suffix == ".orc" and bool(set(absent) & _present(_open(path), path))

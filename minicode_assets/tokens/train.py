@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import sentencepiece
 
@@ -102,7 +103,7 @@ def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> frozenset[st
     )
 
 
-def fair_cap(sizes: "np.typing.NDArray[np.int64]", total: int) -> float:
+def fair_cap(sizes: npt.NDArray[np.int64], total: int) -> float:
     """The cap c for which the sum of min(size, c) is `total`, or the largest size where all of them are fewer.
 
     Args:

@@ -11,15 +11,17 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from minicode_assets.config import TokenShards
 from minicode_assets.errors import CorpusError, ShardError
 from minicode_assets.parquet import scan_table, write_parquet
 from minicode_assets.schemas import CORPUS, TOKEN_DOCUMENTS
-from minicode_assets.tokens.encode import Encoded, ExampleEncoder
+from minicode_assets.tokens.encode import ExampleEncoder
 from minicode_assets.tokens.format import Example, Format, training_examples, validation_examples
 from minicode_assets.tokens.pack import Packing, pack_best_fit, pack_concatenated
+from minicode_assets.tokens.pieces import Encoded
 from minicode_assets.tokens.read import corpus_files
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 from minicode_model.shards import DOCUMENTS_FILE, FORMAT_VERSION, INDEX_FILE, shard_name
@@ -169,7 +171,7 @@ class SplitWriter:
     _shard_tokens: int = 0
     _doc_lengths: list[int] = field(default_factory=list)
     _doc_bytes: list[int] = field(default_factory=list)
-    _pieces: list[tuple[int, int, int]] = field(default_factory=list)
+    _piece_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
     _rows: list[tuple[Any, ...]] = field(default_factory=list)
     _counts: dict[str, int] = field(default_factory=dict)
     _said_at: float = field(default_factory=monotonic)
@@ -195,15 +197,15 @@ class SplitWriter:
         self._shard.append(encoded.tokens)
         self._shard_tokens += length
         document = len(self._doc_lengths)
-        starts = np.cumsum([0, *encoded.piece_lengths[:-1]]).tolist()
-        self._pieces += [(document, start, n) for start, n in zip(starts, encoded.piece_lengths, strict=True)]
+        self._piece_lengths.append(np.array(encoded.piece_lengths, dtype=np.int64))
         self._doc_lengths.append(length)
         self._doc_bytes.append(self.tokenizer.num_bytes(encoded.tokens))
         self._add_rows(document, example, encoded)
         self._count(encoded)
 
     def _add_rows(self, document: int, example: Example, encoded: Encoded) -> None:
-        for file, (start, length) in zip(example.files, encoded.file_ranges, strict=True):
+        for number, (start, length) in zip(encoded.file_order, encoded.file_ranges, strict=True):
+            file = example.files[number]
             num_bytes = self.tokenizer.num_bytes(encoded.tokens[start : start + length])
             self._rows.append(
                 (
@@ -221,7 +223,7 @@ class SplitWriter:
             )
 
     def _count(self, encoded: Encoded) -> None:
-        for name in ("num_psm", "num_spm", "num_cut_files", "num_cuts", "num_line_cuts"):
+        for name in ("num_psm", "num_spm", "num_long_files", "num_cut_files", "num_cuts", "num_line_cuts"):
             self._counts[name] = self._counts.get(name, 0) + getattr(encoded, name)
         if monotonic() - self._said_at > _LOG_EVERY_S:
             self._said_at = monotonic()
@@ -271,10 +273,13 @@ class SplitWriter:
         return self.figures(documents, packing)
 
     def _pack(self) -> Packing:
+        doc_lengths = np.array(self._doc_lengths, dtype=np.int64)
         if self.params.packing == "concatenate":
-            return pack_concatenated(np.array(self._doc_lengths, dtype=np.int64), seq_len=self.params.seq_len)
-        pieces = np.array(self._pieces, dtype=np.int64).reshape(-1, 3)
-        return pack_best_fit(*pieces.T, seq_len=self.params.seq_len, seed=self.params.seed)
+            return pack_concatenated(doc_lengths, seq_len=self.params.seq_len)
+        lengths = np.concatenate([np.zeros(0, np.int64), *self._piece_lengths])
+        documents = np.repeat(np.arange(len(doc_lengths)), [len(pieces) for pieces in self._piece_lengths])
+        starts = np.cumsum(lengths) - lengths - (np.cumsum(doc_lengths) - doc_lengths)[documents]
+        return pack_best_fit(documents, starts, lengths, seq_len=self.params.seq_len, seed=self.params.seed)
 
     def figures(self, documents: pl.DataFrame, packing: Packing) -> dict[str, Any]:
         """Counts of the split: documents, tokens, bytes, sequences, padding, cuts, orders, tokens by licence."""
@@ -299,7 +304,7 @@ class SplitWriter:
         }
 
 
-def file_arrays(documents: pl.DataFrame) -> dict[str, "np.typing.NDArray[Any]"]:
+def file_arrays(documents: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
     """documents.parquet's key columns for readers without Parquet: ids as raw bytes, sha1_git zero where unknown."""
     ids = bytes.fromhex("".join(documents["document_id"]))
     contents = documents["swhid"].str.extract(r"^swh:1:cnt:([0-9a-f]{40})").fill_null("0" * 40)

@@ -16,7 +16,7 @@ from minicode_model.generate import complete, fill_in_the_middle
 from minicode_model.model import Starcoder2, initialise
 from minicode_model.shards import PackedSplit, open_split
 from minicode_model.tokenizer import Tokenizer
-from minicode_model.training.data import sequence_order
+from minicode_model.training.batches import sequence_order
 
 logger = logging.getLogger("minicode.evaluation")
 

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from minicode_model.config import Checkpoint
 from minicode_model.errors import DivergenceError
-from minicode_model.training.data import Batch, Sequences, sequence_order, stack
+from minicode_model.training.batches import Batch, Sequences, sequence_order, stack
 from minicode_model.training.module import TrainingModule
 from minicode_model.training.schedule import learning_rate_at
 from minicode_model.training.state import remove_old_states, state_folder

@@ -10,7 +10,7 @@ from torch import Tensor
 from minicode_model.config import Checkpoint
 from minicode_model.errors import DivergenceError
 from minicode_model.model import Starcoder2
-from minicode_model.training.data import Batch
+from minicode_model.training.batches import Batch
 from minicode_model.training.optim import make_optimizer
 from minicode_model.training.schedule import learning_rate_at
 
@@ -30,6 +30,8 @@ class TrainingModule(LightningModule):
         self.step_loss = 0.0
         self.gradient_norm = 0.0
         self._loss_sum: Tensor | None = None
+        network.model.gradient_checkpointing = params.gradient_checkpointing
+        self._loss = torch.compile(network.loss) if params.compile else network.loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; the learning rate is set before each step."""
@@ -41,7 +43,7 @@ class TrainingModule(LightningModule):
         Divided by the targets of the whole step, so that accumulating over batches is exactly one large batch; times
         the number of batches, because Lightning divides by it.
         """
-        loss, _ = self.network.loss(batch.tokens_BT, batch.segments_BT)
+        loss, _ = self._loss(batch.tokens_BT, batch.segments_BT)
         share = loss / batch.step_targets
         self._loss_sum = share.detach() if self._loss_sum is None else self._loss_sum + share.detach()
         return share * self.params.gradient_accumulation_steps

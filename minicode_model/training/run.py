@@ -19,11 +19,12 @@ from minicode_model.artifact import Artifact, digest_of, open_artifact, storage_
 from minicode_model.checkpoint import Settings, save_checkpoint
 from minicode_model.config import Checkpoint, Model, checkpoint_problems, model_problems
 from minicode_model.errors import ConfigError, ShardError
-from minicode_model.model import Starcoder2, initialise
+from minicode_model.model import Starcoder2
 from minicode_model.shards import PackedSplit, open_split
+from minicode_model.training.batches import StepLoader
 from minicode_model.training.callbacks import Metrics, States, Validation, metrics_table
-from minicode_model.training.data import StepLoader
 from minicode_model.training.module import TrainingModule
+from minicode_model.training.start import start_digest, starting_model
 from minicode_model.training.state import SafeCheckpointIO, newest_state
 
 logger = logging.getLogger("minicode.checkpoint")
@@ -31,8 +32,17 @@ logger = logging.getLogger("minicode.checkpoint")
 _PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true"}
 
 
-def train(shards: Path, folder: Path, work: Path, *, model: Model, params: Checkpoint, config_digest: str) -> Artifact:
-    """Train a model from its initial weights; afterwards `folder` is the checkpoint artefact.
+def train(
+    shards: Path,
+    folder: Path,
+    work: Path,
+    *,
+    model: Model,
+    params: Checkpoint,
+    config_digest: str,
+    start: Path | None = None,
+) -> Artifact:
+    """Train a model from initial weights, or from a former checkpoint; afterwards `folder` is the checkpoint artefact.
 
     Called again after a kill, it goes on from the newest whole state in `work` and gives the same bytes as an
     uninterrupted run (on the CPU, with the same number of threads). States of another configuration or other shards
@@ -45,8 +55,10 @@ def train(shards: Path, folder: Path, work: Path, *, model: Model, params: Check
         model: The shape.
         params: The [checkpoint] section.
         config_digest: Digest of the sections, recorded in the manifest.
+        start: A checkpoint artefact or a Hugging Face folder whose weights come first; None draws them.
 
     Raises:
+        CheckpointError: `start` has another shape or tokenizer.
         ConfigError: Model and training section contradict themselves.
         ShardError: The shards don't fit the model, or a split is empty.
         DivergenceError: The loss became NaN, infinite, or climbed.
@@ -58,14 +70,15 @@ def train(shards: Path, folder: Path, work: Path, *, model: Model, params: Check
     shards_artifact = open_artifact(shards)
     splits = open_split(shards, "train", verify=False), open_split(shards, "validation", verify=False)
     check_fit(model, *splits)
-    states = work / fingerprint(shards_artifact.digest, model, params)[:16]
-    network, metrics, validation = fit(*splits, states, model=model, params=params)
+    network = starting_model(start, model, params, splits[0].tokenizer_digest)
+    states = work / fingerprint([shards_artifact.digest, start_digest(start)], model, params)[:16]
+    metrics, validation = fit(network, *splits, states, params=params)
     artifact = save_checkpoint(
         folder,
         network,
         Settings(model, dataclasses.asdict(params), splits[0].tokenizer_digest, params.max_steps),
         config_digest=config_digest,
-        inputs={"token_shards": shards_artifact.digest},
+        inputs={"token_shards": shards_artifact.digest} | ({"start": start_digest(start)} if start else {}),
         metadata=summary(network, metrics, validation),
         tables={"metrics.csv": metrics_table(metrics, validation)},
     )
@@ -91,17 +104,17 @@ def check_fit(model: Model, train_split: PackedSplit, validation_split: PackedSp
             )
 
 
-def fingerprint(shards_digest: str, model: Model, params: Checkpoint) -> str:
+def fingerprint(inputs: list[str], model: Model, params: Checkpoint) -> str:
     """Digest of all that the weights depend on."""
-    return digest_of([1, shards_digest, dataclasses.asdict(model), dataclasses.asdict(params)])
+    return digest_of([1, *inputs, dataclasses.asdict(model), dataclasses.asdict(params)])
 
 
 def fit(
-    train_split: PackedSplit, validation_split: PackedSplit, states: Path, *, model: Model, params: Checkpoint
-) -> tuple[Starcoder2, Metrics, Validation]:
-    """Train to the last step, from the newest whole state in `states` or from the start."""
+    network: Starcoder2, train_split: PackedSplit, validation_split: PackedSplit, states: Path, *, params: Checkpoint
+) -> tuple[Metrics, Validation]:
+    """Train `network` to the last step, from the newest whole state in `states` or from the weights that it has."""
     metrics, validation = Metrics(params), Validation(validation_split, params)
-    module = TrainingModule(initialise(model, params.seed), params)
+    module = TrainingModule(network.train(), params)
     with storage_errors(states):
         states.mkdir(parents=True, exist_ok=True)
     newest = newest_state(states)
@@ -112,7 +125,7 @@ def fit(
         trainer = _make_trainer(states, params, [metrics, validation, keeper])
         trainer.fit(module, StepLoader(train_split, params), ckpt_path=newest)
     keeper.raise_noted_signal()
-    return module.network, metrics, validation
+    return metrics, validation
 
 
 def _make_trainer(states: Path, params: Checkpoint, callbacks: list[Any]) -> Trainer:

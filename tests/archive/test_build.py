@@ -17,7 +17,11 @@ from repositories import commit, run_git
 
 from minicode_assets.archive.build import build_archive, fingerprint
 from minicode_assets.config import Archive, load
-from minicode_assets.errors import ArchiveError, StorageError
+from minicode_assets.errors import ArchiveError, ConfigError, StorageError
+from minicode_assets.parquet import read_table
+from minicode_assets.schemas import CANONICAL
+from minicode_assets.swhid import EMPTY_TREE
+from minicode_assets.tables.normalise import normalise_table
 from minicode_model.artifact import open_artifact
 
 
@@ -168,6 +172,13 @@ def test_a_folder_that_is_a_file(sources, tmp_path):
         build(tmp_path / "taken" / "archive", sources)
 
 
+def test_every_wrong_limit_is_named():
+    wrong = {"layout": "2018", "gzip_level": 0, "max_python_bytes": 0, "max_content_bytes": -1}
+    with pytest.raises(ConfigError) as caught:
+        load("tiny", {"archive": wrong})
+    assert [name for name in wrong if f"[archive] {name}: found" not in str(caught.value)] == []
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -213,9 +224,9 @@ def test_fingerprint(sources, install, tmp_path, change):
 def test_fingerprint_of_the_tiny_preset_takes_less_than_a_second():
     params = load("tiny").archive
     fingerprint(params)
-    start = time.perf_counter()
+    start = time.process_time()  # not the clock: the other tests share the processors
     fingerprint(params)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 BUILD = """
@@ -260,3 +271,32 @@ def test_the_tiny_preset(tmp_path):
     assert found["skipped"] == []
     assert not {"pkg:pypi/ruff", "pkg:pypi/pytest"} & {origin["url"].split("@")[0] for origin in found["origins"]}
     assert found["origins"][0]["url"].startswith("pkg:generic/")
+
+
+def canonical(folder, target):
+    """Every canonical table of an archive; directories joined with their entries, whose surrogate keys are free."""
+    found = {}
+    for name, schema in CANONICAL.items():
+        normalise_table(folder / "graph", name, target / name, config_digest="", inputs={})
+        found[name] = read_table(target / name, schema)
+    listed = found["directory"].explode("entries").rename({"id": "directory"})
+    found["directory"] = found["directory"].select("id", pl.col("entries").list.len())
+    entries = found.pop("directory_entry")
+    found["entries"] = listed.join(entries, left_on="entries", right_on="id", how="left").drop("entries")
+    found["entries"] = found["entries"].sort("directory", "name")
+    found["skipped_content"] = found["skipped_content"].drop("reason")  # 2019 has no such column
+    return found
+
+
+def test_both_layouts_become_the_same_canonical_tables(odd_repository, sources, tmp_path):
+    repositories = (*sources.git_repositories, str(odd_repository))
+    params = dataclasses.replace(sources, git_repositories=repositories, max_content_bytes=10_000)
+    found = []
+    for layout in ("2019-01-28", "2021-03-23"):
+        folder = build(tmp_path / layout / "archive", dataclasses.replace(params, layout=layout)).path
+        found.append(canonical(folder, tmp_path / layout))
+    for name, table in found[0].items():
+        assert table.equals(found[1][name]), name
+        assert table.height > 0, name
+    assert set(found[0]["entries"]["type"]) == {"dir", "file", "rev"}
+    assert found[0]["directory"].filter(pl.col("entries") == 0)["id"].to_list() == [EMPTY_TREE]

@@ -195,6 +195,18 @@ def test_git_variables_of_a_calling_hook_are_not_obeyed(graph, odd_repository, t
     assert graph.revisions
 
 
+def test_replaced_and_grafted_commits_are_read_as_they_were_made(graph, small):
+    head = run_git(small, "rev-parse", "HEAD").decode()
+    other = run_git(small, "commit-tree", "-m", "another history", "HEAD^{tree}").decode()
+    run_git(small, "replace", head, other)
+    (small / ".git/info").mkdir(exist_ok=True)
+    (small / ".git/info/grafts").write_text(f"{head}\n")  # says: HEAD has no parent
+    add_repository(graph, small, max_bytes=NO_LIMIT)
+    revision = graph.revisions[bytes.fromhex(head)]
+    assert (revision.message, len(revision.parents)) == (b"two\n", 1)
+    assert set(revision.parents) <= set(graph.revisions)
+
+
 def test_state_changes_with_a_ref(odd_repository, tmp_path):
     shutil.copytree(odd_repository, tmp_path / "odd", symlinks=True)
     before = repository_state(tmp_path / "odd")

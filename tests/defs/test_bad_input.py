@@ -126,6 +126,7 @@ def test_unknown_asset(home: Home) -> None:
     assert "did you mean 'tokenizer'?" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["swh_content", "branch_heads", "contents", "tokenizer", "token_shards"])
 def test_flipped_bit_is_found_by_the_consumer_and_the_hint_mends_it(
     finished: Home, tmp_path: Path, victim: str
@@ -135,7 +136,9 @@ def test_flipped_bit_is_found_by_the_consumer_and_the_hint_mends_it(
         "tokenizer": "token_shards", "token_shards": "checkpoint",
     }  # fmt: skip
     home = copy_of(finished, tmp_path)
-    file = max((p for p in (home.data / victim).rglob("*") if p.name != "manifest.json"), key=lambda p: p.stat().st_size)
+    file = max(
+        (p for p in (home.data / victim).rglob("*") if p.name != "manifest.json"), key=lambda p: p.stat().st_size
+    )
     whole = file.read_bytes()
     middle = len(whole) // 2
     file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
@@ -149,6 +152,7 @@ def test_flipped_bit_is_found_by_the_consumer_and_the_hint_mends_it(
     assert folders(home) == folders(finished)
 
 
+@pytest.mark.slow
 def test_blob_that_is_not_its_id(finished: Home, tmp_path: Path) -> None:
     """Bytes in the content folder that were exchanged: the blob is not stored, the check stops the run."""
     home = copy_of(finished, tmp_path)
@@ -179,7 +183,7 @@ def test_two_drivers_at_once(finished: Home) -> None:
 
 
 def test_damaged_dagster_home(home: Home) -> None:
-    (home.root / "dagster_home" / "storage").write_text("not a folder")
+    (home.root / "dagster_home" / "history").write_text("not a folder")
     done = home.minicode("materialize", check=False)
     assert done.status == 1
     assert "hint:" in done.stderr

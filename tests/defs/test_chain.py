@@ -60,14 +60,13 @@ def test_report_has_the_promised_figures(finished: Home) -> None:
 def test_funnel_adds_up(finished: Home) -> None:
     decisions = pl.read_parquet(finished.data / "corpus" / "decisions" / "*.parquet")
     funnel = {row["step"]: row for row in pl.read_parquet(finished.data / "corpus" / "funnel.parquet").to_dicts()}
-    documents = sum(
-        open_artifact(finished.data / "documents" / key, verify=False).metadata["num_rows"] for key in KEYS
-    )
+    documents = sum(open_artifact(finished.data / "documents" / key, verify=False).metadata["num_rows"] for key in KEYS)
     assert decisions.height == documents == funnel["all"]["num_documents"]
     assert decisions["kept"].sum() == funnel["kept"]["num_documents"]
     assert decisions.filter(pl.col("kept") == (pl.col("drop_reasons").list.len() > 0)).is_empty()
-    assert sum(row["num_first"] for step, row in funnel.items() if step not in ("all", "kept")) == documents - (
-        funnel["kept"]["num_documents"]
+    assert (
+        sum(row["num_first"] for step, row in funnel.items() if step not in ("all", "kept"))
+        == documents - (funnel["kept"]["num_documents"])
     )
 
 
@@ -97,7 +96,8 @@ def test_dagster_recorded_everything(finished: Home) -> None:
             assert event is not None
             assert event.asset_materialization is not None
             value = event.asset_materialization.metadata[picture].value
-            assert str(value).startswith("![") and "data:image/png;base64," in str(value)
+            assert str(value).startswith("![")
+            assert "data:image/png;base64," in str(value)
 
 
 @pytest.mark.slow

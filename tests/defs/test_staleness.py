@@ -1,5 +1,6 @@
 """Dagster's own staleness: a threshold makes its asset stale, what follows it waits, and nothing beside it moves."""
 
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,17 +8,16 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.temporal_context import TemporalContext
 
 from minicode_assets.config import ASSET_SECTIONS
+from minicode_assets.definitions import build_definitions
 from minicode_assets.defs.settings import Settings
 from minicode_assets.defs.stage import PARTITIONED
-from minicode_assets.definitions import build_definitions
 from minicode_assets.layout import partition_keys
 from tests.conftest import SMALL, Home
-
-import tomllib
 
 
 def stale(home: Home, overrides: Mapping[str, Mapping[str, Any]]) -> set[str]:

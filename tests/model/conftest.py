@@ -1,7 +1,7 @@
 import pytest
-from tests.model.byte_split import BYTE_VOCABULARY, ByteSplit, python_texts
 
 from minicode_model.config import Checkpoint, Model
+from tests.model.byte_split import BYTE_VOCABULARY, ByteSplit, python_texts
 
 
 @pytest.fixture(scope="session")

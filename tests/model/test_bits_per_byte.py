@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.model.byte_split import BYTE_VOCABULARY, END, ByteSplit
 from minicode_model.config import Model
 from minicode_model.errors import ShardError
 from minicode_model.evaluation.baselines import byte_entropy, zlib_bits_per_byte
 from minicode_model.evaluation.bits_per_byte import bits_per_byte, score_documents
 from minicode_model.model import Starcoder2, initialise
+from tests.model.byte_split import BYTE_VOCABULARY, END, ByteSplit
 
 IS_TEXT = np.arange(BYTE_VOCABULARY) != END
 

@@ -66,8 +66,10 @@ def test_a_row_gets_the_same_text_alone_and_in_a_batch(model: Starcoder2) -> Non
 
 @pytest.mark.parametrize(
     ("uniform", "top_p", "expected"),
-    [(0.0, 1.0, 2), (0.49, 1.0, 2), (0.51, 1.0, 0), (0.79, 1.0, 0), (0.81, 1.0, 1), (0.999, 1.0, 1)]
-    + [(0.999, 0.8, 0), (0.999, 0.79, 0), (0.62, 0.8, 2), (0.63, 0.8, 0), (0.999, 0.5, 2), (0.999, 0.0001, 2)],
+    [
+        *((0.0, 1.0, 2), (0.49, 1.0, 2), (0.51, 1.0, 0), (0.79, 1.0, 0), (0.81, 1.0, 1), (0.999, 1.0, 1)),
+        *((0.999, 0.8, 0), (0.999, 0.79, 0), (0.62, 0.8, 2), (0.63, 0.8, 0), (0.999, 0.5, 2), (0.999, 0.0001, 2)),
+    ],
 )
 def test_nucleus_by_hand(uniform: float, top_p: float, expected: int) -> None:
     """Probabilities 0.3, 0.2, 0.5; of the nucleus 0.5 and 0.3 the first has 0.625."""
@@ -154,7 +156,7 @@ def test_text_level_calls(model: Starcoder2) -> None:
 
 def test_impossible_requests_are_refused(model: Starcoder2) -> None:
     tokenizer = small_tokenizer()
-    with pytest.raises(ConfigError, match="max_new_tokens: found 96, expected less than .* 96"):
+    with pytest.raises(ConfigError, match=r"max_new_tokens: found 96, expected less than .* 96"):
         generate(model, tokenizer, [tokenizer.encode("x")], max_new_tokens=96, **GREEDY)
     with pytest.raises(ConfigError, match="prompt: found an empty one"):
         generate(model, tokenizer, [tokenizer.encode("")], max_new_tokens=6, **GREEDY)

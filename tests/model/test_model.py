@@ -4,12 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention.flex_attention import flex_attention
 
+from minicode_model.attention import attend, attention_mask, block_mask
 from minicode_model.config import Model
 from minicode_model.model import (
     Cache,
     Starcoder2,
-    attention_mask,
     document_positions,
     initialise,
     target_mask,
@@ -106,6 +107,43 @@ def test_packed_documents_equal_the_same_documents_alone() -> None:
     alone = [model.loss(tokens[:, a:b], torch.zeros(1, b - a)) for a, b in ((0, 11), (11, 31), (31, 36))]
     assert count == sum(n for _, n in alone) == 10 + 19 + 4
     assert torch.allclose(loss, sum(part for part, _ in alone), rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [0, 50])
+def test_flex_attention_reads_what_the_dense_mask_allows(window: int) -> None:
+    """The GPU's path, run uncompiled on the CPU."""
+    generator = torch.Generator().manual_seed(0)
+    segments = torch.tensor([[0] * 100 + [1] * 60 + [2] * 90 + [-1] * 6])
+    query, key, value = (torch.randn(1, heads, 256, 16, generator=generator) for heads in (4, 2, 2))
+    dense = attend(query, key, value, attention_mask(segments, window))
+    flex = flex_attention(query, key, value, block_mask=block_mask(segments, window), enable_gqa=True)
+    assert torch.allclose(dense, flex, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 300])
+def test_blocked_attention_equals_the_fused_kernel(length: int) -> None:
+    generator = torch.Generator().manual_seed(length)
+    segments = torch.arange(length)[None] // 70
+    inputs = [torch.randn(2, heads, length, 16, generator=generator, requires_grad=True) for heads in (4, 2, 2)]
+    mask = attention_mask(segments.repeat(2, 1), 0)
+    expected = torch.nn.functional.scaled_dot_product_attention(*inputs, attn_mask=mask, enable_gqa=True)
+    upstream = torch.randn(expected.shape, generator=generator)
+    wanted = torch.autograd.grad(expected, inputs, upstream)
+    found = attend(*inputs, mask)
+    assert torch.allclose(found, expected, atol=1e-5)
+    for ours, theirs in zip(torch.autograd.grad(found, inputs, upstream), wanted, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_gradient_checkpointing_changes_no_gradient() -> None:
+    tokens = random_tokens(SMALL, 2, 33)
+    gradients = []
+    for checkpointing in (False, True):
+        model = shaken(SMALL)
+        model.model.gradient_checkpointing = checkpointing
+        model.loss(tokens, torch.zeros_like(tokens))[0].backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    assert all(torch.equal(first, second) for first, second in zip(*gradients, strict=True))
 
 
 @settings(max_examples=50, deadline=None)

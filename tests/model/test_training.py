@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.model.byte_split import ByteSplit
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minicode_model.config import Checkpoint, Model
 from minicode_model.errors import CheckpointError, DivergenceError
+from minicode_model.model import initialise
+from minicode_model.training.batches import StepLoader, sequence_order
 from minicode_model.training.callbacks import metrics_table
-from minicode_model.training.data import StepLoader, sequence_order
 from minicode_model.training.optim import make_optimizer
 from minicode_model.training.run import fit
 from minicode_model.training.schedule import learning_rate_at
 from minicode_model.training.state import from_json, newest_state, to_json
+from tests.model.byte_split import ByteSplit
 
 
 class FailingSplit:
@@ -58,19 +59,20 @@ class Outcome:
 def train_here(tmp_path, train_split, validation_split, tiny_model, tiny_params):
     def run(split=train_split, folder="states", **changes) -> Outcome:
         params = dataclasses.replace(tiny_params, **changes)
-        network, metrics, validation = fit(split, validation_split, tmp_path / folder, model=tiny_model, params=params)
+        network = initialise(tiny_model, params.seed)
+        metrics, validation = fit(network, split, validation_split, tmp_path / folder, params=params)
         return Outcome(metrics_table(metrics, validation), network.state_dict())
 
     return run
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_resumed_equals_uninterrupted_bit_for_bit(train_here, train_split, precision: str) -> None:
-    whole = train_here(precision=precision, folder="whole")
+@pytest.mark.parametrize("change", [{}, {"precision": "fp32"}, {"optimizer": "muon"}], ids=["bf16", "fp32", "muon"])
+def test_resumed_equals_uninterrupted_bit_for_bit(train_here, train_split, change: dict[str, str]) -> None:
+    whole = train_here(**change, folder="whole")
     for at in (2, 15, 31, 46):  # the 4 sequences of steps 1, 4, 8 and 12; states lie after steps 3, 6 and 9
         with pytest.raises(OSError, match="disk is gone"):
-            train_here(FailingSplit(train_split, at, fail), precision=precision, folder=f"at-{at}")
-        assert train_here(precision=precision, folder=f"at-{at}") == whole
+            train_here(FailingSplit(train_split, at, fail), **change, folder=f"at-{at}")
+        assert train_here(**change, folder=f"at-{at}") == whole
 
 
 def test_resumed_twice_over_several_epochs_equals_uninterrupted(train_here, train_split) -> None:
@@ -137,12 +139,14 @@ from pathlib import Path
 from tests.model.byte_split import ByteSplit, python_texts
 from tests.model.test_training import FailingSplit
 from minicode_model.config import Checkpoint, Model
+from minicode_model.model import initialise
 from minicode_model.training.run import fit
 
 at, states, model, params = sys.argv[1:]
 split = FailingSplit(ByteSplit(python_texts(12, 6000), 48), int(at), lambda: os.kill(os.getpid(), signal.SIGKILL))
 validation = ByteSplit(python_texts(20, 6000)[12:], 48)
-fit(split, validation, Path(states), model=Model(**eval(model)), params=Checkpoint(**eval(params)))
+params = Checkpoint(**eval(params))
+fit(initialise(Model(**eval(model)), params.seed), split, validation, Path(states), params=params)
 """
 
 
@@ -164,7 +168,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_diagnosis(
 ) -> None:
     params = dataclasses.replace(tiny_params, learning_rate=rate)
     with pytest.raises(DivergenceError, match=rf"step 1: loss nan.*first {culprit} that isn't: model\.") as caught:
-        fit(train_split, validation_split, tmp_path, model=tiny_model, params=params)
+        fit(initialise(tiny_model, 0), train_split, validation_split, tmp_path, params=params)
     assert "learning_rate" in caught.value.hint
 
 
@@ -197,8 +201,6 @@ def test_learning_rate_by_hand() -> None:
 
 
 def test_matrices_decay_and_vectors_do_not(tiny_model: Model, tiny_params: Checkpoint) -> None:
-    from minicode_model.model import initialise
-
     network = initialise(tiny_model, 0)
     decayed, kept = make_optimizer(network, tiny_params).param_groups
     names = {id(parameter): name for name, parameter in network.named_parameters()}
@@ -207,6 +209,25 @@ def test_matrices_decay_and_vectors_do_not(tiny_model: Model, tiny_params: Check
     assert all(names[id(p)].endswith(".weight") and "norm" not in names[id(p)] for p in decayed["params"])
     assert all(names[id(p)].endswith(".bias") or "norm" in names[id(p)] for p in kept["params"])
     assert len(decayed["params"]) + len(kept["params"]) == len(names)
+
+
+def test_muon_takes_the_matrices_of_the_blocks_and_moves_them_orthogonally(tiny_model, tiny_params) -> None:
+    params = dataclasses.replace(tiny_params, optimizer="muon", weight_decay=0.0)
+    network = initialise(tiny_model, 0)
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    optimizer = make_optimizer(network, params)
+    tokens = torch.arange(40)[None]
+    network.loss(tokens, torch.zeros_like(tokens))[0].backward()
+    optimizer.step()
+    by_muon = {id(parameter) for parameter in optimizer.param_groups[0]["params"]}
+    for name, parameter in network.named_parameters():
+        assert (id(parameter) in by_muon) == (parameter.ndim == 2 and ".layers." in name)
+        if id(parameter) in by_muon:
+            moved = before[name] - parameter.detach()
+            expected = params.learning_rate * 0.2 * max(moved.shape) ** 0.5
+            singular = torch.linalg.svdvals(moved) / expected
+            assert singular.max() < 1.3
+            assert singular[: len(singular) // 2].min() > 0.5
 
 
 @given(st.integers(1, 200), st.integers(0, 2**32), st.integers(0, 3))

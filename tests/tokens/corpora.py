@@ -9,8 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
-from minicode_assets.config import TokenShards
 from minicode_assets.config import Tokenizer as TokenizerParams
+from minicode_assets.config import TokenShards
 from minicode_assets.parquet import write_parquet
 from minicode_assets.schemas import CORPUS
 from minicode_assets.tokens.train import train_tokenizer

@@ -137,5 +137,5 @@ def test_damaged_input_is_refused(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", library_files("json"), [])
     part = corpus / "train" / "part-00001.parquet"
     part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(CorruptArtifactError, match="part-00001.parquet"):
+    with pytest.raises(CorruptArtifactError, match=r"part-00001\.parquet"):
         train_tokenizer(corpus, tmp_path / "tokenizer", params=SMALL_TOKENIZER, config_digest="")

@@ -61,7 +61,7 @@ def test_figures_and_lineage(tmp_path: Path) -> None:
         assert set(figures["tokens_by_license"]) == set(corpus["license_expression"])
         assert figures["num_avoidable_cut_documents"] == 0
     assert artifact.metadata["validation"]["num_psm"] == artifact.metadata["validation"]["num_spm"] == 0
-    assert artifact.metadata["train"]["num_psm"] > 0
+    assert write(tmp_path / "fim", fim_rate=1.0).metadata["train"]["num_psm"] > 0
 
 
 def test_bytes_of_documents_are_exact(tmp_path: Path) -> None:

@@ -80,4 +80,6 @@ def _ascii_classes() -> npt.NDArray[np.int64]:
 @functools.cache
 def _unicode_classes() -> npt.NDArray[np.uint8]:
     """All code points x the four classes, 0 or 1 (4.5 MB)."""
-    return np.array([[test(chr(code)) for test in _CLASSES] for code in range(0x110000)], dtype=np.uint8)
+    characters = list(map(chr, range(0x110000)))
+    classes = [np.fromiter(map(test, characters), dtype=np.uint8, count=0x110000) for test in _CLASSES]
+    return np.stack(classes, axis=1)

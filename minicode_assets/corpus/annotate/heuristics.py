@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -19,7 +20,7 @@ from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
 from minicode_assets.corpus.annotate.lexer import lexemes_of
 from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
 from minicode_assets.corpus.annotate.syntax import parsing, syntax_of
-from minicode_assets.corpus.annotate.words import count_words, duplicate_line_fraction, hex_word_fraction
+from minicode_assets.corpus.annotate.words import count_hex_words, count_words, duplicate_line_fraction
 from minicode_assets.schemas import HEURISTICS
 from minicode_model.artifact import Artifact
 
@@ -67,26 +68,43 @@ def annotate(documents: Path, folder: Path, *, params: Heuristics, config_digest
 
 def _measure_all(distinct: pl.DataFrame, params: Heuristics) -> Iterator[Measures]:
     spoken = time.monotonic()
-    encoded = may_have_runs(distinct["text"])
-    for row, (text, has_runs) in enumerate(zip(distinct["text"], encoded, strict=True)):
-        yield measure(text, has_runs=has_runs, params=params)
+    texts = distinct["text"]
+    for row, text, scan in zip(range(texts.len()), texts, scan_all(texts), strict=True):
+        yield measure(text, scan, params=params)
         if time.monotonic() - spoken > _PROGRESS_S:
             spoken = time.monotonic()
             logger.info("%d of %d texts", row + 1, distinct.height)
 
 
-def measure(text: str, *, has_runs: bool, params: Heuristics) -> Measures:
+class Scan(NamedTuple):
+    """What is found in a text by patterns that run over all texts at once, without backtracking.
+
+    Attributes:
+        has_runs: Whether encoded data may occur; see `may_have_runs`.
+        num_hex_words: See `count_hex_words`.
+    """
+
+    has_runs: bool
+    num_hex_words: int
+
+
+def scan_all(texts: pl.Series) -> list[Scan]:
+    """Scan texts, none of them null."""
+    return [Scan(*row) for row in zip(may_have_runs(texts), count_hex_words(texts), strict=True)]
+
+
+def measure(text: str, scan: Scan, *, params: Heuristics) -> Measures:
     """All measures of one text, by column name.
 
     Args:
         text: The text.
-        has_runs: Whether encoded data may occur; see `may_have_runs`.
+        scan: Its row of `scan_all`.
         params: The `heuristics` section.
     """
     lines = split_lines(text)
     return {
-        **_character_measures(text, lines, has_runs),
-        **_word_measures(text, params),
+        **_character_measures(text, lines, scan.has_runs),
+        **_word_measures(text, scan.num_hex_words, params),
         **_comment_measures(text, len(lines)),
         **_syntax_measures(text),
     }
@@ -111,14 +129,14 @@ def _character_measures(text: str, lines: list[str], has_runs: bool) -> Measures
     }
 
 
-def _word_measures(text: str, params: Heuristics) -> Measures:
+def _word_measures(text: str, num_hex_words: int, params: Heuristics) -> Measures:
     words = count_words(text, long_word_length=params.long_word_length)
     top, duplicate = words.top_ngram_fractions, words.duplicate_ngram_fractions
     return {
         "num_words": words.num_words,
         "mean_word_length": words.mean_word_length,
         "long_word_fraction": words.long_word_fraction,
-        "hex_word_fraction": hex_word_fraction(text, words.num_words),
+        "hex_word_fraction": min(1.0, num_hex_words / max(words.num_words, 1)),
         "top_2gram_fraction": top[0],
         "top_3gram_fraction": top[1],
         "top_4gram_fraction": top[2],

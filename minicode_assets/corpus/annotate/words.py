@@ -1,15 +1,15 @@
 """Words of a text and how much of it repeats. Source: RedPajama's and OpenCoder's measures, curation.md 1b."""
 
-import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 Numbers = npt.NDArray[np.int64]
-_HEX_WORD = re.compile(
-    r"\b(?:0[xX]|\\x)[0-9a-fA-F]{2,}\b|\b(?=[0-9a-fA-F]*[0-9])(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{8,}\b"
-)
+Hashes = npt.NDArray[np.uint64]
+_HEX_WORD = r"(?:\b0[xX]|\\x)[0-9a-fA-F]{2,}\b|\b[0-9a-fA-F]{8,}\b"
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -50,19 +50,20 @@ def count_words(text: str, *, long_word_length: int) -> Words:
     total = int(lengths.sum())
     # Equality is all that counts, so Python's own (salted) string hash gives the same figures in every run.
     hashes = np.fromiter(map(hash, words), dtype=np.int64, count=len(words)).view(np.uint64)
-    grams = {1: hashes}
-    for n in range(2, 11):
-        grams[n] = _extend(grams[n - 1], hashes, n)
+    ends = np.concatenate(([0], np.cumsum(lengths)))
+    top, covered = {}, {}
+    starts, grams = np.arange(len(words)), hashes
+    for shorter, n in pairwise((1, 2, 3, 4, 5, 6, 10)):
+        starts, grams = _lengthen(starts, grams, hashes, shorter, n)
+        starts, grams, most, weight = _repeated(starts, grams, ends, n)
+        top[n] = min(1.0, most * weight / total)
+        covered[n] = _covered(starts, ends, n) / total
     return Words(
         num_words=len(words),
         mean_word_length=total / len(words),
         long_word_fraction=int(lengths[lengths > long_word_length].sum()) / total,
-        top_ngram_fractions=(
-            _top_fraction(grams[2], lengths, 2, total),
-            _top_fraction(grams[3], lengths, 3, total),
-            _top_fraction(grams[4], lengths, 4, total),
-        ),
-        duplicate_ngram_fractions=_duplicate_fractions(grams, lengths, total),
+        top_ngram_fractions=(top[2], top[3], top[4]),
+        duplicate_ngram_fractions=(covered[5], covered[6], covered[10]),
     )
 
 
@@ -72,58 +73,55 @@ def duplicate_line_fraction(lines: list[str]) -> float:
     return 1 - len(set(stripped)) / len(stripped) if stripped else 0.0
 
 
-def hex_word_fraction(text: str, num_words: int) -> float:
-    """Share of words that are hexadecimal numbers (with a prefix, or 8 digits with both kinds), at most 1."""
-    return min(1.0, sum(1 for _ in _HEX_WORD.finditer(text)) / num_words) if num_words else 0.0
+def count_hex_words(texts: pl.Series) -> pl.Series:
+    """Hexadecimal numbers in each text: with a prefix, or runs of 8 digits and more; null for null."""
+    return texts.str.count_matches(_HEX_WORD)
 
 
-def _extend(shorter: npt.NDArray[np.uint64], hashes: npt.NDArray[np.uint64], n: int) -> npt.NDArray[np.uint64]:
-    """Hashes of the n-grams from those of the (n-1)-grams; empty when there are fewer than n words."""
-    if len(hashes) < n:
-        return hashes[:0]
-    return shorter[: len(hashes) - n + 1] * _MULTIPLIER + hashes[n - 1 :]
+def _lengthen(starts: Numbers, grams: Hashes, hashes: Hashes, shorter: int, n: int) -> tuple[Numbers, Hashes]:
+    """Candidates for repeated n-grams: starts at which every run of `shorter` words within n is repeated.
+
+    Args:
+        starts: Positions of the repeated shorter n-grams, ascending.
+        grams: Their hashes.
+        hashes: Hash of every word.
+        shorter: Words in the shorter n-grams.
+        n: Words in the longer ones.
+    """
+    step = n - shorter
+    within = starts + n <= len(hashes)
+    if shorter > 1:
+        # n - shorter + 1 consecutive starts: the one `step` further on in the list is `step` further on in the text.
+        consecutive = np.zeros(starts.size, dtype=bool)
+        consecutive[: max(0, starts.size - step)] = starts[step:] - starts[: max(0, starts.size - step)] == step
+        within &= consecutive
+    starts, grams = starts[within], grams[within]
+    for word in range(shorter, n):
+        grams = grams * _MULTIPLIER + hashes[starts + word]
+    return starts, grams
 
 
-def _window_sums(lengths: Numbers, n: int) -> Numbers:
-    sums = np.concatenate(([0], np.cumsum(lengths)))
-    return sums[n:] - sums[:-n]
+def _repeated(starts: Numbers, grams: Hashes, ends: Numbers, n: int) -> tuple[Numbers, Hashes, int, int]:
+    """Keep n-grams that occur more than once: (starts, hashes, how often the most frequent occurs, its characters).
+
+    Of several that are equally frequent the longest counts; (.., .., 0, 0) when none is repeated.
+    """
+    order = np.argsort(grams)
+    ordered = grams[order]
+    first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))[: starts.size]
+    counts = np.diff(first, append=starts.size)
+    most = int(counts.max(initial=0))
+    if most < 2:
+        return starts[:0], grams[:0], 0, 0
+    frequent = starts[order[first[counts == most]]]
+    weight = int((ends[frequent + n] - ends[frequent]).max())
+    kept = np.sort(order[np.repeat(counts > 1, counts)])
+    return starts[kept], grams[kept], most, weight
 
 
-def _top_fraction(grams: npt.NDArray[np.uint64], lengths: Numbers, n: int, total: int) -> float:
-    if not grams.size:
-        return 0.0
-    _, first, counts = np.unique(grams, return_index=True, return_counts=True)
-    repeated = counts > 1
-    if not repeated.any():
-        return 0.0
-    weight = counts[repeated] * _window_sums(lengths, n)[first[repeated]]
-    most = counts[repeated] == counts.max()
-    return min(1.0, int(weight[most].max()) / total)
-
-
-def _duplicate_fractions(
-    grams: dict[int, npt.NDArray[np.uint64]], lengths: Numbers, total: int
-) -> tuple[float, float, float]:
-    """Coverage for n = 5, 6 and 10; no work for larger n once a smaller one has none."""
-    fractions: list[float] = []
-    for n in (5, 6, 10):
-        done = fractions and fractions[-1] == 0.0
-        fractions.append(0.0 if done else _duplicate_fraction(grams[n], lengths, n, total))
-    return fractions[0], fractions[1], fractions[2]
-
-
-def _duplicate_fraction(grams: npt.NDArray[np.uint64], lengths: Numbers, n: int, total: int) -> float:
-    if grams.size < 2:
-        return 0.0
-    order = np.argsort(grams, kind="stable")
-    same = grams[order][1:] == grams[order][:-1]
-    repeated = np.zeros(grams.size, dtype=bool)
-    repeated[order[1:][same]] = True
-    repeated[order[:-1][same]] = True
-    starts = np.flatnonzero(repeated)
+def _covered(starts: Numbers, ends: Numbers, n: int) -> int:
+    """Characters of the words inside n-grams that begin at `starts` (ascending); overlaps count once."""
     if not starts.size:
-        return 0.0
-    edges = np.zeros(lengths.size + 1, dtype=np.int64)
-    np.add.at(edges, starts, 1)
-    np.add.at(edges, starts + n, -1)
-    return int(lengths[np.cumsum(edges[:-1]) > 0].sum()) / total
+        return 0
+    stops = np.minimum(starts + n, np.append(starts[1:], starts[-1] + n))
+    return int((ends[stops] - ends[starts]).sum())

@@ -1,0 +1,203 @@
+"""Heuristics, kernel by kernel, each beside the plain way of doing it: same files, same run, one core.
+
+The plain way is what curation pipelines do for each document: Python loops over characters, `re` for every pattern,
+`tokenize`, `ast.walk`, n-grams as tuples in a Counter, and lines split again for every rule. It gives the same figures,
+which the benchmark checks.
+
+    python benchmarks/annotate.py --megabytes 8
+"""
+
+import argparse
+import ast
+import io
+import os
+import platform
+import sysconfig
+import time
+import tokenize
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from minicode_assets.config import Heuristics
+from minicode_assets.corpus.annotate.characters import count_characters, split_lines
+from minicode_assets.corpus.annotate.encoded import PATTERNS, encoded_runs, may_have_runs
+from minicode_assets.corpus.annotate.heuristics import measure, scan_all
+from minicode_assets.corpus.annotate.lexer import lexemes_of
+from minicode_assets.corpus.annotate.syntax import clear_cache, parsing, syntax_of
+from minicode_assets.corpus.annotate.words import count_words
+
+Texts = list[str]
+CLASSES = (str.isalpha, str.isalnum, str.isspace, str.isdigit)
+
+
+def read_texts(max_bytes: int) -> Texts:
+    """Files of the standard library, its tests and the installed packages, every eleventh, so that all kinds occur."""
+    root = Path(sysconfig.get_path("stdlib"))
+    paths = sorted({*root.rglob("*.py"), *Path(sysconfig.get_path("purelib")).rglob("*.py")})
+    texts, size = [], 0
+    for start in range(11):
+        for path in paths[start::11]:
+            content = path.read_bytes()
+            if size + len(content) > max_bytes:
+                return texts
+            try:
+                texts.append(content.decode())
+            except UnicodeDecodeError:
+                continue
+            size += len(content)
+    return texts
+
+
+def plain_characters(text: str) -> tuple[int, ...]:
+    lines = split_lines(text)
+    classes = tuple(sum(1 for character in text if test(character)) for test in CLASSES)
+    return (len(lines), sum(len(line) for line in lines), max((len(line) for line in lines), default=0), *classes)
+
+
+def fast_characters(text: str) -> tuple[int, ...]:
+    found = count_characters(text)
+    return (
+        found.num_lines, found.line_characters, found.max_line_length,
+        found.alphabetic, found.alphanumeric, found.whitespace, found.digits,
+    )  # fmt: skip
+
+
+def plain_words(text: str) -> tuple[float, ...]:
+    words = text.split()
+    total = sum(len(word) for word in words)
+    figures = []
+    for n in (2, 3, 4):
+        counts = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+        most = max(counts.values(), default=0)
+        longest = max((sum(map(len, gram)) for gram, count in counts.items() if count == most), default=0)
+        figures.append(min(1.0, most * longest / total) if most > 1 else 0.0)
+    for n in (5, 6, 7, 8, 9, 10):
+        grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+        counts = Counter(grams)
+        covered: set[int] = set()
+        for i, gram in enumerate(grams):
+            if counts[gram] > 1:
+                covered.update(range(i, i + n))
+        figures.append(sum(len(words[i]) for i in covered) / total if total else 0.0)
+    return (*figures[:5], figures[8])
+
+
+def fast_words(text: str) -> tuple[float, ...]:
+    found = count_words(text, long_word_length=20)
+    return (*found.top_ngram_fractions, *found.duplicate_ngram_fractions)
+
+
+def plain_comments(text: str) -> tuple[int, ...]:
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return ()
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    return len(comments), sum(map(len, comments))
+
+
+def fast_comments(text: str) -> tuple[int, ...]:
+    comments = lexemes_of(text).comments
+    return len(comments), sum(map(len, comments))
+
+
+def plain_syntax(text: str) -> tuple[int, ...]:
+    """One parse for each question, as rules that know nothing of each other do."""
+    counts = []
+    for kinds in ((ast.FunctionDef, ast.AsyncFunctionDef), (ast.ClassDef,), (ast.Import, ast.ImportFrom), (ast.Call,)):
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return ()
+        counts.append(sum(isinstance(node, kinds) for node in ast.walk(tree)))
+    return tuple(counts)
+
+
+def fast_syntax(text: str) -> tuple[int, ...]:
+    found = syntax_of(text)
+    if found.problem:
+        return ()
+    return found.num_functions, found.num_classes, found.num_imports, found.num_calls
+
+
+def all_plainly(text: str) -> None:
+    for one in (plain_characters, encoded_runs, plain_words, plain_comments, plain_syntax):
+        one(text)
+    lines = text.splitlines()
+    for substring in ("pass", "import", "print", "assert", "def ", "todo", "fixme"):
+        sum(substring in line.lower() for line in lines)
+
+
+def run(function: Callable[[str], object], texts: Texts) -> float:
+    """CPU seconds of one pass."""
+    clear_cache()
+    started = time.process_time()
+    for text in texts:
+        function(text)
+    return time.process_time() - started
+
+
+def run_encoded(texts: Texts) -> float:
+    started = time.process_time()
+    series = pl.Series(texts)
+    for text, found in zip(texts, may_have_runs(series), strict=True):
+        if found:
+            encoded_runs(text)
+    return time.process_time() - started
+
+
+def run_all(texts: Texts) -> float:
+    clear_cache()
+    started = time.process_time()
+    params = Heuristics()
+    for text, scan in zip(texts, scan_all(pl.Series(texts)), strict=True):
+        measure(text, scan, params=params)
+    return time.process_time() - started
+
+
+def check(pairs: list[tuple[Callable[[str], object], Callable[[str], object]]], texts: Texts) -> None:
+    """Both ways give the same figures, except where `tokenize` gives up."""
+    for plain, fast in pairs:
+        for text in texts:
+            expected, found = plain(text), fast(text)
+            same = all(abs(a - b) < 1e-9 for a, b in zip(expected, found, strict=False))  # type: ignore[call-overload]
+            if expected != () and not same:
+                raise SystemExit(f"{plain.__name__} {expected} differs from {fast.__name__} {found}: {text[:80]!r}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=float, default=8.0, help="bytes of Python to measure (default 8)")
+    parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats; the best counts (default 3)")
+    options = parser.parse_args()
+    texts = read_texts(int(options.megabytes * 1e6))
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    pairs = {
+        "characters and lines": (plain_characters, fast_characters),
+        "words and repetition": (plain_words, fast_words),
+        "comments": (plain_comments, fast_comments),
+        "syntax": (plain_syntax, fast_syntax),
+    }
+    check(list(pairs.values()), texts[:: max(1, len(texts) // 60)])
+    runs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
+        name: (lambda plain=plain: run(plain, texts), lambda fast=fast: run(fast, texts))  # type: ignore[misc]
+        for name, (plain, fast) in pairs.items()
+    }
+    runs[f"encoded data ({len(PATTERNS)} patterns)"] = lambda: run(encoded_runs, texts), lambda: run_encoded(texts)
+    runs["all measures"] = lambda: run(all_plainly, texts), lambda: run_all(texts)
+    print(f"{len(texts)} files, {size:.1f} MB, Python {platform.python_version()}, {platform.machine()}, one core")
+    print(f"{'kernel':<28}{'plain MB/s':>12}{'ours MB/s':>12}{'ratio':>8}")
+    with parsing():
+        for name, (plain, fast) in runs.items():
+            seconds = [(plain(), fast()) for _ in range(options.repeats)]
+            slow, quick = min(s for s, _ in seconds), min(q for _, q in seconds)
+            print(f"{name:<28}{size / slow:>12.2f}{size / quick:>12.1f}{slow / quick:>8.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    main()

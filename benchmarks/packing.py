@@ -1,0 +1,227 @@
+"""Packing: padding, cuts and discarded tokens beside concatenate-and-chunk and crop packing; speed and memory by size.
+
+Text: the installed packages and the standard library; sizes beyond it repeat the packages under other names, so that
+every document has an id, an order and fill-in-the-middle cuts of its own. The stage runs in a process of its own,
+whose peak memory is measured.
+
+    python benchmarks/packing.py --megabytes 60 --seq-lens 512 2048 4096
+    python benchmarks/packing.py --scale 30 150 300 1500
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from minicode_assets.config import Tokenizer as TokenizerParams
+from minicode_assets.config import TokenShards
+from minicode_assets.parquet import write_parquet
+from minicode_assets.schemas import CORPUS
+from minicode_assets.tokens.train import train_tokenizer
+from minicode_assets.tokens.write import write_token_shards
+from minicode_model.artifact import write_artifact
+
+VOCAB_SIZE = 32_768
+PART_BYTES = 64_000_000
+CROP_BUFFER = 1000
+"""nanochat's loader chooses among so many documents."""
+
+
+def python_files() -> Iterator[tuple[str, str, str]]:
+    """(package, path, text) of what is installed, package by package."""
+    paths = sysconfig.get_paths()
+    for root in (Path(paths["purelib"]), Path(paths["stdlib"])):
+        for path in sorted(root.rglob("*.py")):
+            parts = path.relative_to(root).parts
+            if parts[0] == "site-packages" or not 100 <= path.stat().st_size <= 1_000_000:
+                continue
+            try:
+                yield parts[0], "/".join(parts), path.read_bytes().decode()
+            except UnicodeDecodeError:
+                continue
+
+
+def corpus_rows(max_bytes: int) -> Iterator[dict[str, object]]:
+    size = copy = 0
+    while True:
+        for package, path, text in python_files():
+            raw = text.encode()
+            origin = f"pkg:pypi/{copy:04}-{package}@1"
+            sha1_git = hashlib.sha1(b"blob %d\0" % len(raw) + raw).hexdigest()
+            swhid = f"swh:1:cnt:{sha1_git};origin={origin};path=/{path}"
+            yield {
+                "document_id": hashlib.blake2b(swhid.encode(), digest_size=16).hexdigest(),
+                "swhid": swhid,
+                "origin_url": origin,
+                "path": path,
+                "license_expression": "MIT",
+                "license_type": "permissive",
+                "license_evidence": "LICENSE",
+                "text_sha256": hashlib.sha256(raw).digest(),
+                "length_bytes": len(raw),
+                "text": text,
+            }
+            size += len(raw)
+            if size >= max_bytes:
+                return
+        copy += 1
+
+
+def write_corpus(folder: Path, max_bytes: int) -> None:
+    with write_artifact(folder, name="corpus", config_digest="", inputs={}) as writer:
+        for split in ("train", "validation"):
+            (writer.path / split).mkdir()
+        rows: list[dict[str, object]] = []
+        size = parts = 0
+        for row in corpus_rows(max_bytes):
+            rows.append(row)
+            size += len(str(row["text"]))
+            if size >= PART_BYTES:
+                write_part(rows, writer.path / "train" / f"part-{parts:05d}.parquet")
+                rows, size, parts = [], 0, parts + 1
+        write_part(rows, writer.path / "train" / f"part-{parts:05d}.parquet")
+        write_part(rows[:1], writer.path / "validation" / "part-00000.parquet")
+
+
+def write_part(rows: list[dict[str, object]], path: Path) -> None:
+    write_parquet(pl.DataFrame(rows, schema=CORPUS.polars), path, CORPUS)
+
+
+def run_stage(home: Path, **changes: object) -> dict[str, object]:
+    """Run the stage in a process of its own; figures of the training split, seconds, and peak memory in MB."""
+    command = [sys.executable, __file__, "--stage", str(home), "--changes", json.dumps(changes)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def stage(home: Path, changes: dict[str, object]) -> None:
+    params = dataclasses.replace(TokenShards(), **changes)
+    start = time.perf_counter()
+    artifact = write_token_shards(
+        home / "corpus", home / "tokenizer", home / "token_shards", params=params, config_digest=""
+    )
+    seconds = time.perf_counter() - start
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    lengths = document_lengths(artifact.path)
+    print(
+        json.dumps(
+            {
+                **artifact.metadata["train"],
+                "seconds": seconds,
+                "peak_mb": own,
+                "worker_peak_mb": workers,
+                "crop_discarded": crop_discards(lengths, params.seq_len) if changes.get("num_workers") == 1 else None,
+            }
+        )
+    )
+
+
+def document_lengths(folder: Path) -> list[int]:
+    documents = pl.read_parquet(folder / "train" / "documents.parquet")
+    return documents.group_by("document", maintain_order=True).agg(pl.col("num_tokens").sum())["num_tokens"].to_list()
+
+
+def crop_discards(lengths: list[int], seq_len: int) -> float:
+    """Share of tokens that BOS-aligned best-fit cropping throws away, on documents in random order.
+
+    Each row takes the longest document of the buffer that still fits; when none does, the shortest is cropped to
+    fill the row and its rest is dropped.
+    """
+    order = np.random.default_rng(0).permutation(len(lengths)).tolist()
+    waiting = [lengths[i] for i in order]
+    buffer: list[int] = []
+    kept = 0
+    while waiting or buffer:
+        room = seq_len
+        while room and (waiting or buffer):
+            while waiting and len(buffer) < CROP_BUFFER:
+                buffer.append(waiting.pop())
+            fitting = [length for length in buffer if length <= room]
+            chosen = max(fitting) if fitting else min(buffer)
+            buffer.remove(chosen)
+            kept += min(chosen, room)
+            room -= min(chosen, room)
+    return 1 - kept / sum(lengths)
+
+
+def compare(home: Path, seq_lens: list[int]) -> None:
+    print(
+        "\n| seq_len | packing | padding | documents | longer than seq_len | cut | cut / unavoidable | "
+        "files longer, cut | cuts at line ends | tokens |\n|---|---|---|---|---|---|---|---|---|---|"
+    )
+    for seq_len in seq_lens:
+        for context in (False, True):
+            for packing in ("best_fit", "concatenate"):
+                figures = run_stage(home, seq_len=seq_len, packing=packing, repository_context=context, num_workers=1)
+                unavoidable = max(figures["num_long_documents"], 1)
+                lines = f"{figures['num_line_cuts'] / max(figures['num_cuts'], 1):.0%}" if packing == "best_fit" else ""
+                unit = "repositories" if context else "files"
+                files = f"{figures['num_long_files']}, {figures['num_cut_files']}" if packing == "best_fit" else ""
+                print(
+                    f"| {seq_len} | {packing}, {unit} | {figures['padding_fraction']:.4%} | {figures['num_documents']} "
+                    f"| {figures['num_long_documents']} | {figures['num_cut_documents']} "
+                    f"| {figures['num_cut_documents'] / unavoidable:.3f} | {files} | {lines} "
+                    f"| {figures['num_tokens']} |",
+                    flush=True,
+                )
+        figures = run_stage(home, seq_len=seq_len, repository_context=False, num_workers=1)
+        print(f"| {seq_len} | crop (nanochat), files | discards {figures['crop_discarded']:.1%} | | | | | | | |")
+
+
+def scale(home: Path, megabytes: list[int], num_workers: int) -> None:
+    print("\n| MB | tokens | s | tokens/s | MB/s | peak MB | worker peak MB | padding |")
+    print("|---|---|---|---|---|---|---|---|")
+    for size in megabytes:
+        write_corpus(home / "corpus", size * 1_000_000)
+        figures = run_stage(home, seq_len=2048, num_workers=num_workers)
+        seconds = figures["seconds"]
+        print(
+            f"| {size} | {figures['num_tokens']} | {seconds:.1f} | {figures['num_tokens'] / seconds:,.0f} | "
+            f"{size / seconds:.1f} | {figures['peak_mb']:.0f} | {figures['worker_peak_mb']:.0f} | "
+            f"{figures['padding_fraction']:.4%} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=60)
+    parser.add_argument("--seq-lens", type=int, nargs="*", default=[512, 2048, 4096])
+    parser.add_argument("--scale", type=int, nargs="*", default=[], help="also measure speed and memory at these sizes")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--changes", type=json.loads, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.stage:
+        stage(arguments.stage, arguments.changes)
+        return
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    print(f"commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        write_corpus(home / "corpus", arguments.megabytes * 1_000_000)
+        params = TokenizerParams(vocab_size=VOCAB_SIZE, sample_bytes=arguments.megabytes * 1_000_000)
+        train_tokenizer(home / "corpus", home / "tokenizer", params=params, config_digest="")
+        compare(home, arguments.seq_lens)
+        if arguments.scale:
+            scale(home, arguments.scale, arguments.workers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Bytes per token and encode speed beside tiktoken, Hugging Face tokenizers and plain SentencePiece, in one run.
+
+Text: the standard library and the installed packages; every eighth package is held out. All tokenizers have the same
+size and are trained on the same sample; tiktoken runs Hugging Face's merges. Rounds are interleaved and the best of
+each counts, so that a neighbour on the machine disturbs all alike. tiktoken and tokenizers are extras of this
+benchmark only: `pip install tiktoken tokenizers`.
+
+    python benchmarks/tokens.py --megabytes 30 --vocab 4096 --rounds 3 [--options]
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import sysconfig
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from minicode_assets.config import Tokenizer as TokenizerParams
+from minicode_assets.tokens.train import train_model
+from minicode_model.tokenizer import Tokenizer
+from minicode_model.tokenizer_export import tokenizer_json
+
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""GPT-2's, with single digits as StarCoder splits them."""
+
+
+def read_texts(max_bytes: int) -> tuple[list[str], list[str]]:
+    """(training, held-out) texts of whole packages, max_bytes each way at most."""
+    paths = sysconfig.get_paths()
+    train: list[str] = []
+    held: list[str] = []
+    sizes = {id(train): 0, id(held): 0}
+    for root in (Path(paths["purelib"]), Path(paths["stdlib"])):
+        for path in sorted(root.rglob("*.py")):
+            parts = path.relative_to(root).parts
+            if parts[0] == "site-packages" or path.stat().st_size > 1_000_000:
+                continue
+            split = held if zlib.crc32(parts[0].encode()) % 8 == 0 else train
+            try:
+                text = path.read_bytes().decode()
+            except UnicodeDecodeError:
+                continue
+            if sizes[id(split)] < max_bytes:
+                split.append(text)
+                sizes[id(split)] += len(text.encode())
+    return train, held
+
+
+def num_bytes(texts: list[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, object]:
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def train_ours(texts: list[str], **changes: object) -> Tokenizer:
+    params = dataclasses.replace(TokenizerParams(), **changes)
+    untrainable = str.maketrans("", "", "\0\u2581\u2585")
+    return Tokenizer(train_model(iter([text.translate(untrainable) for text in texts]), params=params))
+
+
+def train_byte_level(texts: list[str], vocab_size: int) -> "tokenizers.Tokenizer":  # noqa: F821
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    theirs = tokenizers.Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    theirs.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - 35,  # ours holds 34 special tokens and <unk>, which encode no text
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    theirs.train_from_iterator(texts, trainer)
+    return theirs
+
+
+def as_tiktoken(theirs: "tokenizers.Tokenizer") -> "tiktoken.Encoding":  # noqa: F821
+    """The same vocabulary and merge order for tiktoken."""
+    import tiktoken
+
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    missing = [byte for byte in range(256) if byte not in printable]
+    table = {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(missing)}
+    vocab = json.loads(theirs.to_str())["model"]["vocab"]
+    ranks = {bytes(table[c] for c in piece): index for piece, index in vocab.items()}
+    return tiktoken.Encoding("byte_level", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens={})
+
+
+def contenders(tokenizer: Tokenizer, train: list[str]) -> Iterator[tuple[str, Callable[[list[str]], list[int]]]]:
+    """(name, function from texts to token counts)."""
+    plain = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    warm = Tokenizer(tokenizer.model)
+    for text in train:
+        warm.encode(text)
+    yield "minicode, empty cache", lambda texts: [len(ids) for ids in Tokenizer(tokenizer.model).encode_batch(texts)]
+    yield "minicode, cache of the training text", lambda texts: [len(ids) for ids in warm.encode_batch(texts)]
+    yield "SentencePiece", lambda texts: [len(plain.encode(text)) for text in texts]
+    yield "SentencePiece, 2 threads", lambda texts: [len(ids) for ids in plain.encode(texts, num_threads=2)]
+
+
+def peers(tokenizer: Tokenizer, train: list[str]) -> Iterator[tuple[str, Callable[[list[str]], list[int]]]]:
+    import tokenizers
+
+    exported = tokenizers.Tokenizer.from_str(json.dumps(tokenizer_json(tokenizer)))
+    byte_level = train_byte_level(train, tokenizer.vocab_size)
+    fast = as_tiktoken(byte_level)
+    yield "tokenizers, our export", lambda texts: [len(e.ids) for e in exported.encode_batch_fast(texts)]
+    yield "tokenizers, byte-level BPE", lambda texts: [len(e.ids) for e in byte_level.encode_batch_fast(texts)]
+    yield "tiktoken, the same byte-level BPE", lambda texts: [len(fast.encode_ordinary(text)) for text in texts]
+
+
+def check_exact(tokenizer: Tokenizer, texts: list[str]) -> str:
+    plain = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    lossless = identical = comparable = plain_lossless = 0
+    for text in texts:
+        ids = tokenizer.encode(text)
+        lossless += tokenizer.decode(ids) == text.encode()
+        theirs = plain.encode(text)
+        plain_lossless += plain.decode(theirs) == text
+        if "\u2581" not in text:
+            comparable += 1
+            identical += theirs == ids.tolist()
+    return (
+        f"round trip {lossless}/{len(texts)} (plain SentencePiece {plain_lossless}); ids identical to "
+        f"SentencePiece {identical}/{comparable}"
+    )
+
+
+def compare(train: list[str], held: list[str], vocab_size: int, rounds: int) -> None:
+    seconds, tokenizer = timed(lambda: train_ours(train, vocab_size=vocab_size))
+    print(f"vocabulary {vocab_size}: trained on {num_bytes(train) / 1e6:.1f} MB in {seconds:.1f} s")
+    print(check_exact(tokenizer, held))
+    entries = [*contenders(tokenizer, train), *peers(tokenizer, train)]
+    best = {name: float("inf") for name, _ in entries}
+    counts: dict[str, int] = {}
+    for _ in range(rounds):
+        for name, encode in entries:
+            seconds, lengths = timed(lambda encode=encode: encode(held))
+            best[name] = min(best[name], seconds)
+            counts[name] = sum(lengths)
+    size = num_bytes(held)
+    print(f"\n| held out {size / 1e6:.1f} MB | MB/s | bytes/token |\n|---|---|---|")
+    for name, _ in entries:
+        print(f"| {name} | {size / 1e6 / best[name]:.1f} | {size / counts[name]:.3f} |")
+
+
+def compare_options(train: list[str], held: list[str], vocab_size: int) -> None:
+    """Bytes per token on held-out text for each option of the trainer, one at a time."""
+    half = train[::2]
+    variants: list[tuple[str, list[str], dict[str, object]]] = [
+        ("defaults", train, {}),
+        ("split_by_unicode_script = false", train, {"split_by_unicode_script": False}),
+        *((f"max_piece_length = {n}", train, {"max_piece_length": n}) for n in (8, 12, 24, 32)),
+        *((f"character_coverage = {c}", train, {"character_coverage": c}) for c in (0.999, 0.9999, 0.99995, 1.0)),
+        ("half of the sample", half, {}),
+        ("an eighth of the sample", train[::8], {}),
+    ]
+    print("\n| option | train s | bytes/token | byte tokens | unused pieces |\n|---|---|---|---|---|")
+    for name, texts, changes in variants:
+        seconds, tokenizer = timed(
+            lambda texts=texts, changes=changes: train_ours(texts, vocab_size=vocab_size, **changes)
+        )
+        used = np.zeros(tokenizer.vocab_size, np.int64)
+        for text in held:
+            used += np.bincount(tokenizer.encode(text), minlength=tokenizer.vocab_size)
+        print(
+            f"| {name} | {seconds:.1f} | {num_bytes(held) / used.sum():.4f} | {used[35:291].sum() / used.sum():.3%} | "
+            f"{(used[291:] == 0).sum()} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=30, help="training text; held out: as much at most")
+    parser.add_argument("--vocab", type=int, default=4096)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--options", action="store_true", help="also compare the trainer's options")
+    arguments = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    print(f"commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    train, held = read_texts(arguments.megabytes * 1_000_000)
+    compare(train, held, arguments.vocab, arguments.rounds)
+    if arguments.options:
+        compare_options(train, held, arguments.vocab)
+
+
+if __name__ == "__main__":
+    main()

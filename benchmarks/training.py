@@ -1,0 +1,230 @@
+"""Training speed in tokens a second, beside nanoGPT's published model code at equal shape, data and precision.
+
+Each round runs every variant once, in turn, so that whatever else the machine does hits all alike; the figure of a
+variant is its best round, and its spread is shown. The peak is that of a large matrix product in the same run and
+precision. A step is forward, backward, clipping and fused AdamW.
+
+    python benchmarks/training.py --shards data/token_shards --nanogpt nanoGPT/model.py
+    python benchmarks/training.py --shards data/token_shards --width 128 --layers 4 --threads 1
+
+Floating-point operations of a token: 6 x parameters of the matrices, output matrix included, and for attention
+12 x layers x width x T (no discount for the causal half). Source: model.md 2.1.
+"""
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from minicode_model import attention
+from minicode_model.config import Checkpoint, Model
+from minicode_model.model import Starcoder2, initialise, target_mask
+from minicode_model.shards import open_split
+from minicode_model.training.batches import Batch, StepLoader
+from minicode_model.training.optim import make_optimizer
+
+Step = Callable[[Batch], None]
+
+
+def build_step(network: nn.Module, loss_of: Callable[[Batch], Tensor], params: Checkpoint, dtype: str) -> Step:
+    """One optimizer step of a network, whatever its architecture."""
+    optimizer = make_optimizer(network, params)
+
+    def step(batch: Batch) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
+            loss = loss_of(batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), params.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def ours(config: Model, params: Checkpoint, dtype: str, *, compiled: bool = False) -> tuple[nn.Module, Step]:
+    network = initialise(config, params.seed)
+    loss = torch.compile(network.loss) if compiled else network.loss
+    return network, build_step(
+        network, lambda batch: loss(batch.tokens_BT, batch.segments_BT)[0] / batch.step_targets, params, dtype
+    )
+
+
+def plain(config: Model, params: Checkpoint, dtype: str) -> tuple[nn.Module, Step]:
+    """Our architecture by plain means: torch's fused attention, whole logits, torch's cross-entropy."""
+    network = initialise(config, params.seed)
+
+    def loss(batch: Batch) -> Tensor:
+        blocked, attention.MAX_BLOCKED_TOKENS = attention.MAX_BLOCKED_TOKENS, 0
+        logits = network(batch.tokens_BT, batch.segments_BT)[:, :-1]
+        attention.MAX_BLOCKED_TOKENS = blocked
+        targets = batch.tokens_BT[:, 1:].masked_fill(~target_mask(batch.segments_BT), -1)
+        return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-1)
+
+    return network, build_step(network, loss, params, dtype)
+
+
+def nanogpt(path: Path, config: Model, params: Checkpoint, dtype: str, *, compiled: bool) -> tuple[nn.Module, Step]:
+    """NanoGPT's GPT at the same width, depth, heads, context and vocabulary."""
+    spec = importlib.util.spec_from_file_location("nanogpt_model", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shape = module.GPTConfig(
+        block_size=config.max_position_embeddings,
+        vocab_size=config.vocab_size,
+        n_layer=config.num_hidden_layers,
+        n_head=config.num_attention_heads,
+        n_embd=config.hidden_size,
+        dropout=0.0,
+        bias=True,
+    )
+    torch.manual_seed(params.seed)
+    network = module.GPT(shape)
+    forward = torch.compile(network) if compiled else network
+
+    def loss(batch: Batch) -> Tensor:
+        return forward(batch.tokens_BT[:, :-1].contiguous(), batch.tokens_BT[:, 1:].contiguous())[1]
+
+    return network, build_step(network, loss, params, dtype)
+
+
+def operations_per_token(network: nn.Module, config: Model, length: int) -> float:
+    """Formula in the module's docstring. Position embeddings are looked up, not multiplied."""
+    matrices = sum(
+        parameter.numel() for name, parameter in network.named_parameters() if parameter.ndim == 2 and "wpe" not in name
+    )
+    untied = not getattr(config, "tie_word_embeddings", True)
+    if isinstance(network, Starcoder2) and untied:
+        matrices -= config.vocab_size * config.hidden_size
+    return 6 * matrices + 12 * config.num_hidden_layers * config.hidden_size * length
+
+
+def measure_peak(dtype: torch.dtype) -> float:
+    """Operations a second of a 2048 x 2048 matrix product, best of several."""
+    left, right = torch.randn(2, 2048, 2048).to(dtype)
+    best = 0.0
+    for _ in range(6):
+        start = time.perf_counter()
+        left @ right
+        best = max(best, 2 * 2048**3 / (time.perf_counter() - start))
+    return best
+
+
+def timed(step: Step, batches: Iterator[Batch], count: int) -> float:
+    """Predicted tokens a second over `count` steps."""
+    tokens, start = 0, time.perf_counter()
+    for _ in range(count):
+        batch = next(batches)
+        tokens += batch.tokens_BT.numel()
+        step(batch)
+    return tokens / (time.perf_counter() - start)
+
+
+def loader_wait(loader: StepLoader, count: int) -> float:
+    """Seconds that a batch takes to come."""
+    batches = iter(loader)
+    next(batches)
+    start = time.perf_counter()
+    for _ in range(count):
+        next(batches)
+    return (time.perf_counter() - start) / count
+
+
+def build_variants(options: argparse.Namespace, config: Model, params: Checkpoint) -> dict[str, tuple[nn.Module, Step]]:
+    variants = {f"minicode {dtype}": ours(config, params, dtype) for dtype in ("bf16", "fp32")}
+    variants |= {f"minicode {dtype}, plain means": plain(config, params, dtype) for dtype in ("bf16", "fp32")}
+    if options.compile:
+        variants["minicode bf16, compiled"] = ours(config, params, "bf16", compiled=True)
+    if options.nanogpt:
+        for dtype in ("bf16", "fp32"):
+            variants[f"nanoGPT {dtype}"] = nanogpt(options.nanogpt, config, params, dtype, compiled=False)
+        if options.compile:
+            variants["nanoGPT bf16, compiled"] = nanogpt(options.nanogpt, config, params, "bf16", compiled=True)
+    return variants
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    split = open_split(options.shards, "train")
+    config = Model(
+        vocab_size=split.vocab_size,
+        hidden_size=options.width,
+        intermediate_size=4 * options.width,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.width // 64,
+        num_key_value_heads=1,
+        max_position_embeddings=split.seq_len,
+    )
+    params = Checkpoint(batch_size=options.batch, max_steps=10**6)
+    variants = build_variants(options, config, params)
+    peaks = {"bf16": 0.0, "fp32": 0.0}
+    speeds: dict[str, list[float]] = {name: [] for name in variants}
+    for round_number in range(options.rounds + 1):
+        for name, (_, step) in variants.items():
+            speed = timed(step, iter(StepLoader(split, params)), options.steps)
+            if round_number:  # the first round warms up, and compiles
+                speeds[name].append(speed)
+        peaks = {
+            name: max(peak, measure_peak(torch.bfloat16 if name == "bf16" else torch.float32))
+            for name, peak in peaks.items()
+        }
+    rows = {}
+    for name, (network, _) in variants.items():
+        best, peak = max(speeds[name]), peaks["bf16" if "bf16" in name else "fp32"]
+        rows[name] = {
+            "tokens_per_second": round(best),
+            "median": round(statistics.median(speeds[name])),
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "peak_fraction": round(best * operations_per_token(network, config, split.seq_len) / peak, 3),
+        }
+    step_seconds = params.batch_size * split.seq_len / rows["minicode bf16"]["tokens_per_second"]
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+        "shape": dataclasses.asdict(config),
+        "batch": f"{params.batch_size} x {split.seq_len}",
+        "peak_gflops": {name: round(peak / 1e9) for name, peak in peaks.items()},
+        "data_wait_fraction": round(loader_wait(StepLoader(split, params), 50) / step_seconds, 5),
+        "variants": rows,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", required=True, type=Path, help="token_shards artefact")
+    parser.add_argument("--nanogpt", type=Path, help="nanoGPT's model.py")
+    parser.add_argument("--width", type=int, default=320, help="a multiple of 64")
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=8, help="sequences a step")
+    parser.add_argument("--steps", type=int, default=3, help="a round and variant")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="0: torch's choice")
+    parser.add_argument("--compile", action="store_true", help="also the compiled variants (a minute more)")
+    parser.add_argument("--out", type=Path, help="also write the figures as JSON")
+    options = parser.parse_args()
+    result = run(options)
+    for name, row in sorted(result["variants"].items(), key=lambda item: -item[1]["tokens_per_second"]):
+        print(
+            f"{name:<28}{row['tokens_per_second']:>9,} tokens/s best {row['median']:>9,} median"
+            f"{row['peak_fraction']:>7.0%} of peak  {row['parameters']:,} parameters"
+        )
+    print({key: value for key, value in result.items() if key != "variants"})
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

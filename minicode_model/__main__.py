@@ -1,0 +1,189 @@
+"""`python -m minicode_model`: train, evaluate, generate, serve and export, for someone who has token shards only."""
+
+import argparse
+import dataclasses
+import logging
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from minicode_model.artifact import digest_of
+from minicode_model.config import Checkpoint, Evaluation, Model, Server, build_section
+from minicode_model.errors import ConfigError, MinicodeError
+
+Section = TypeVar("Section", Model, Checkpoint, Evaluation, Server)
+
+_EXAMPLES = {
+    "train": "python -m minicode_model train --shards data/token_shards --out my_checkpoint --work my_work \\\n"
+    "      --config my.toml        # sections [model] and [checkpoint], keys as in minicode_model/config.py",
+    "evaluate": "python -m minicode_model evaluate --checkpoint data/checkpoint --shards data/token_shards \\\n"
+    "      --tokenizer data/tokenizer --out my_evaluation",
+    "generate": "python -m minicode_model generate --checkpoint data/checkpoint --tokenizer data/tokenizer \\\n"
+    "      'def fibonacci(n):'\n"
+    "  python -m minicode_model generate --checkpoint data/checkpoint --tokenizer data/tokenizer \\\n"
+    "      --prefix 'def add(a, b):\\n    return ' --suffix '\\n'",
+    "serve": "python -m minicode_model serve --checkpoint data/checkpoint --tokenizer data/tokenizer\n"
+    "  curl http://127.0.0.1:8971/v1/completions -H 'content-type: application/json' \\\n"
+    '      -d \'{"prompt": "def add(a, b):", "suffix": "\\\\n", "max_tokens": 32}\'',
+    "export": "python -m minicode_model export --checkpoint data/checkpoint --tokenizer data/tokenizer \\\n"
+    "      --shards data/token_shards --evaluation data/evaluation --out my_model",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m minicode_model", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    folders = {
+        "train": ("shards", "out", "work"),
+        "evaluate": ("checkpoint", "shards", "tokenizer", "out"),
+        "generate": ("checkpoint", "tokenizer"),
+        "serve": ("checkpoint", "tokenizer"),
+        "export": ("checkpoint", "tokenizer", "shards", "evaluation", "out"),
+    }
+    runs = {"train": _train, "evaluate": _evaluate, "generate": _generate, "serve": _serve, "export": _export}
+    for name, run in runs.items():
+        command = commands.add_parser(
+            name,
+            help=(run.__doc__ or "").splitlines()[0],
+            description=run.__doc__,
+            epilog=f"example:\n  {_EXAMPLES[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(run=run)
+        for folder in folders[name]:
+            command.add_argument(f"--{folder}", required=True, type=Path, metavar="FOLDER")
+        if name != "export":
+            command.add_argument("--config", type=Path, metavar="TOML", help="sections that differ from the defaults")
+        if name == "generate":
+            command.add_argument("prompt", nargs="?", help="text to complete; - reads it from stdin")
+            command.add_argument("--prefix", help="text before a gap")
+            command.add_argument("--suffix", help="text after a gap")
+            command.add_argument("--stop", action="append", default=[], help="end before this text; may be repeated")
+            command.add_argument("--seed", type=int, help="default: the configuration's")
+    return parser
+
+
+def read_section(path: Path | None, section: type[Section]) -> Section:
+    """A section of a TOML file; what it doesn't say keeps its default.
+
+    Raises:
+        ConfigError: The file is no TOML, or has unknown sections or keys, or wrong types.
+    """
+    name = section.__name__.lower()
+    if path is None:
+        return section()
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: {error}", hint="give a TOML file with [model], [checkpoint], [evaluation]"
+        ) from error
+    problems = [f"{path}: [{key}]: unknown section" for key in content if key not in _SECTIONS]
+    built, found = build_section(section, content.get(name, {}), f"{path}: [{name}]")
+    if problems + found:
+        raise ConfigError("\n".join(problems + found), hint="see minicode_model/config.py for the keys")
+    return built
+
+
+_SECTIONS = ("model", "checkpoint", "evaluation", "server")
+
+
+def _digest(*sections: Any) -> str:
+    return digest_of([dataclasses.asdict(section) for section in sections])
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train a checkpoint from token shards; the same command goes on where a killed one stopped."""
+    from minicode_model.training.run import train
+
+    model, params = read_section(options.config, Model), read_section(options.config, Checkpoint)
+    train(
+        options.shards,
+        options.out,
+        options.work,
+        model=model,
+        params=params,
+        config_digest=_digest(model, params),
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    """Measure a checkpoint on the validation split; prints results.json."""
+    from minicode_model.evaluation.run import evaluate
+
+    params = read_section(options.config, Evaluation)
+    artifact = evaluate(
+        options.checkpoint, options.shards, options.tokenizer, options.out, params=params, config_digest=_digest(params)
+    )
+    print(artifact.file("results.json").read_text(), end="")
+
+
+def _generate(options: argparse.Namespace) -> None:
+    """Complete a prompt, or fill in between a prefix and a suffix; prints the text as it is written."""
+    from minicode_model.checkpoint import load_model
+    from minicode_model.generate import completion_prompt, gap_prompt, stream
+    from minicode_model.tokenizer import Tokenizer
+
+    params = read_section(options.config, Evaluation)
+    model, config = load_model(options.checkpoint)
+    tokenizer = Tokenizer.load(options.tokenizer)
+    max_new_tokens = min(params.max_new_tokens, config.max_position_embeddings // 2)
+    if options.prompt is None:
+        room = config.max_position_embeddings - max_new_tokens
+        ids = gap_prompt(tokenizer, options.prefix or "", options.suffix or "", room)
+    else:
+        ids = completion_prompt(tokenizer, sys.stdin.read() if options.prompt == "-" else options.prompt)
+    for part in stream(
+        model,
+        tokenizer,
+        ids,
+        max_new_tokens=max_new_tokens,
+        temperature=params.temperature,
+        top_p=params.top_p,
+        seed=params.seed if options.seed is None else options.seed,
+        stop=options.stop,
+    ):
+        print(part, end="", flush=True)
+    print()
+
+
+def _serve(options: argparse.Namespace) -> None:
+    """Serve /v1/completions on the loopback address, for editor plugins; Ctrl-C ends it."""
+    from minicode_model.checkpoint import load_model
+    from minicode_model.server import serve
+    from minicode_model.tokenizer import Tokenizer
+
+    params, sampling = read_section(options.config, Server), read_section(options.config, Evaluation)
+    model, _ = load_model(options.checkpoint)
+    serve(model, Tokenizer.load(options.tokenizer), params=params, sampling=sampling)
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write a folder that Hugging Face's transformers loads: weights, tokenizer, model card."""
+    from minicode_model.export.hf import export
+
+    print(export(options.checkpoint, options.tokenizer, options.shards, options.evaluation, options.out).path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 on success, 1 on a problem, which goes to stderr."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.run is _generate and (options.prompt is None) == (options.prefix is None and options.suffix is None):
+        parser.error("generate: give either PROMPT, or --prefix and --suffix")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        options.run(options)
+    except MinicodeError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

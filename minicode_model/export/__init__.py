@@ -1,0 +1,1 @@
+"""The model in other formats, each with its round-trip proof in the tests."""

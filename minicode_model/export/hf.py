@@ -1,0 +1,173 @@
+"""A folder that Hugging Face's libraries load: weights, configuration, tokenizer and a card that says what is in it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from minicode_model.artifact import Artifact, open_artifact, write_artifact
+from minicode_model.checkpoint import END_OF_DOCUMENT_ID, Settings, load_model, read_settings, write_weights
+from minicode_model.errors import CheckpointError
+from minicode_model.shards import DOCUMENTS_FILE, open_split
+from minicode_model.tokenizer import SPECIAL_TOKENS, Tokenizer
+from minicode_model.tokenizer_export import export_tokenizer
+
+_STARCODER2 = {"hidden_act": "gelu_pytorch_tanh", "norm_type": "layer_norm", "qk_norm": False}
+
+
+def export(checkpoint: Path, tokenizer: Path, shards: Path, evaluation: Path, folder: Path) -> Artifact:
+    """Write the model in Hugging Face's format; afterwards `AutoModelForCausalLM.from_pretrained(folder)` loads it.
+
+    Logits and token ids are the same as here, for single documents: Hugging Face's class doesn't keep packed
+    documents apart.
+
+    Args:
+        checkpoint: The checkpoint artefact.
+        tokenizer: The tokenizer artefact that it was trained with.
+        shards: The token_shards artefact, whose sources the card lists.
+        evaluation: The evaluation artefact, whose figures the card shows.
+        folder: The artefact to write: model.safetensors, config.json, generation_config.json, tokenizer.json,
+            tokenizer_config.json, README.md (the card).
+
+    Raises:
+        CheckpointError: The architecture isn't StarCoder2's, or the tokenizer is another one.
+    """
+    settings, vocabulary = read_settings(checkpoint), Tokenizer.load(tokenizer)
+    _check(checkpoint, settings, vocabulary)
+    network, config = load_model(checkpoint)
+    artifacts = [open_artifact(path) for path in (checkpoint, evaluation, shards, tokenizer)]
+    results = json.loads((evaluation / "results.json").read_bytes())
+    inputs = {artifact.name: artifact.digest for artifact in artifacts}
+    with write_artifact(folder, name="export", config_digest="", inputs=inputs) as writer:
+        write_weights(network, writer.path)
+        (writer.path / "generation_config.json").write_text(_generation_config())
+        export_tokenizer(vocabulary, writer.path, max_length=config.max_position_embeddings)
+        sources = data_statement(shards)
+        (writer.path / "README.md").write_text(model_card(settings, network.num_parameters, sources, results, inputs))
+        writer.metadata.update({"num_parameters": network.num_parameters, **sources})
+    return open_artifact(folder)
+
+
+def _check(checkpoint: Path, settings: Settings, vocabulary: Tokenizer) -> None:
+    for name, expected in _STARCODER2.items():
+        found = getattr(settings.model, name)
+        if found != expected:
+            raise CheckpointError(
+                f"{checkpoint}: [model] {name} found {found!r}, expected {expected!r}, as in Starcoder2",
+                hint="train with StarCoder2's architecture, or use the checkpoint with python -m minicode_model",
+            )
+    if settings.tokenizer_digest != vocabulary.digest:
+        raise CheckpointError(
+            f"{checkpoint}: tokenizer digest found {settings.tokenizer_digest}, expected {vocabulary.digest}",
+            hint="give the tokenizer that made the checkpoint's shards",
+        )
+
+
+def _generation_config() -> str:
+    ends = [END_OF_DOCUMENT_ID, SPECIAL_TOKENS.index("<file_sep>")]
+    value = {
+        "bos_token_id": END_OF_DOCUMENT_ID,
+        "eos_token_id": ends,
+        "pad_token_id": SPECIAL_TOKENS.index("<fim_pad>"),
+    }
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
+
+
+def data_statement(shards: Path) -> dict[str, Any]:
+    """What the training split was made of.
+
+    Returns:
+        num_files, num_origins, swhid_list_sha256 (of the sorted distinct SWHIDs, one a line), tokens_by_license.
+    """
+    from pyarrow import parquet
+
+    columns = ["swhid", "origin_url", "license_expression", "num_tokens"]
+    table = parquet.read_table(open_split(shards, "train").path / DOCUMENTS_FILE, columns=columns).to_pydict()
+    swhids = sorted({swhid for swhid in table["swhid"] if swhid})
+    tokens: dict[str, int] = {}
+    for expression, count in zip(table["license_expression"], table["num_tokens"], strict=True):
+        tokens[expression or "unknown"] = tokens.get(expression or "unknown", 0) + count
+    return {
+        "num_files": len(table["swhid"]),
+        "num_origins": len(set(table["origin_url"])),
+        "swhid_list_sha256": hashlib.sha256("".join(f"{swhid}\n" for swhid in swhids).encode()).hexdigest(),
+        "tokens_by_license": dict(sorted(tokens.items(), key=lambda item: (-item[1], item[0]))),
+    }
+
+
+def model_card(
+    settings: Settings,
+    num_parameters: int,
+    sources: Mapping[str, Any],
+    results: Mapping[str, Any],
+    inputs: Mapping[str, str],
+) -> str:
+    """The README of the folder, with Hugging Face's metadata block."""
+    shape = settings.model
+    bits = "\n".join(f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in results["bits_per_byte"].items())
+    licenses = "\n".join(f"| {name} | {count:,} |" for name, count in sources["tokens_by_license"].items())
+    digests = "\n".join(f"| {name} | `{digest}` |" for name, digest in inputs.items())
+    return _CARD.format(
+        parameters=f"{num_parameters:,}",
+        shape=f"{shape.num_hidden_layers} layers of width {shape.hidden_size}, "
+        f"{shape.num_attention_heads} query heads, {shape.num_key_value_heads} key-value heads, context {shape.max_position_embeddings} tokens",
+        vocab_size=f"{shape.vocab_size:,}",
+        step=f"{settings.step:,}",
+        bits=bits,
+        num_documents=results["num_documents"],
+        num_bytes=f"{results['num_bytes']:,}",
+        licenses=licenses,
+        digests=digests,
+        **{name: sources[name] for name in ("num_files", "num_origins", "swhid_list_sha256")},
+    )
+
+
+_CARD = """---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [code, python, starcoder2, fill-in-the-middle]
+---
+
+# A minicode model
+
+A small Python model of StarCoder2's architecture: {parameters} parameters, {shape}, vocabulary {vocab_size}, trained
+for {step} steps. Made by minicode, which rebuilds every step from the Software Heritage archive.
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+model = AutoModelForCausalLM.from_pretrained(".")
+ids = tokenizer("<file_sep>def add(a, b):\\n", return_tensors="pt").input_ids
+print(tokenizer.decode(model.generate(ids, max_new_tokens=32)[0]))
+```
+
+A file begins with `<file_sep>`. To fill a gap: `<file_sep><fim_prefix>` before `<fim_suffix>` after `<fim_middle>`.
+Encode text that you don't trust with `split_special_tokens=True`.
+
+## Evaluation
+
+Bits per byte on {num_documents} files ({num_bytes} bytes) of origins that were held out; less is better.
+
+| | bits per byte |
+|---|---|
+{bits}
+
+## Data
+
+{num_files} files of {num_origins} origins. SHA-256 of the sorted list of their SWHIDs, one a line:
+`{swhid_list_sha256}`.
+
+| licence | tokens |
+|---|---|
+{licenses}
+
+The model may repeat its training data word for word; the licences of the files apply to what it repeats.
+
+## Made from
+
+| artefact | digest |
+|---|---|
+{digests}
+"""

@@ -1,0 +1,216 @@
+"""Measures against slow oracles (str methods, tokenize, ast.walk, brute-force n-grams) on real and random texts."""
+
+import ast
+import io
+import sysconfig
+import tokenize
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicode_assets.config import Heuristics
+from minicode_assets.corpus.annotate import heuristics
+from minicode_assets.corpus.annotate.characters import count_characters, split_lines
+from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
+from minicode_assets.corpus.annotate.language import is_generated, is_vendored
+from minicode_assets.corpus.annotate.lexer import lexemes_of
+from minicode_assets.corpus.annotate.syntax import syntax_of
+from minicode_assets.corpus.annotate.words import count_hex_words, count_words, duplicate_line_fraction
+from minicode_assets.parquet import read_table
+from minicode_assets.schemas import DOCUMENTS, HEURISTICS
+from tests.corpus.worlds import documents_of
+
+REAL = sorted(Path(sysconfig.get_path("stdlib")).glob("[a-j]*.py"))
+TEXTS = st.text(st.sampled_from("ab9 _\t\n\r\u2028é٣\U0001d517#'\"\\"), max_size=80)
+
+
+def measure(text: str) -> dict[str, object]:
+    (scan,) = heuristics.scan_all(pl.Series([text]))
+    return heuristics.measure(text, scan, params=Heuristics())
+
+
+@settings(deadline=None)  # the first text beyond ASCII builds the table of all code points
+@given(TEXTS)
+def test_characters_against_str(text):
+    count = count_characters(text)
+    lines = split_lines(text)
+    assert count.num_characters == len(text)
+    assert count.alphabetic == sum(map(str.isalpha, text))
+    assert count.alphanumeric == sum(map(str.isalnum, text))
+    assert count.whitespace == sum(map(str.isspace, text))
+    assert count.digits == sum(map(str.isdigit, text))
+    assert (count.num_lines, count.line_characters) == (len(lines), sum(map(len, lines)))
+    assert count.max_line_length == max(map(len, lines), default=0)
+
+
+@given(TEXTS)
+def test_lines_are_those_of_a_text_file(text):
+    assert split_lines(text) == [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
+def test_lexer_against_tokenize(path):
+    text = path.read_text(encoding="utf-8")
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    found = lexemes_of(text)
+    assert found.comments == [token.string for token in tokens if token.type == tokenize.COMMENT]
+    strings = [token.string for token in tokens if token.type == tokenize.STRING]
+    assert found.string_characters == sum(len(s) - min(s.find(q) for q in "'\"" if q in s) for s in strings)
+
+
+@pytest.mark.parametrize("path", REAL[::4], ids=lambda path: path.name)
+def test_syntax_against_ast_walk(path):
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    kinds = Counter(type(node) for node in ast.walk(tree))
+    found = syntax_of(text)
+    assert found.problem == ""
+    assert found.num_functions == kinds[ast.FunctionDef] + kinds[ast.AsyncFunctionDef]
+    assert (found.num_classes, found.num_calls) == (kinds[ast.ClassDef], kinds[ast.Call])
+    assert (found.num_passes, found.num_asserts) == (kinds[ast.Pass], kinds[ast.Assert])
+    assert found.num_imports == kinds[ast.Import] + kinds[ast.ImportFrom]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, documented)]
+    assert found.docstring_characters == sum(map(len, filter(None, docstrings)))
+
+
+def slow_duplicate_fraction(words: list[str], n: int) -> float:
+    grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+    counts = Counter(grams)
+    covered = {j for i, gram in enumerate(grams) if counts[gram] > 1 for j in range(i, i + n)}
+    return sum(len(words[j]) for j in covered) / sum(map(len, words)) if words else 0.0
+
+
+def slow_top_fraction(words: list[str], n: int) -> float:
+    counts = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+    most = max(counts.values(), default=0)
+    if most < 2:
+        return 0.0
+    longest = max(sum(map(len, gram)) for gram, count in counts.items() if count == most)
+    return min(1.0, most * longest / sum(map(len, words)))
+
+
+@given(st.lists(st.sampled_from(["a", "bb", "ccc", "x" * 21]), max_size=60))
+def test_repetition_against_brute_force(words):
+    found = count_words(" ".join(words), long_word_length=20)
+    assert found.num_words == len(words)
+    assert found.top_ngram_fractions == pytest.approx([slow_top_fraction(words, n) for n in (2, 3, 4)])
+    assert found.duplicate_ngram_fractions == pytest.approx([slow_duplicate_fraction(words, n) for n in (5, 6, 10)])
+    long_characters = sum(len(word) for word in words if len(word) > 20)
+    assert found.long_word_fraction == pytest.approx(long_characters / max(1, sum(map(len, words))))
+
+
+@given(st.lists(st.sampled_from(["a", "bb", "ccc"]), min_size=12, max_size=80))
+def test_coverage_falls_with_n(words):
+    five, six, ten = count_words(" ".join(words), long_word_length=20).duplicate_ngram_fractions
+    assert five >= six >= ten
+
+
+@pytest.mark.parametrize(
+    ("text", "total", "longest"),
+    [
+        ("x = 1\n", 0, 0),
+        (f'k = "{"QUJD" * 20}"\n', 80, 80),
+        (f'k = "{"QUJD" * 15}"\n', 0, 0),  # 60 characters are fewer than 64
+        ("0xde,0xad," * 20, 200, 200),
+        ("0xde, 0xad, " * 20, 0, 0),  # the published pattern takes a comma or blanks, not both
+        ("\\u00e9" * 30, 180, 180),
+        ("ab " * 8 + "-" + "cd " * 9, 24 + 27, 27),
+    ],
+)
+def test_encoded_runs(text, total, longest):
+    assert may_have_runs(pl.Series([text]))[0] == (total > 0)
+    assert encoded_runs(text) == pytest.approx((total, longest), abs=1)
+
+
+@given(st.lists(st.sampled_from(["QUJD" * 16, "0x41, " * 9, "\\u0041" * 9, "de ad " * 5, "x = 1\n", "é"]), max_size=6))
+def test_the_fast_filter_misses_no_run(parts):
+    text = "".join(parts)
+    total, longest = encoded_runs(text)
+    assert may_have_runs(pl.Series([text]))[0] or total == 0
+    assert longest <= total <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("import os\nfrom a import b\n", {"num_imports": 2}),
+        (
+            "important = password = fingerprint = 1\n",
+            {"num_imports": 0, "num_passes": 0, "num_prints": 0, "num_variables": 3},
+        ),
+        ("async def f():\n    pass\ndef g(): pass\n", {"num_functions": 2, "num_passes": 2}),
+        ("print(1)\nobject.print(2)\n", {"num_prints": 1, "num_calls": 2}),
+        ("def f(self):\n    '''Doc.'''\n    return self.x\ndef g():\n    return h()\n", {"num_simple_returns": 1}),
+        ("# TODO: x\nx = 'todo'\n# fixme\n", {"todo_line_fraction": 2 / 3}),
+        ("a\na\nb\n  a\n", {"num_lines": 4}),
+        ("x = (1\n", {"num_functions": None, "docstring_fraction": None, "num_lines": 1}),
+        ("", {"num_lines": 0, "mean_line_length": 0.0, "alphabetic_fraction": 0.0, "num_functions": 0}),
+        ("'" + "\\n" * 40 + "'\n", {"docstring_fraction": 40 / 83}),
+    ],
+)
+def test_measures(text, expected):
+    found = measure(text)
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_small_measures():
+    assert duplicate_line_fraction(["xx = 1", " xx = 1", "", "}", "y = 2"]) == pytest.approx(1 / 3)
+    texts = pl.Series(["0x1F deadbeef12 decorated facade \\xff", "x0x1f", None])
+    assert count_hex_words(texts).to_list() == [3, 0, None]
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60))
+def test_measures_are_finite_and_in_range(text):
+    found = measure(text)
+    assert set(found) == set(HEURISTICS.polars.names()) - {"document_id"}
+    assert all(0 <= value <= 1 for name, value in found.items() if name.endswith("_fraction") and value is not None)
+
+
+def test_equal_texts_have_equal_measures(tmp_path):
+    documents = documents_of({"a.py": "x = 1\n", "b.py": "x = 1\n", "c.py": None}, tmp_path / "documents")
+    artifact = heuristics.annotate(documents, tmp_path / "heuristics", params=Heuristics(), config_digest="")
+    frame = read_table(documents, DOCUMENTS).join(read_table(artifact.path, HEURISTICS), on="document_id")
+    assert dict(frame.select("path", "num_lines").iter_rows()) == {"a.py": 1, "b.py": 1, "c.py": None}
+    assert artifact.metadata["num_measured"] == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("a.py", "# This file is automatically generated by x.\n", True),
+        ("a.py", "# Generated by the protocol buffer compiler.  DO NOT EDIT!\n", True),
+        ("a.py", '"""Auto-generated by tool."""\n', True),
+        ("a_pb2.py", "x = 1\n", True),
+        ("a.py", "# Generated from XPathLexer.g4 by ANTLR 4.13.1\n", True),
+        ("a.py", "# file generated by vcs-versioning\n# don't change\n", True),
+        ("a.py", '""" Codec cp500 generated from \'CP500.TXT\' with gencodec.py.\n', True),
+        ("a.py", '"""Parser engine for the grammar tables generated by pgen."""\n', False),
+        ("a.py", '"""AST nodes generated by the parser for the compiler."""\n', False),
+        ("a.py", "# pickle streams\n# generated with Python 2 loadable by Python 3.\n", False),
+        ("a.py", "\n" * 5 + "# autogenerated\n", False),
+        ("a.py", "from x import AutogenerateDiffsDetected\n", False),
+        ("a.py", "# Generates files. Do not panic.\n", False),
+    ],
+)
+def test_generated(path, text, expected):
+    assert is_generated(path, text, first_lines=5) is expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("pip/_vendor/six.py", True),
+        ("a/third_party/b.py", True),
+        ("versioneer.py", True),
+        ("vendor.py", False),
+        ("src/vending/a.py", False),
+    ],
+)
+def test_vendored(path, expected):
+    assert is_vendored(path) is expected

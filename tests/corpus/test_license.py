@@ -1,0 +1,143 @@
+"""Licence verdicts: a table of trees with what The Stack v2's logic makes of them, and whole little archives."""
+
+import polars as pl
+import pytest
+
+from minicode_assets.config import License
+from minicode_assets.corpus.annotate.license import NOTHING, Evidence, assign_license, covered_folder
+from minicode_assets.corpus.annotate.license_texts import FINGERPRINTS
+from minicode_assets.corpus.annotate.spdx import Verdict, judge
+from minicode_assets.schemas import DOCUMENTS, LICENSE
+from tests.corpus.worlds import MIT_METADATA, make_world
+
+PARAMS = License()
+TEXTS = {f.spdx: ". ".join((*f.titles[:1], *f.clauses)).encode() for f in reversed(FINGERPRINTS)}
+CODE = b"x = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, ("no_license", None, None)),
+        ({"LICENSE": TEXTS["MIT"]}, ("permissive", "MIT", "origin")),
+        ({"COPYING": TEXTS["GPL-3.0-only"]}, ("non_permissive", "GPL-3.0-only", "origin")),
+        (
+            {"LICENSE": TEXTS["MIT"], "COPYING": TEXTS["GPL-3.0-only"]},
+            ("non_permissive", "GPL-3.0-only AND MIT", "origin"),
+        ),
+        ({"LICENSE": b"Do as we say."}, ("non_permissive", "LicenseRef-scancode-unknown", "origin")),
+        ({"NOTICE": b"Thanks to all."}, ("no_license", None, None)),
+        ({"a.dist-info/METADATA": MIT_METADATA}, ("permissive", "MIT", "metadata")),
+        ({"a.dist-info/METADATA": MIT_METADATA, "LICENSE": b"Do as we say."}, ("permissive", "MIT", "metadata")),
+        (
+            {"a.dist-info/METADATA": MIT_METADATA, "a.dist-info/licenses/LICENSE": TEXTS["GPL-3.0-only"]},
+            ("permissive", "MIT", "metadata"),
+        ),
+        (
+            {"PKG-INFO": b"Metadata-Version: 2.1\nLicense: MIT\n", "LICENSE": TEXTS["GPL-3.0-only"]},
+            ("non_permissive", "GPL-3.0-only AND MIT", "metadata"),
+        ),
+        (
+            {
+                "PKG-INFO": b"Metadata-Version: 2.1\nLicense: MIT\n",
+                "LICENSE": TEXTS["MIT"],
+                "LICENSE.fonts": TEXTS["OFL-1.1"],
+            },
+            ("permissive", "MIT", "metadata"),
+        ),
+        (
+            {"LICENSE": TEXTS["MIT"], "pkg/LICENSE": TEXTS["GPL-3.0-only"]},
+            ("non_permissive", "GPL-3.0-only AND MIT", "ancestor"),
+        ),
+        ({"LICENSE": TEXTS["MIT"], "other/LICENSE": TEXTS["GPL-3.0-only"]}, ("permissive", "MIT", "origin")),
+        ({"pkg/LICENSES/MIT.txt": b"x", "pkg/LICENSES/LICENSE": TEXTS["MIT"]}, ("permissive", "MIT", "ancestor")),
+        (
+            {"LICENSE-APACHE": TEXTS["Apache-2.0"], "LICENSE-MIT": TEXTS["MIT"]},
+            ("permissive", "Apache-2.0 AND MIT", "origin"),
+        ),
+    ],
+)
+def test_trees(tmp_path, files, expected):
+    world = make_world(tmp_path, {"https://example.org/a": {"pkg/sub/code.py": CODE, **files}}).annotate()
+    (row,) = world.read("license", LICENSE).iter_rows(named=True)
+    assert (row["license_type"], row["license_expression"], row["license_rule"]) == expected
+    assert (row["license_evidence"] is None) == (row["license_type"] == "no_license")
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ("# SPDX-License-Identifier: Apache-2.0\n", ("permissive", "Apache-2.0", "header")),
+        ("# SPDX-License-Identifier: GPL-2.0-only OR MIT\n", ("permissive", "GPL-2.0-only OR MIT", "header")),
+        ("# SPDX-License-Identifier: AGPL-3.0-only\n", ("non_permissive", "AGPL-3.0-only", "header")),
+        ("# SPDX-License-Identifier: nonsense\n", ("permissive", "MIT", "origin")),
+    ],
+)
+def test_a_files_own_tag_decides(tmp_path, head, expected):
+    files = {"code.py": head.encode() + CODE, "LICENSE": TEXTS["MIT"]}
+    world = make_world(tmp_path, {"https://example.org/a": files}).annotate()
+    (row,) = world.read("license", LICENSE).iter_rows(named=True)
+    assert (row["license_type"], row["license_expression"], row["license_rule"]) == expected
+
+
+def test_origins_do_not_mix(tmp_path):
+    origins = {
+        "https://example.org/free": {"a.py": CODE, "LICENSE": TEXTS["MIT"]},
+        "https://example.org/copyleft": {"a.py": CODE, "LICENSE": TEXTS["GPL-2.0-only"]},
+        "https://example.org/none": {"a.py": CODE},
+    }
+    world = make_world(tmp_path, origins, num_prefixes=4).annotate()
+    frame = world.read("documents", DOCUMENTS).join(world.read("license", LICENSE), on="document_id")
+    assert dict(frame.select("origin_url", "license_type").iter_rows()) == {
+        "https://example.org/free": "permissive",
+        "https://example.org/copyleft": "non_permissive",
+        "https://example.org/none": "no_license",
+    }
+    assert frame.filter(pl.col("license_type") == "permissive")["license_evidence"].to_list() == ["LICENSE"]
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("LICENSE", ""),
+        ("pkg/LICENSE", "pkg"),
+        ("LICENSES/MIT.txt", ""),
+        ("attrs-25.1.dist-info/METADATA", ""),
+        ("attrs-25.1.dist-info/licenses/LICENSE", ""),
+        ("attrs-25.1.dist-info/licenses/src/vendored/LICENSE", ""),
+        ("x/_vendor/attrs.dist-info/LICENSE", "x/_vendor"),
+        ("a.egg-info/PKG-INFO", ""),
+        ("deep/licenses/licenses/GPL", "deep"),
+    ],
+)
+def test_covered_folder(path, folder):
+    assert covered_folder(path) == folder
+
+
+@pytest.mark.parametrize(
+    ("expression", "verdict"),
+    [
+        ("MIT", Verdict.PERMISSIVE),
+        ("GPL-2.0-only", Verdict.RESTRICTIVE),
+        ("MIT AND GPL-2.0-only", Verdict.RESTRICTIVE),
+        ("MIT OR GPL-2.0-only", Verdict.PERMISSIVE),
+        ("Apache-2.0 WITH LLVM-exception", Verdict.PERMISSIVE),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", Verdict.RESTRICTIVE),
+        ("LicenseRef-scancode-public-domain", Verdict.PERMISSIVE),
+        ("LicenseRef-scancode-dco-1.1", Verdict.IGNORABLE),
+        ("LicenseRef-scancode-dco-1.1 AND MIT", Verdict.PERMISSIVE),
+        ("LicenseRef-scancode-unknown", Verdict.RESTRICTIVE),
+        ("LicenseRef-of-nobody", Verdict.RESTRICTIVE),
+        ("CC-BY-NC-4.0", Verdict.RESTRICTIVE),
+    ],
+)
+def test_judgement(expression, verdict):
+    found = judge(
+        expression, ignorable=frozenset(PARAMS.ignorable), permissive_categories=frozenset(PARAMS.permissive_categories)
+    )
+    assert found is verdict
+
+
+def test_only_ignorable_evidence_is_no_license():
+    evidence = Evidence("CLA.txt", "LicenseRef-scancode-generic-cla", "text", 1.0)
+    assert assign_license((evidence,), (), params=PARAMS) == NOTHING

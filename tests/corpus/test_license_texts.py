@@ -1,0 +1,148 @@
+"""Licence texts: the licence files of installed distributions, judged against what their metadata declares."""
+
+import functools
+import importlib.metadata
+import random
+from pathlib import Path
+
+import pytest
+
+from minicode_assets.config import LicenseFiles
+from minicode_assets.corpus.annotate.license_files import detect
+from minicode_assets.corpus.annotate.license_texts import FINGERPRINTS, normalise, recognise
+from minicode_assets.corpus.annotate.spdx import canonical, categories
+
+PARAMS = LicenseFiles()
+FINGERPRINT_BY_ID = {fingerprint.spdx: fingerprint for fingerprint in FINGERPRINTS}
+
+
+@functools.cache
+def installed_texts() -> list[tuple[str, str]]:
+    """(declared SPDX identifier, licence text) of each distribution with one licence and one licence file."""
+    found = {}
+    for distribution in importlib.metadata.distributions():
+        declared = distribution.metadata.get("License-Expression", "")
+        files = [f for f in distribution.files or () if f.name.upper().startswith(("LICENSE", "LICENCE", "COPYING"))]
+        if declared in FINGERPRINT_BY_ID and len(files) == 1:
+            text = Path(str(files[0].locate())).read_text(encoding="utf-8", errors="replace")
+            if len(normalise(text)) < 4000:
+                found[distribution.name] = (declared, text)
+    return sorted(found.values())
+
+
+def test_installed_licences_are_recognised():
+    texts = installed_texts()
+    assert len(texts) >= 20
+    wrong = [
+        (declared, [match.spdx for match in recognise(text, min_score_fraction=0.9)])
+        for declared, text in texts
+        if [match.spdx for match in recognise(text, min_score_fraction=0.9)] != [declared]
+    ]
+    # Some packages carry the licences of what they bundle in the same file, or Python's whole licence stack, which is
+    # more than the PSF-2.0 that they declare. None may lose its own licence.
+    lost = [(declared, found) for declared, found in wrong if declared not in found]
+    assert all((declared, "Python-2.0" in found) == ("PSF-2.0", True) for declared, found in lost)
+    assert len(wrong) <= 0.15 * len(texts)
+
+
+@pytest.mark.parametrize("declared", ["MIT", "BSD-3-Clause", "Apache-2.0", "MPL-2.0"])
+def test_reflowed_commented_and_slightly_changed_texts_are_still_recognised(declared):
+    text = next(text for spdx, text in installed_texts() if spdx == declared)
+    words = text.split()
+    reflowed = "\n".join("# " + " ".join(words[i : i + 7]) for i in range(0, len(words), 7))
+    assert [m.spdx for m in recognise(reflowed, min_score_fraction=0.9)] == [declared]
+    assert [m.spdx for m in recognise(text.upper().replace("LICENSE", "LICENCE"), min_score_fraction=0.9)] == [declared]
+
+
+@pytest.mark.parametrize(
+    ("less", "more", "clause"),
+    [
+        ("BSD-2-Clause", "BSD-3-Clause", 3),
+        ("BSD-3-Clause", "BSD-4-Clause", 4),
+        ("MIT-0", "MIT", 1),
+        ("MIT", "X11", 2),
+        ("0BSD", "ISC", 1),
+    ],
+)
+def test_the_clause_that_makes_the_difference(less, more, clause):
+    clauses = FINGERPRINT_BY_ID[more].clauses
+    assert [m.spdx for m in recognise(". ".join(clauses), min_score_fraction=0.9)] == [more]
+    rest = clauses[:clause] + clauses[clause + 1 :]
+    assert [m.spdx for m in recognise(". ".join(rest), min_score_fraction=0.9)] == [less]
+
+
+def test_shuffled_words_are_no_licence():
+    words = " ".join(clause for f in FINGERPRINTS if not f.titles for clause in f.clauses).split()
+    random.Random(1).shuffle(words)
+    assert recognise(" ".join(words), min_score_fraction=0.9) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        ("All rights reserved.", None),
+        ("SPDX-License-Identifier: GPL-2.0-or-later\n", "GPL-2.0-or-later"),
+        ("# SPDX-License-Identifier: (MIT OR Apache-2.0)\n", "MIT OR Apache-2.0"),
+        ("SPDX-License-Identifier: Nonsense-1.0\n", None),
+        ("GNU GENERAL PUBLIC LICENSE\n Version 3, 29 June 2007\n", "GPL-3.0-only"),
+        ("GNU LESSER GENERAL PUBLIC LICENSE\n Version 3, 29 June 2007\n", "LGPL-3.0-only"),
+        ("Business Source License 1.1\n", "BUSL-1.1"),
+        ("Licensed for non-commercial use only.", "LicenseRef-scancode-proprietary-license"),
+        (
+            "Licensed under the Apache License, Version 2.0 (the License); you may not use this file except in "
+            "compliance with the License.",
+            "Apache-2.0",
+        ),
+    ],
+)
+def test_examples(text, expected):
+    assert detect(text.encode(), params=PARAMS)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ("License-Expression: mit or apache-2.0", ("MIT OR Apache-2.0", "expression", 1.0)),
+        ("License: Apache 2.0", ("Apache-2.0", "metadata", 1.0)),
+        ("License: The MIT License", ("MIT", "metadata", 1.0)),
+        ("License: MPL-2.0 AND MIT", ("MPL-2.0 AND MIT", "metadata", 1.0)),
+        ("License: BSD", ("BSD-3-Clause", "metadata", 0.8)),
+        ("License: LGPL with exceptions", ("LGPL-2.0-or-later", "metadata", 1.0)),
+        ("License: UNKNOWN\nClassifier: License :: OSI Approved :: MIT License", ("MIT", "metadata", 0.8)),
+        (
+            "Classifier: License :: OSI Approved :: MIT License\n"
+            "Classifier: License :: OSI Approved :: GNU General Public License v3 (GPLv3)",
+            ("GPL-3.0-only AND MIT", "metadata", 0.8),
+        ),
+        ("License: Our own", (None, None, None)),
+        ("Name: thing", (None, None, None)),
+    ],
+)
+def test_metadata_examples(fields, expected):
+    assert detect(f"Metadata-Version: 2.4\n{fields}\n\nLicensed under GPL\n".encode(), params=PARAMS) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[project]\nname = "a"\nlicense = "MIT"\n', ("MIT", "expression", 1.0)),
+        ('[project]\nlicense = {text = "BSD 3-Clause"}\n', ("BSD-3-Clause", "metadata", 1.0)),
+        ('[tool.poetry]\nlicense = "Apache-2.0"\n', ("Apache-2.0", "metadata", 1.0)),
+        ('[project]\nclassifiers = ["License :: OSI Approved :: ISC License (ISCL)"]\n', ("ISC", "metadata", 0.8)),
+        ("[metadata]\nname = a\nlicense = MIT\n", ("MIT", "metadata", 1.0)),
+        ("[metadata]\nclassifiers =\n  License :: OSI Approved :: MIT License\n", ("MIT", "metadata", 0.8)),
+        ("[build-system]\nrequires = []\n", (None, None, None)),
+        ("[project\n", (None, None, None)),
+        ("[metadata]\nlicense = %(broken\n", (None, None, None)),
+    ],
+)
+def test_project_files(text, expected):
+    assert detect(text.encode(), params=PARAMS) == expected
+
+
+def test_every_fingerprint_has_a_category():
+    for fingerprint in FINGERPRINTS:
+        assert canonical(fingerprint.spdx) == fingerprint.spdx
+        assert fingerprint.spdx.partition(" WITH ")[0].lower() in categories()
+        assert all(absorbed in FINGERPRINT_BY_ID for absorbed in fingerprint.absorbs)

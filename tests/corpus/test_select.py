@@ -1,0 +1,251 @@
+"""Nothing is lost between documents and corpus: every row is kept once or has every reason; splits share no origin."""
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicode_assets.config import Corpus
+from minicode_assets.corpus.funnel import explain, funnel
+from minicode_assets.corpus.mix import held_out_origins
+from minicode_assets.corpus.rules import rules
+from minicode_assets.corpus.select import build_corpus, drop_duplicates
+from minicode_assets.errors import CorpusError
+from minicode_assets.parquet import read_table
+from minicode_assets.schemas import CORPUS, DECISIONS, DOCUMENTS, FUNNEL
+from minicode_assets.swhid import content_ids
+from minicode_model.artifact import open_artifact
+from tests.corpus.worlds import MIT_METADATA, make_world
+
+GPL = b"GNU GENERAL PUBLIC LICENSE\n Version 3, 29 June 2007\n"
+
+
+def module(name: str, lines: int = 12) -> bytes:
+    """A small module like no other."""
+    body = "".join(f"    total_{name}_{i} = compute_{i}(argument, {i})\n" for i in range(lines))
+    return f'"""Module {name}."""\n\n\ndef run_{name}(argument):\n{body}    return argument\n'.encode()
+
+
+ORIGINS = {
+    "https://example.org/a": {
+        "a.dist-info/METADATA": MIT_METADATA,
+        **{f"a{i}.py": module(f"a{i}") for i in range(12)},
+        "same.py": module("a0"),
+        "same_with_mark.py": b"\xef\xbb\xbf" + module("a0"),
+        "tiny.py": b"x = 1\n",
+        "short.py": b"answer = 42\n",
+        "pkg/_vendor/six.py": module("six"),
+        "made_pb2.py": module("made"),
+        "old.py": b"print 'x'\n" + module("old"),
+        "wide.py": module("wide") + b"x = '" + b"w " * 900 + b"'\n",
+        "nul.py": b"\0" + module("nul"),
+        "bad_and_tiny.py": b"print 'x'\n",
+    },
+    "https://example.org/gpl": {"COPYING": GPL, "g.py": module("g"), "copy.py": module("a1")},
+    "https://example.org/none": {"n.py": module("n")},
+    "https://example.org/b": {"METADATA": MIT_METADATA, "b.py": module("b"), "same.py": module("a2")},
+    "https://example.org/c": {"METADATA": MIT_METADATA, "c.py": module("c")},
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    world = make_world(tmp_path_factory.mktemp("select"), ORIGINS).change("corpus", validation_fraction=0.1).annotate()
+    world.corpus()
+    return world
+
+
+def reasons_by_path(world):
+    frame = read_table(world.folder("corpus"), DECISIONS, pattern="decisions/*.parquet")
+    return {
+        (row["origin_url"].rpartition("/")[2], row["path"]): row["drop_reasons"] for row in frame.iter_rows(named=True)
+    }
+
+
+def test_every_reason_is_told(built):
+    reasons = reasons_by_path(built)
+    dropped = {key: value for key, value in reasons.items() if value}
+    assert dropped == {
+        ("a", "same.py"): ["exact_duplicate"],
+        ("a", "same_with_mark.py"): ["exact_duplicate"],
+        ("a", "tiny.py"): ["too_short", "few_lines", "alphabetic"],
+        ("a", "short.py"): ["too_short", "few_lines"],
+        ("a", "pkg/_vendor/six.py"): ["vendored"],
+        ("a", "made_pb2.py"): ["generated"],
+        ("a", "old.py"): ["unparsable"],
+        ("a", "wide.py"): ["mean_line_length", "max_line_length", *dropped[("a", "wide.py")][2:]],
+        ("a", "nul.py"): ["text_nul"],
+        ("a", "bad_and_tiny.py"): ["unparsable", "too_short", "few_lines"],
+        ("gpl", "g.py"): ["license_non_permissive"],
+        ("gpl", "copy.py"): ["license_non_permissive", "exact_duplicate"],
+        ("none", "n.py"): ["license_no_license"],
+        ("b", "same.py"): ["exact_duplicate"],
+    }
+
+
+def test_rows_are_conserved(built):
+    corpus = built.folder("corpus")
+    decisions = read_table(corpus, DECISIONS, pattern="decisions/*.parquet")
+    documents = built.read("documents", DOCUMENTS)
+    assert decisions["document_id"].to_list() == documents["document_id"].to_list()
+    assert (decisions["kept"] == (decisions["drop_reasons"].list.len() == 0)).all()
+    assert (decisions["kept"] == decisions["split"].is_not_null()).all()
+    train, validation = (read_table(corpus, CORPUS, pattern=f"{split}/*.parquet") for split in ("train", "validation"))
+    for split, frame in (("train", train), ("validation", validation)):
+        assert set(frame["document_id"]) == set(decisions.filter(pl.col("split") == split)["document_id"])
+    kept = pl.concat([train, validation])
+    assert kept["text_sha256"].is_unique().all()
+    assert kept.join(documents, on=["document_id", "text"]).height == kept.height
+    assert not set(train["origin_url"]) & set(validation["origin_url"])
+    assert validation.height > 0
+
+
+def test_parts_are_sorted(built):
+    for split in ("train", "validation"):
+        for path in sorted((built.folder("corpus") / split).glob("*.parquet")):
+            frame = pl.read_parquet(path)
+            assert frame.equals(frame.sort("origin_url", "path", "document_id"))
+
+
+def test_funnel_adds_up(built):
+    table = read_table(built.folder("corpus"), FUNNEL, pattern="funnel.parquet")
+    rows = {step: (documents, first) for step, documents, _, first in table.iter_rows()}
+    assert rows["all"][0] - rows["kept"][0] == sum(first for _, first in rows.values())
+    assert table["step"].to_list()[0] == "all"
+    assert table["step"].to_list()[-2:] == ["exact_duplicate", "kept"]
+    assert rows["unparsable"] == (2, 2)
+    assert rows["too_short"] == (3, 2)
+
+
+def test_a_rerun_gives_the_same_digest(built):
+    digest = open_artifact(built.folder("corpus")).digest
+    assert built.corpus().digest == digest
+
+
+def test_notice_and_swhids(built):
+    corpus = built.folder("corpus")
+    notice = (corpus / "NOTICE").read_text()
+    assert "\nMIT\n  https://example.org/a (12 files)\n  https://example.org/b (1 files)\n" in notice
+    assert "gpl" not in notice
+    swhids = (corpus / "swhids.txt").read_text().splitlines()
+    kept = pl.concat([read_table(corpus, CORPUS, pattern=f"{s}/*.parquet") for s in ("train", "validation")])
+    assert swhids == sorted(kept["swhid"])
+
+
+def test_moving_a_threshold_needs_no_annotator(built):
+    moved = built.change("corpus", min_length_bytes=0, min_lines=0)
+    moved.corpus()
+    assert reasons_by_path(moved)["a", "short.py"] == []
+    built.corpus()
+
+
+def test_a_dropped_representative_lets_its_copy_live(tmp_path):
+    files = {"METADATA": MIT_METADATA, "_vendor/x.py": module("x"), "other_pb2.py": module("x"), "z.py": module("x")}
+    origins = {"https://example.org/a": files, "https://example.org/b": {"METADATA": MIT_METADATA, "b.py": module("b")}}
+    world = make_world(tmp_path, origins).annotate()
+    world.corpus()
+    assert reasons_by_path(world)["a", "z.py"] == []
+    assert reasons_by_path(world)["a", "other_pb2.py"] == ["generated", "exact_duplicate"]
+
+
+def test_a_missing_signal_is_never_a_pass():
+    rule = next(rule for rule in rules(Corpus()) if rule.name == "digits")
+    frame = pl.DataFrame(
+        {"status": ["ok", "ok", "ok", "nul"], "digit_fraction": [0.1, 0.9, None, None]},
+        schema_overrides={"digit_fraction": pl.Float64},
+    )
+    assert frame.select(rule.reason).to_series().to_list() == [None, "digits", "digits_unmeasured", None]
+
+
+BOOLEANS = ("parses", "is_generated", "is_vendored")
+
+
+@pytest.mark.parametrize("rule", [rule for rule in rules(Corpus()) if "status" not in rule.drops.meta.root_names()],
+                         ids=lambda rule: rule.name)  # fmt: skip
+def test_every_rule_tells_when_its_signal_is_missing(rule):
+    types = {name: pl.Boolean if name in BOOLEANS else pl.Float64 for name in rule.drops.meta.root_names()}
+    types |= {"license_type": pl.String, "status": pl.String}
+    frame = pl.DataFrame({name: ["ok" if name == "status" else None] for name in types}, schema=types)
+    assert frame.select(rule.reason).to_series().to_list() == [f"{rule.name}_unmeasured"]
+
+
+def test_text_without_digest_is_not_kept():
+    decided = pl.DataFrame(
+        {"document_id": ["a"], "origin_url": ["o"], "path": ["p"], "text_sha256": [None], "keep_rank": [None],
+         "drop_reasons": [[]]},
+        schema={"document_id": pl.String, "origin_url": pl.String, "path": pl.String, "text_sha256": pl.Binary,
+                "keep_rank": pl.Int64, "drop_reasons": pl.List(pl.String)},
+    )  # fmt: skip
+    found = drop_duplicates(decided)
+    assert found["kept"].to_list() == [False]
+    assert found["drop_reasons"].to_list() == [["exact_duplicate_unmeasured"]]
+
+
+def test_out_of_step_sidecars_are_refused(built, tmp_path):
+    swapped = {name: built.partitions(name) for name in ("language", "license", "heuristics", "exact_dup")}
+    swapped["heuristics"] = swapped["heuristics"][::-1]
+    with pytest.raises(CorpusError, match="rows out of step"):
+        build_corpus(built.partitions("documents"), swapped, tmp_path / "corpus", params=Corpus(), config_digest="")
+    del swapped["language"]
+    with pytest.raises(CorpusError, match="sidecar language: found 0 partitions, expected 2"):
+        build_corpus(built.partitions("documents"), swapped, tmp_path / "corpus", params=Corpus(), config_digest="")
+
+
+def test_an_empty_corpus_is_an_error_with_reasons(tmp_path):
+    world = make_world(tmp_path, {"https://example.org/none": {"n.py": module("n")}}).annotate()
+    with pytest.raises(CorpusError, match=r"none of 1 documents is kept; reasons: license_no_license 1") as caught:
+        world.corpus()
+    assert "[corpus]" in caught.value.hint
+    assert not world.folder("corpus").exists()
+
+
+def test_explain(built):
+    corpus = built.folder("corpus")
+    core = f"swh:1:cnt:{content_ids(module('a1'))[0].hex()}"
+    told = explain(corpus, core)
+    assert "outcome   kept, in train" in told
+    assert "outcome   dropped: license_non_permissive, exact_duplicate" in told
+    documents = built.read("documents", DOCUMENTS)
+    (row,) = documents.filter(pl.col("path") == "short.py").iter_rows(named=True)
+    assert explain(corpus, row["swhid"]) == explain(corpus, row["document_id"])
+    assert "dropped: too_short, few_lines" in explain(corpus, row["document_id"])
+    with pytest.raises(CorpusError, match="no decision about"):
+        explain(corpus, "swh:1:cnt:" + "0" * 40)
+    with pytest.raises(CorpusError, match="found no identifier of a document"):
+        explain(corpus, "README")
+    with pytest.raises(CorpusError, match="found no identifier of a document"):
+        explain(corpus, "swh:1:cnt:zz")
+
+
+ORIGIN_SIZES = st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 1000), max_size=12)
+
+
+@given(ORIGIN_SIZES, st.floats(0.01, 1.0), st.integers(0, 5))
+def test_held_out_origins(sizes, fraction, seed):
+    rows = [(url, part) for url, size in sizes.items() for part in (size, 0)]
+    kept = pl.DataFrame(rows, schema={"origin_url": pl.String, "length_bytes": pl.Int64}, orient="row")
+    chosen = held_out_origins(kept, validation_fraction=fraction, seed=seed)
+    assert chosen == held_out_origins(kept.reverse(), validation_fraction=fraction, seed=seed)
+    assert set(chosen) <= set(sizes)
+    assert bool(chosen) == (len(sizes) >= 2)
+    assert len(chosen) < max(len(sizes), 1)
+    held = sum(sizes[url] for url in chosen)
+    assert held <= fraction * sum(sizes.values()) or (len(chosen) == 1 and held == min(sizes.values()))
+
+
+def test_a_huge_origin_is_passed_over():
+    kept = pl.DataFrame({"origin_url": [f"o{i}" for i in range(40)], "length_bytes": [10**6] + [1000] * 39})
+    for seed in range(20):
+        chosen = held_out_origins(kept, validation_fraction=0.01, seed=seed)
+        assert "o0" not in chosen
+        assert len(chosen) == 10
+
+
+def test_nothing_is_held_out_on_demand():
+    kept = pl.DataFrame({"origin_url": ["a", "b"], "length_bytes": [1, 1]})
+    assert held_out_origins(kept, validation_fraction=0.0, seed=1) == []
+
+
+def test_funnel_of_nothing():
+    empty = pl.DataFrame(schema=DECISIONS.polars)
+    assert funnel(empty, ["a"])["num_documents"].to_list() == [0, 0, 0]

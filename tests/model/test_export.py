@@ -1,0 +1,130 @@
+"""Round trips: Hugging Face's own libraries read what was written, with equal logits and ids."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from minicode_assets.tokens.write import write_token_shards
+from minicode_model.__main__ import main
+from minicode_model.checkpoint import Settings, load_model, save_checkpoint
+from minicode_model.config import Evaluation, Model
+from minicode_model.errors import CheckpointError
+from minicode_model.evaluation.run import evaluate
+from minicode_model.export.hf import export
+from minicode_model.model import initialise
+from tests.tokens.corpora import SMALL_SHARDS, small_home, small_tokenizer
+
+MODEL = Model(
+    vocab_size=700,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    max_position_embeddings=128,
+)
+
+
+def write_checkpoint(folder: Path, model: Model, digest: str) -> None:
+    """An untrained model as a checkpoint."""
+    settings = Settings(model, {"seed": 1}, digest, 0)
+    save_checkpoint(
+        folder,
+        initialise(model, 3),
+        settings,
+        config_digest="",
+        inputs={},
+        metadata={},
+        tables={"metrics.csv": "step\n"},
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> Path:
+    root, home = tmp_path_factory.mktemp("export"), small_home()
+    write_token_shards(home / "corpus", home / "tokenizer", root / "shards", params=SMALL_SHARDS, config_digest="")
+    (root / "tokenizer").symlink_to(home / "tokenizer")
+    write_checkpoint(root / "checkpoint", MODEL, small_tokenizer().digest)
+    params = Evaluation(max_bytes=3000, max_new_tokens=4)
+    evaluate(
+        root / "checkpoint", root / "shards", root / "tokenizer", root / "evaluation", params=params, config_digest=""
+    )
+    export(*(root / name for name in ("checkpoint", "tokenizer", "shards", "evaluation", "exported")))
+    return root
+
+
+def test_transformers_gives_the_same_logits_and_ids(folders: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    twin, outcome = transformers.AutoModelForCausalLM.from_pretrained(folders / "exported", output_loading_info=True)
+    assert not any(outcome.values())
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folders / "exported")
+    text = "<file_sep>def add(a, b):\n    return a + b  # \u2581 é 漢\n"
+    ids = tokenizer(text)["input_ids"]
+    ours = [small_tokenizer().special("<file_sep>"), *small_tokenizer().encode(text.removeprefix("<file_sep>"))]
+    assert ids == ours
+    model, _ = load_model(folders / "checkpoint")
+    with torch.no_grad():
+        tokens = torch.tensor([ids])
+        assert torch.allclose(model(tokens), twin.eval()(tokens).logits, atol=1e-5)
+        written = twin.generate(tokens, max_new_tokens=5, do_sample=False)
+    assert written.shape[1] <= len(ids) + 5
+    assert twin.generation_config.eos_token_id == [0, small_tokenizer().special("<file_sep>")]
+
+
+def test_card_states_data_and_figures(folders: Path) -> None:
+    card = (folders / "exported" / "README.md").read_text()
+    bits = json.loads((folders / "evaluation" / "results.json").read_text())["bits_per_byte"]
+    assert f"| model | {bits['model']:.4f} |" in card
+    assert "| PSF-2.0 |" in card
+    assert "{" not in card.replace("{num}", "")
+
+
+def test_other_architectures_are_refused(folders: Path, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "c", dataclasses.replace(MODEL, norm_type="rms_norm"), small_tokenizer().digest)
+    others = [folders / name for name in ("tokenizer", "shards", "evaluation")]
+    with pytest.raises(CheckpointError, match="norm_type found 'rms_norm'"):
+        export(tmp_path / "c", *others, tmp_path / "out")
+    write_checkpoint(tmp_path / "d", MODEL, "0" * 64)
+    with pytest.raises(CheckpointError, match="tokenizer digest found 000"):
+        export(tmp_path / "d", *others, tmp_path / "out")
+
+
+def test_commands(folders: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "c.toml").write_text(
+        "[model]\nvocab_size=700\nhidden_size=32\nintermediate_size=64\nnum_hidden_layers=1\nnum_attention_heads=2\n"
+        "max_position_embeddings=128\n[checkpoint]\nmax_steps=2\nbatch_size=2\n[evaluation]\nmax_bytes=100\nmax_new_tokens=8\n"
+    )
+    config = ["--config", str(tmp_path / "c.toml")]
+    shards, tokenizer, out = (str(path) for path in (folders / "shards", folders / "tokenizer", tmp_path / "out"))
+    assert main(["train", "--shards", shards, "--out", out, "--work", str(tmp_path / "work"), *config]) == 0
+    evaluated = ["--checkpoint", out, "--shards", shards, "--tokenizer", tokenizer, "--out", str(tmp_path / "e")]
+    assert main(["evaluate", *evaluated, *config]) == 0
+    assert json.loads(capsys.readouterr().out)["bits_per_byte"]["model"] > 0
+    model = ["generate", "--checkpoint", out, "--tokenizer", tokenizer, *config]
+    assert main([*model, "def f():"]) == 0
+    first = capsys.readouterr().out
+    assert main([*model, "def f():"]) == 0
+    assert capsys.readouterr().out == first
+    assert main([*model, "--prefix", "a = ", "--suffix", "\n"]) == 0
+    with pytest.raises(SystemExit):
+        main([*model, "text", "--prefix", "a"])
+    (tmp_path / "c.toml").write_text("[model]\nhiden_size=3\n")
+    assert main([*model, "x"]) == 0
+    assert main(["train", "--shards", shards, "--out", out, "--work", str(tmp_path / "work"), *config]) == 1
+    assert "did you mean 'hidden_size'" in capsys.readouterr().err
+
+
+def test_help_shows_an_example_and_needs_no_torch() -> None:
+    code = (
+        "import sys; import minicode_model.__main__ as m\n"
+        "try: m.main(['generate', '--help'])\n"
+        "finally: assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    assert "example:\n  python -m minicode_model generate" in done.stdout

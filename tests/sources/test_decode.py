@@ -1,0 +1,67 @@
+"""Decoding follows Python's own rules: `tokenize.open` is the oracle for every file that Python can read."""
+
+import codecs
+import io
+import tokenize
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicode_assets.sources.decode import Decoded, cookie, decode
+
+TEXT = 'name = "Zoë Ωmega"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"x = 1\r\n", Decoded("ok", "utf-8", "x = 1\r\n")),
+        (b"", Decoded("ok", "utf-8", "")),
+        (TEXT.encode(), Decoded("ok", "utf-8", TEXT)),
+        (codecs.BOM_UTF8 + b"x", Decoded("ok", "utf-8-sig", "x")),
+        (TEXT.encode("utf-16"), Decoded("ok", "utf-16", TEXT)),
+        (TEXT.encode("utf-32"), Decoded("ok", "utf-32", TEXT)),
+        ("# -*- coding: latin-1 -*-\né".encode("latin-1"), Decoded("ok", "iso8859-1", "# -*- coding: latin-1 -*-\né")),
+        ("#!/x\n# vim: set fileencoding=cp1252 :\n€".encode("cp1252"),
+         Decoded("ok", "cp1252", "#!/x\n# vim: set fileencoding=cp1252 :\n€")),
+        ("# coding: euc-jp\nあ".encode("euc-jp"), Decoded("ok", "euc_jp", "# coding: euc-jp\nあ")),
+        (b"# coding: no-such\nx", Decoded("ok", "utf-8", "# coding: no-such\nx")),
+        ("# coding: ascii\né".encode(), Decoded("ok", "utf-8", "# coding: ascii\né")),
+        (b"x = 1\n\n# coding: latin-1\n\xe9", Decoded("undecodable")),  # the third line is too late
+        (b"x = 1\n# coding: latin-1\n\xe9", Decoded("undecodable")),  # the first line is code
+        (b"\xe9", Decoded("undecodable")),
+        (b"a\0b", Decoded("nul")),
+        (b"\xe9\0", Decoded("nul")),
+        (b"# coding: rot13\nk = 1", Decoded("ok", "utf-8", "# coding: rot13\nk = 1")),
+        (b"# coding: unicode_escape\n\\x41", Decoded("ok", "utf-8", "# coding: unicode_escape\n\\x41")),
+        (b"# coding: utf-7\n+AGE-", Decoded("ok", "utf-8", "# coding: utf-7\n+AGE-")),
+        (codecs.BOM_UTF8 + b"\xff", Decoded("undecodable")),
+    ],
+)  # fmt: skip
+def test_examples(content, expected):
+    assert decode(content) == expected
+
+
+@given(st.sampled_from(["utf-8", "latin-1", "cp1252", "koi8-r", "shift_jis", "utf-8-sig"]), st.text(max_size=60))
+def test_what_python_reads_is_read_alike(codec, text):
+    head = "" if codec.startswith("utf") else f"# -*- coding: {codec} -*-\n"
+    try:
+        content = (head + text.replace("\0", "")).encode(codec)
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        expected = content.decode(encoding)
+    except (UnicodeError, SyntaxError):
+        return
+    assert decode(content).text == expected
+
+
+@given(st.binary(max_size=300))
+def test_never_raises_and_never_guesses(content):
+    decoded = decode(content)
+    assert (decoded.status == "ok") == (decoded.text is not None) == (decoded.encoding is not None)
+    assert "\0" not in (decoded.text or "")
+
+
+@given(st.binary(max_size=80))
+def test_cookie_never_raises(line):
+    cookie(b"# coding: " + line)
