@@ -65,11 +65,11 @@ class BucketProtocol(asyncio.Protocol):
     def __init__(self, bodies: mmap.mmap, index: dict[bytes, tuple[int, int]]) -> None:
         self.bodies, self.index, self.pending = bodies, index, b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: D102
         *requests, self.pending = (self.pending + data).split(b"\r\n\r\n")
         for request in requests:
             key = request[: request.index(b" HTTP")].rpartition(b"/")[2]
@@ -111,7 +111,7 @@ def bare_httpx(folder: Path, url: str) -> dict[str, Any]:
 
     async def run() -> None:
         limits = httpx.Limits(max_connections=IN_FLIGHT)
-        async with httpx.AsyncClient(limits=limits, timeout=60) as client, asyncio.TaskGroup() as group:
+        async with httpx.AsyncClient(limits=limits, timeout=600) as client, asyncio.TaskGroup() as group:
             for _ in range(IN_FLIGHT):
                 group.create_task(ask(client))
 
@@ -165,10 +165,12 @@ def compare(count: int, *, peer: bool, runs: int) -> dict[str, Any]:
             assert server.stdout
             url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
             results: dict[str, list[dict[str, Any]]] = {}
-            for _ in range(runs):
-                for what in ["bare_httpx", "end_to_end"] if peer else ["end_to_end"]:
-                    results.setdefault(what, []).append(measure(what, folder, url))
-            server.kill()
+            try:
+                for _ in range(runs):
+                    for what in ["bare_httpx", "end_to_end"] if peer else ["end_to_end"]:
+                        results.setdefault(what, []).append(measure(what, folder, url))
+            finally:
+                server.kill()
     return {what: max(found, key=lambda r: float(r["blobs_per_s"])) for what, found in results.items()}
 
 

@@ -4,8 +4,7 @@ Text: the installed packages and the standard library; sizes beyond it repeat th
 every document has an id, an order and fill-in-the-middle cuts of its own. The stage runs in a process of its own,
 whose peak memory is measured.
 
-    python benchmarks/packing.py --megabytes 60 --seq-lens 512 2048 4096
-    python benchmarks/packing.py --scale 30 150 300 1500
+    python benchmarks/packing.py --megabytes 40 --scale 35 150 600 1700 > benchmarks/results/packing.md
 """
 
 import argparse
@@ -116,20 +115,26 @@ def stage(home: Path, changes: dict[str, object]) -> None:
         home / "corpus", home / "tokenizer", home / "token_shards", params=params, config_digest=""
     )
     seconds = time.perf_counter() - start
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     lengths = document_lengths(artifact.path)
     print(
         json.dumps(
             {
                 **artifact.metadata["train"],
                 "seconds": seconds,
-                "peak_mb": own,
-                "worker_peak_mb": workers,
+                "cpu_seconds": own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime,
+                "peak_mb": own_peak_mb(),
+                "worker_peak_mb": workers.ru_maxrss / 1000,
                 "crop_discarded": crop_discards(lengths, params.seq_len) if changes.get("num_workers") == 1 else None,
             }
         )
     )
+
+
+def own_peak_mb() -> float:
+    """Peak memory of this process; ru_maxrss would begin with the parent's."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1000
 
 
 def document_lengths(folder: Path) -> list[int]:
@@ -185,16 +190,15 @@ def compare(home: Path, seq_lens: list[int]) -> None:
 
 
 def scale(home: Path, megabytes: list[int], num_workers: int) -> None:
-    print("\n| MB | tokens | s | tokens/s | MB/s | peak MB | worker peak MB | padding |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("\n| MB | tokens | s | tokens/s | CPU s | tokens/CPU s | peak MB | worker peak MB | padding |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for size in megabytes:
         write_corpus(home / "corpus", size * 1_000_000)
         figures = run_stage(home, seq_len=2048, num_workers=num_workers)
-        seconds = figures["seconds"]
+        tokens, seconds, cpu = figures["num_tokens"], figures["seconds"], figures["cpu_seconds"]
         print(
-            f"| {size} | {figures['num_tokens']} | {seconds:.1f} | {figures['num_tokens'] / seconds:,.0f} | "
-            f"{size / seconds:.1f} | {figures['peak_mb']:.0f} | {figures['worker_peak_mb']:.0f} | "
-            f"{figures['padding_fraction']:.4%} |",
+            f"| {size} | {tokens} | {seconds:.1f} | {tokens / seconds:,.0f} | {cpu:.1f} | {tokens / cpu:,.0f} | "
+            f"{figures['peak_mb']:.0f} | {figures['worker_peak_mb']:.0f} | {figures['padding_fraction']:.4%} |",
             flush=True,
         )
 
@@ -212,7 +216,10 @@ def main() -> None:
         stage(arguments.stage, arguments.changes)
         return
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    print(f"commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
+    print(
+        f"{time.strftime('%Y-%m-%d')}, commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start\n"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
         write_corpus(home / "corpus", arguments.megabytes * 1_000_000)

@@ -5,7 +5,7 @@ size and are trained on the same sample; tiktoken runs Hugging Face's merges. Ro
 each counts, so that a neighbour on the machine disturbs all alike. tiktoken and tokenizers are extras of this
 benchmark only: `pip install tiktoken tokenizers`.
 
-    python benchmarks/tokens.py --megabytes 30 --vocab 4096 --rounds 3 [--options]
+    python benchmarks/tokens.py --megabytes 30 --vocab 4096 --rounds 3 --options > benchmarks/results/tokens.md
 """
 
 import argparse
@@ -194,7 +194,10 @@ def main() -> None:
     parser.add_argument("--options", action="store_true", help="also compare the trainer's options")
     arguments = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    print(f"commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
+    print(
+        f"{time.strftime('%Y-%m-%d')}, commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start\n"
+    )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     train, held = read_texts(arguments.megabytes * 1_000_000)
     compare(train, held, arguments.vocab, arguments.rounds)

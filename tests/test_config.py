@@ -24,6 +24,7 @@ def test_presets_resolve_without_contradictions(preset: str) -> None:
         ({"partitions": {"num_prefixes": 100}}, "expected a power of two from 1 to 64"),
         ({"corpus": {"validation_fraction": 2.0}}, "found 2.0, expected 0..1"),
         ({"tables": {"export": "/somewhere"}}, "content_folder"),
+        ({"benchmarks": {"files": []}}, "drop_contaminated needs [benchmarks] files"),
         ({"tokenizer": {"vocab_size": 100_000}}, "smaller than [tokenizer] vocab_size"),
     ],
 )

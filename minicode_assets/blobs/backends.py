@@ -79,6 +79,10 @@ class Backend(Protocol):
         """
         ...
 
+    def figures(self) -> dict[str, int]:
+        """What a person wants to know of the source's quota: `<name>_limit`, `<name>_in_window`, `<name>_requests`."""
+        ...
+
 
 class LocalBackend:
     """A folder with one gzip file a content, named by sha1 (40 lower-case hex digits), as in the public bucket.
@@ -105,6 +109,10 @@ class LocalBackend:
         """See `Backend.fetch`."""
         for content in wanted:
             yield Answer(content, self._read(content), self.name)
+
+    def figures(self) -> dict[str, int]:
+        """None: a folder has no quota."""
+        return {}
 
     def _read(self, content: Wanted) -> bytes | Absent:
         path = self.folder / content.sha1.hex()

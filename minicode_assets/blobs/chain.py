@@ -32,6 +32,10 @@ class Chain:
         """See `Backend.fetch`."""
         return _fall_through(self.backends, wanted)
 
+    def figures(self) -> dict[str, int]:
+        """See `Backend.figures`."""
+        return {name: value for backend in self.backends for name, value in backend.figures().items()}
+
 
 def _fall_through(backends: Sequence[Backend], wanted: Iterable[Wanted]) -> Iterator[Answer]:
     first, *rest = backends

@@ -11,8 +11,8 @@ from minicode_assets.blobs.journal import BLOB, RUN, VERDICT, Journal
 
 STATUSES = ("verified", "missing", "masked", "damaged", "mismatch", "unreachable")
 """What can become of a content."""
-OPEN, FORMER = -1, -2
-"""Instead of a position in the journal: not fetched yet; verified in the artefact that this run replaces."""
+OPEN = -1
+"""Instead of a position in the journal: not fetched yet."""
 
 
 class Ledger:

@@ -11,7 +11,7 @@ from minicode_assets.config import Blobs
 from minicode_assets.errors import MissingArtifactError
 from minicode_assets.parquet import scan_table, write_table
 from minicode_assets.schemas import BLOBS, CONTENTS, FETCH_PLAN, FILE_MANIFEST
-from minicode_model.artifact import Artifact, open_artifact
+from minicode_model.artifact import Artifact, open_artifact, sha256_of
 
 RULES = ("other_file", "opted_out", "too_long", "too_short", "license", "vendored")
 """Why a content is not fetched: the first that applies, in this order. Licence files pass the last three."""
@@ -54,7 +54,10 @@ def plan_fetch(
         BlobError: The opt-out list can't be read.
     """
     inputs = {"contents": open_artifact(contents).digest, "file_manifest": open_artifact(file_manifest).digest}
-    opt_out = read_opt_out(Path(params.opt_out)) if params.opt_out else OptOut()
+    opt_out = OptOut()
+    if params.opt_out:
+        opt_out = read_opt_out(Path(params.opt_out))
+        inputs["opt_out"] = sha256_of(Path(params.opt_out))
     files = scan_table(file_manifest, FILE_MANIFEST, verify=False)
     verdicts = _verdicts(files, opt_out, allowed_origins)
     table = scan_table(contents, CONTENTS, verify=False).join(verdicts, on="sha1_git", how="left")

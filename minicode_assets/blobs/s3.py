@@ -15,7 +15,6 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError
 from obstore.store import S3Store
 
-from minicode_assets.blobs.api import user_agent
 from minicode_assets.blobs.backends import (
     DAMAGED,
     MISSING,
@@ -26,6 +25,7 @@ from minicode_assets.blobs.backends import (
     max_packed_bytes,
     unpack,
 )
+from minicode_assets.blobs.http import user_agent
 
 _REGION = "us-east-1"
 _BATCH = 64
@@ -90,6 +90,10 @@ class S3Backend:
             while thread.is_alive():
                 _empty(batches)
                 thread.join(0.05)
+
+    def figures(self) -> dict[str, int]:
+        """None: the bucket has no quota that it tells."""
+        return {}
 
     def _run(
         self,

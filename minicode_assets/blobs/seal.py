@@ -8,56 +8,23 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from minicode_assets.blobs.ledger import FORMER, OPEN, STATUSES, Ledger
-from minicode_assets.errors import BlobError, MissingArtifactError
+from minicode_assets.blobs.ledger import STATUSES, Ledger
+from minicode_assets.errors import BlobError
 from minicode_assets.parquet import write_parquet
 from minicode_assets.schemas import BLOBS, QUARANTINE, Table
 from minicode_assets.swhid import content_ids
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 
-PART_BYTES = 32_000_000
+PART_BYTES = 16_000_000
 """A part file is closed after this many bytes or `PART_ROWS` rows, which bounds memory. Unit: bytes."""
 PART_ROWS = 50_000
 """See `PART_BYTES`. Unit: rows."""
-
-
-class FormerBlobs:
-    """The verified rows of the artefact that is about to be replaced; the ledger is told which they are.
-
-    Args:
-        folder: The artefact folder; None, or one that was never completed, has none.
-        rows: The wanted contents, sorted by sha1_git.
-        ledger: Ranks that are open and found here are closed.
-
-    Raises:
-        CorruptArtifactError: The artefact is damaged.
-    """
-
-    def __init__(self, folder: Path | None, rows: pl.DataFrame, ledger: Ledger) -> None:
-        self._parts: list[Path] = []
-        try:
-            if folder:
-                self._parts = [folder / f.path for f in open_artifact(folder).files if "/" not in f.path]
-        except MissingArtifactError:
-            return
-        wanted = rows.lazy().select("sha1_git").with_row_index("rank")
-        for part in self._parts:
-            verified = pl.scan_parquet(part).filter(pl.col("status") == "verified").select("sha1_git")
-            ranks = wanted.join(verified, on="sha1_git", how="semi").collect()["rank"].to_numpy()
-            ledger.positions[ranks[ledger.positions[ranks] == OPEN]] = FORMER
-
-    def bodies(self) -> Iterator[tuple[bytes, bytes]]:
-        """(sha1_git, bytes) of each verified row, in order, one part in memory."""
-        for part in self._parts:
-            rows = pl.read_parquet(part, columns=["sha1_git", "status", "data"])
-            yield from rows.filter(pl.col("status") == "verified").select("sha1_git", "data").iter_rows()
 
 
 def seal(
     folder: Path,
     rows: pl.DataFrame,
     ledger: Ledger,
-    former: FormerBlobs,
     *,
     config_digest: str,
     inputs: Mapping[str, str],
@@ -77,10 +44,11 @@ def seal(
     quarantined: list[tuple[Any, ...]] = []
     verified_bytes = 0
     with write_artifact(folder, name=BLOBS.name, config_digest=config_digest, inputs=inputs) as writer:
-        for number, part in enumerate(_parts(rows, ledger, former, quarantined)):
+        for number, part in enumerate(_parts(rows, ledger, quarantined)):
             write_parquet(part, writer.path / f"part-{number:05d}.parquet", BLOBS)
             counts.update(part["status"].to_list())
             verified_bytes += int(part.filter(pl.col("status") == "verified")["length"].sum())
+            del part  # or two are in memory while the next is made
         if quarantined:
             (writer.path / "quarantine").mkdir()
             frame = _frame(quarantined, QUARANTINE)
@@ -95,27 +63,23 @@ def seal(
     return open_artifact(folder, verify=False)
 
 
-def _parts(
-    rows: pl.DataFrame, ledger: Ledger, former: FormerBlobs, quarantined: list[tuple[Any, ...]]
-) -> Iterator[pl.DataFrame]:
+def _parts(rows: pl.DataFrame, ledger: Ledger, quarantined: list[tuple[Any, ...]]) -> Iterator[pl.DataFrame]:
     """Frames of schema BLOBS in rank order; at least one. Bodies of mismatches go to `quarantined`."""
     starts = _part_starts(rows["length"].to_numpy())
-    earlier = former.bodies()
     for start, end in zip(starts, [*starts[1:], rows.height], strict=True):
         part: list[tuple[Any, ...]] = []
         chosen = rows.select("sha1_git", "sha1", "length").slice(start, end - start)
         for rank, ids in enumerate(chosen.iter_rows(), start):
-            if ledger.positions[rank] == FORMER:
-                body = next(body for sha1_git, body in earlier if sha1_git == ids[0])
-                part.append((*ids, "verified", None, body))
-                continue
             status, problem, found = ledger.outcome(rank)
             part.append((*ids, status, problem, found if status == "verified" else None))
             if status == "mismatch":
                 assert found is not None
                 found_sha1_git, found_sha1 = content_ids(found)
                 quarantined.append((*ids, problem, found_sha1_git, found_sha1, found))
-        yield _frame(part, BLOBS)
+        frame = _frame(part, BLOBS)
+        part.clear()
+        yield frame
+        del frame
 
 
 def _part_starts(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> list[int]:

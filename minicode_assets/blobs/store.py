@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import polars as pl
 from minicode_assets.blobs.backends import Absent, Answer, Backend, Wanted
 from minicode_assets.blobs.journal import Journal
 from minicode_assets.blobs.ledger import STATUSES, Ledger
-from minicode_assets.blobs.seal import FormerBlobs, seal
+from minicode_assets.blobs.reuse import reuse_blobs
+from minicode_assets.blobs.seal import seal
 from minicode_assets.config import Blobs
+from minicode_assets.errors import BlobError
 from minicode_assets.layout import partition_range
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import CONTENTS, FETCH_PLAN
@@ -41,7 +44,7 @@ def fetch_partition(
     Wanted are Python and licence files that are not longer than `params.max_length_bytes`, licence files first; with
     a plan, what the plan wants, in its order. A content without verified bytes is a row that says why; it is counted,
     and never aborts the run. A run that was killed resumes from its journal, and asks a remote source for nothing that
-    was verified before, in this run or in the artefact that it replaces.
+    was verified before: in this run, in the artefact that it replaces, or in those of another number of partitions.
 
     Args:
         contents: The contents artefact.
@@ -61,17 +64,23 @@ def fetch_partition(
     Raises:
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
         StorageError: `folder` or `work` can't be written, or another run is fetching this partition.
-        BlobError: The source refuses to go on.
+        BlobError: The source refuses to go on, or there is an opt-out list and no plan that honours it.
     """
+    if params.opt_out and plan is None:
+        raise BlobError(
+            f"[blobs] opt_out is {params.opt_out!r}, and there is no fetch plan that honours it",
+            hint="minicode materialize --select fetch_plan",
+        )
     inputs = {"contents": open_artifact(contents).digest} | ({"fetch_plan": open_artifact(plan).digest} if plan else {})
     rows, num_too_long = _wanted_rows(contents, plan, partition, params)
     run = digest_of([inputs, config_digest])
     with Journal(work or folder.parent / f".journal-{folder.name}") as journal:
         ledger = Ledger(journal, rows, run=run)
-        former = FormerBlobs(folder if backend.is_remote else None, rows, ledger)
+        if backend.is_remote:
+            reuse_blobs(folder, rows, ledger)
         _fetch_rounds(backend, rows, ledger, partition, params.max_attempts)
         metadata = {"partition": partition, "num_too_long": num_too_long}
-        artifact = seal(folder, rows, ledger, former, config_digest=config_digest, inputs=inputs, metadata=metadata)
+        artifact = seal(folder, rows, ledger, config_digest=config_digest, inputs=inputs, metadata=metadata)
         journal.remove()
     return artifact
 
@@ -113,16 +122,44 @@ def _wanted_rows(contents: Path, plan: Path | None, partition: str, params: Blob
 def _fetch_rounds(backend: Backend, rows: pl.DataFrame, ledger: Ledger, partition: str, max_attempts: int) -> None:
     """Ask for what is unknown; what failed in a way that may pass is asked for again, `max_attempts` times in all."""
     order = np.argsort(rows["priority"].to_numpy(), kind="stable")
-    spoken = time.monotonic()
+    progress = _Progress(partition, rows.height, ledger.num_closed)
     for attempt in range(1, max_attempts + 1):
         open_ranks = order[ledger.is_open[order]]
         if not len(open_ranks):
             return
         for answer in backend.fetch(_wanted(rows, open_ranks)):
             _enter(ledger, answer, last=attempt == max_attempts)
-            if time.monotonic() - spoken > _PROGRESS_S:
-                spoken = time.monotonic()
-                logger.info("%s: %d of %d contents, round %d", partition, ledger.num_closed, rows.height, attempt)
+            progress.count(answer, ledger, backend)
+
+
+class _Progress:
+    """Says every few seconds how far a partition is, how fast, and when it will be done."""
+
+    def __init__(self, partition: str, num_wanted: int, num_before: int) -> None:
+        self._partition, self._num_wanted, self._num_before = partition, num_wanted, num_before
+        self._num_bytes = 0
+        self._started = self._spoken = time.monotonic()
+
+    def count(self, answer: Answer, ledger: Ledger, backend: Backend) -> None:
+        if isinstance(answer.found, bytes):
+            self._num_bytes += len(answer.found)
+        now = time.monotonic()
+        if now - self._spoken < _PROGRESS_S:
+            return
+        self._spoken = now
+        num_closed = ledger.num_closed
+        rate = (num_closed - self._num_before) / (now - self._started)
+        left = timedelta(seconds=round((self._num_wanted - num_closed) / rate)) if rate else "unknown"
+        logger.info(
+            "%s: %d of %d contents, %.1f MB, %.2f a second, time left %s%s",
+            self._partition,
+            num_closed,
+            self._num_wanted,
+            self._num_bytes / 1e6,
+            rate,
+            left,
+            "".join(f", {name} {value}" for name, value in backend.figures().items()),
+        )
 
 
 def _wanted(rows: pl.DataFrame, ranks: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[Wanted]:

@@ -7,7 +7,8 @@ import polars as pl
 from minicode_assets.config import Corpus
 
 DUPLICATE = "exact_duplicate"
-"""The last rule; it needs all partitions, so `select` applies it itself."""
+NEAR_DUPLICATE = "near_duplicate"
+"""The last two rules, in this order; they need all partitions, so `select` applies them itself."""
 _TEXT_PROBLEMS = ("missing", "too_long", "nul", "undecodable")
 
 
@@ -39,7 +40,7 @@ class Rule:
 
 
 def rules(params: Corpus) -> list[Rule]:
-    """All rules but the last, `exact_duplicate`, in order.
+    """All rules but the last, `exact_duplicate` and `near_duplicate`, in order.
 
     Args:
         params: The `corpus` section.
@@ -58,7 +59,13 @@ def rules(params: Corpus) -> list[Rule]:
         *_character_rules(params),
         *_repetition_rules(params),
         *_syntax_rules(params),
+        Rule("contaminated", _contaminated() if params.drop_contaminated else pl.lit(False)),
     ]
+
+
+def _contaminated() -> pl.Expr:
+    """Any hit of any kind; null where nothing was looked for."""
+    return (pl.col("num_exact") > 0) | (pl.col("num_ngrams") > 0) | (pl.col("num_long_ngrams") > 0)
 
 
 def _line_rules(params: Corpus) -> list[Rule]:

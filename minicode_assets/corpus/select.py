@@ -8,17 +8,34 @@ from typing import Any
 import polars as pl
 
 from minicode_assets.config import Corpus
-from minicode_assets.corpus.annotate.sidecar import read_documents, read_sidecar
+from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents, read_sidecar
 from minicode_assets.corpus.funnel import funnel
 from minicode_assets.corpus.mix import held_out_origins
-from minicode_assets.corpus.rules import DUPLICATE, rules
+from minicode_assets.corpus.rules import DUPLICATE, NEAR_DUPLICATE, rules
 from minicode_assets.errors import CorpusError
-from minicode_assets.parquet import write_parquet
+from minicode_assets.parquet import read_table, write_parquet
 from minicode_assets.provenance.notice import write_notice, write_swhids
-from minicode_assets.schemas import CORPUS, DECISIONS, EXACT_DUP, FUNNEL, HEURISTICS, LANGUAGE, LICENSE
+from minicode_assets.schemas import (
+    CONTAMINATION,
+    CORPUS,
+    DECISIONS,
+    EXACT_DUP,
+    FUNNEL,
+    HEURISTICS,
+    LANGUAGE,
+    LICENSE,
+    NEAR_DUP,
+    Table,
+)
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 
-SIDECARS = {"language": LANGUAGE, "license": LICENSE, "heuristics": HEURISTICS, "exact_dup": EXACT_DUP}
+SIDECARS: dict[str, Table] = {
+    "language": LANGUAGE,
+    "license": LICENSE,
+    "heuristics": HEURISTICS,
+    "contamination": CONTAMINATION,
+    "exact_dup": EXACT_DUP,
+}
 """The sidecars that the rules read, by asset."""
 SPLITS = ("train", "validation")
 _DOCUMENT_COLUMNS = ("document_id", "swhid", "sha1_git", "origin_url", "path", "length_bytes", "status")
@@ -28,6 +45,7 @@ logger = logging.getLogger("minicode.corpus")
 def build_corpus(
     documents: Sequence[Path],
     sidecars: Mapping[str, Sequence[Path]],
+    near_dup: Path,
     folder: Path,
     *,
     params: Corpus,
@@ -40,6 +58,7 @@ def build_corpus(
     Args:
         documents: The partitions of the documents.
         sidecars: The same partitions, in the same order, of each asset in `SIDECARS`.
+        near_dup: The near_dup artefact; its part files are named after the documents' folders.
         folder: The artefact folder.
         params: The `corpus` section.
         config_digest: Digest of the sections that shape the asset.
@@ -56,18 +75,24 @@ def build_corpus(
         StorageError: `folder` can't be written.
     """
     _check_partitions(documents, sidecars)
+    inputs = {**_digests(documents, sidecars), "near_dup": open_artifact(near_dup).digest}
     decided = pl.concat(
         [
-            judge(path, {name: sidecars[name][part] for name in SIDECARS}, params).with_columns(part=pl.lit(part))
+            judge(path, {name: sidecars[name][part] for name in SIDECARS}, near_dup, params).with_columns(
+                part=pl.lit(part)
+            )
             for part, path in enumerate(documents)
         ]
     )
-    decided = assign_splits(drop_duplicates(decided), params)
-    steps = [*(rule.name for rule in rules(params)), DUPLICATE]
+    decided = drop_duplicates(decided)
+    if params.drop_near_duplicates:
+        decided = drop_near_duplicates(decided)
+    decided = assign_splits(decided, params)
+    steps = [*(rule.name for rule in rules(params)), DUPLICATE, NEAR_DUPLICATE]
     table = funnel(decided, steps)
     logger.info("kept %d of %d documents", decided["kept"].sum(), decided.height)
     _check_kept(table, folder)
-    with write_artifact(folder, name="corpus", config_digest=config_digest, inputs=_digests(documents, sidecars)) as to:
+    with write_artifact(folder, name="corpus", config_digest=config_digest, inputs=inputs) as to:
         for name in (*SPLITS, "decisions"):
             (to.path / name).mkdir()
         for part, path in enumerate(documents):
@@ -80,17 +105,18 @@ def build_corpus(
     return open_artifact(folder, verify=False)
 
 
-def judge(documents: Path, sidecars: Mapping[str, Path], params: Corpus) -> pl.DataFrame:
-    """One partition's documents with their signals and `drop_reasons` by every rule but `exact_duplicate`.
+def judge(documents: Path, sidecars: Mapping[str, Path], near_dup: Path, params: Corpus) -> pl.DataFrame:
+    """One partition's documents with their signals and `drop_reasons` by every rule but those for duplicates.
 
     Raises:
-        CorpusError: A sidecar's rows are out of step with the documents.
+        CorpusError: A sidecar's rows, or the partition's near_dup rows, are out of step with the documents.
     """
     frame = read_documents(documents, _DOCUMENT_COLUMNS)
     columns = [
         read_sidecar(sidecars[name], table, frame["document_id"]).drop("document_id")
         for name, table in SIDECARS.items()
     ]
+    columns.append(_clusters(near_dup, documents.name, frame["document_id"]))
     joined = pl.concat([frame, *columns], how="horizontal")
     reasons = pl.concat_list([rule.reason for rule in rules(params)]).list.drop_nulls()
     return joined.select(
@@ -100,8 +126,17 @@ def judge(documents: Path, sidecars: Mapping[str, Path], params: Corpus) -> pl.D
         "license_evidence",
         "text_sha256",
         "keep_rank",
+        "cluster_id",
+        "cluster_rank",
         drop_reasons=reasons,
     )
+
+
+def _clusters(near_dup: Path, key: str, document_ids: pl.Series) -> pl.DataFrame:
+    """One partition's near-duplicate clusters, and the rank of each document in its own."""
+    frame = read_table(near_dup, NEAR_DUP, pattern=f"part-{key}.parquet", verify=False)
+    check_rows(frame, document_ids, where=f"{near_dup}, part {key}", name=NEAR_DUP.name)
+    return frame.select("cluster_id", cluster_rank="keep_rank")
 
 
 def drop_duplicates(decided: pl.DataFrame) -> pl.DataFrame:
@@ -113,19 +148,39 @@ def drop_duplicates(decided: pl.DataFrame) -> pl.DataFrame:
     Returns:
         The frame's rows in order, with `kept` and completed `drop_reasons`.
     """
+    return _keep_best(decided, "text_sha256", ("keep_rank", "origin_url", "path", "document_id"), DUPLICATE)
+
+
+def drop_near_duplicates(decided: pl.DataFrame) -> pl.DataFrame:
+    """Keep, of each cluster of near duplicates, the document with the best rank that nothing else drops.
+
+    The cluster's representative may itself have fallen to another rule; then the best of those that are left stands
+    for the cluster, so that no rule takes a whole cluster with it. Every other document of a cluster with a kept one
+    gets the reason `near_duplicate`, unless it is an exact duplicate. A document without a cluster gets
+    `near_duplicate_unmeasured`.
+
+    Returns:
+        The frame's rows in order, with `kept` and `drop_reasons` brought up to date.
+    """
+    return _keep_best(decided, "cluster_id", ("cluster_rank", "document_id"), NEAR_DUPLICATE)
+
+
+def _keep_best(decided: pl.DataFrame, group: str, order: Sequence[str], name: str) -> pl.DataFrame:
+    """Keep one row of each group without drop reasons, the first in an order that is total; null is no group."""
     candidate = pl.col("drop_reasons").list.len() == 0
     kept = (
-        decided.filter(candidate & pl.col("text_sha256").is_not_null())
-        .sort("keep_rank", "origin_url", "path", "document_id")
-        .unique("text_sha256", keep="first", maintain_order=True)
+        decided.filter(candidate & pl.col(group).is_not_null())
+        .sort(*order)
+        .unique(group, keep="first", maintain_order=True)
     )
     is_kept = pl.col("document_id").is_in(kept["document_id"].implode())
-    has_kept_text = pl.col("text_sha256").is_in(kept["text_sha256"].implode())
+    stands_for_it = pl.col(group).is_in(kept[group].implode())
+    is_copy = pl.col("drop_reasons").list.contains(DUPLICATE)
     reason = (
-        pl.when(has_kept_text & ~is_kept)
-        .then(pl.lit(DUPLICATE))
-        .when(candidate & pl.col("text_sha256").is_null())
-        .then(pl.lit(f"{DUPLICATE}_unmeasured"))
+        pl.when(stands_for_it & ~is_kept & ~is_copy)
+        .then(pl.lit(name))
+        .when(candidate & pl.col(group).is_null())
+        .then(pl.lit(f"{name}_unmeasured"))
     )
     return decided.with_columns(
         kept=is_kept,

@@ -1,47 +1,105 @@
-"""Group blobs: the verified bytes of every content that a later stage reads."""
+"""Group blobs: which contents are worth a request, and their verified bytes."""
 
+import os
 from pathlib import Path
 
-from minicode_assets.blobs.backends import LocalBackend
+import polars as pl
+
+from minicode_assets.blobs.chain import open_chain
+from minicode_assets.blobs.check import missing_reasons, rehash_sample
+from minicode_assets.blobs.plan import plan_fetch
 from minicode_assets.blobs.store import fetch_partition
+from minicode_assets.defs.pictures import frame_table, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
-from minicode_assets.schemas import BLOBS
+from minicode_assets.parquet import scan_table
+from minicode_assets.schemas import BLOBS, FETCH_PLAN
+
+TOKEN_VARIABLE = "SWH_TOKEN"  # noqa: S105
+"""Environment variable with the Software Heritage API token; it is passed on and never stored."""
+NUM_REHASHED = 200
+
+
+def fetch_plan(run: StageRun) -> Outcome:
+    """Say of each content whether it is fetched, and which rule saves its request."""
+    artifact = plan_fetch(
+        run.layout.asset("contents"),
+        run.layout.asset("file_manifest"),
+        run.folder,
+        params=run.config.blobs,
+        config_digest=run.config_digest,
+    )
+    plan = scan_table(run.folder, FETCH_PLAN).collect()
+    undecided = plan.filter(pl.col("priority").is_null() == pl.col("rule").is_null()).height
+    wanted = plan["priority"].count()
+    rules = [tuple(rule.values()) for rule in artifact.metadata["rules"]]
+    return Outcome(
+        artifact,
+        {
+            "wanted_or_explained": (
+                undecided == 0 and wanted > 0,
+                {"contents": plan.height, "wanted": wanted, "undecided": undecided},
+            )
+        },
+        {
+            "requests_saved": rows_table(["rule", "contents", "bytes", "requests saved"], rules),
+            "estimated_seconds": rows_table(["source", "s"], list(artifact.metadata["estimated_s"].items())),
+        },
+    )
 
 
 def blobs(run: StageRun) -> Outcome:
     """Fetch and verify one partition."""
     params = run.config.blobs
     folder = run.layout.content if params.content_folder == "embedded" else Path(params.content_folder)
+    backend = open_chain(
+        params, content_folder=folder, work=run.layout.work, token=os.environ.get(TOKEN_VARIABLE) or None
+    )
     artifact = fetch_partition(
         run.layout.asset("contents"),
-        LocalBackend(folder),
+        backend,
         run.folder,
         partition=run.partition,
         params=params,
         config_digest=run.config_digest,
+        plan=run.layout.asset("fetch_plan"),
     )
     figures = {name: artifact.metadata[name] for name in ("num_rows", "num_verified", "num_missing", "num_mismatch")}
     unverified = figures["num_rows"] - figures["num_verified"]
+    sample = rehash_sample(run.folder, num_blobs=NUM_REHASHED, seed=0)
     return Outcome(
         artifact,
         {
             "no_mismatch": (figures["num_mismatch"] == 0, figures),
             "nearly_all_verified": (unverified <= 0.02 * figures["num_rows"], figures),
+            "sample_rehashes": (sample["num_wrong"] == 0, sample),
         },
+        {"missing": frame_table(missing_reasons(run.folder)), "source": backend.name, **backend.figures()},
     )
 
 
 STAGES = [
     Stage(
+        name="fetch_plan",
+        group="blobs",
+        compute=fetch_plan,
+        deps=("contents", "file_manifest"),
+        description="For each distinct content: whether it is fetched and in which order, or which rule saves its "
+        "request; with the time that each source would need.",
+        checks={"wanted_or_explained": "Every content is wanted or names the rule that leaves it out; some are wanted."},
+        table=FETCH_PLAN,
+        kinds=("polars",),
+    ),
+    Stage(
         name="blobs",
         group="blobs",
         compute=blobs,
-        deps=("contents",),
+        deps=("contents", "fetch_plan"),
         description="The bytes of Python and licence files, each checked against its sha1, sha1_git and length.",
         checks={
             "no_mismatch": "No blob's bytes differ from its ids.",
             "nearly_all_verified": "At most 2 % of the wanted blobs are missing.",
+            "sample_rehashes": "A sample of the stored blobs, hashed again, has its ids.",
         },
         table=BLOBS,
-    )
+    ),
 ]

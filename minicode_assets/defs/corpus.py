@@ -1,24 +1,14 @@
-"""Group corpus: text rows, the sidecars that describe them, and the selection."""
-
-from collections.abc import Mapping, Sequence
-from typing import Any
+"""Groups documents and corpus: text rows, and the selection that the sidecars allow."""
 
 import polars as pl
 
 from minicode_assets.corpus import select
-from minicode_assets.corpus.annotate import exact_dup as exact_dup_annotator
-from minicode_assets.corpus.annotate import heuristics as heuristics_annotator
-from minicode_assets.corpus.annotate import language as language_annotator
-from minicode_assets.corpus.annotate import license as license_annotator
-from minicode_assets.corpus.annotate import license_files as license_files_detector
+from minicode_assets.defs import annotations, similarity
 from minicode_assets.defs.pictures import bar_plot, frame_table, histogram
-from minicode_assets.defs.stage import Compute, Outcome, Stage, StageRun
+from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import DOCUMENTS, EXACT_DUP, FUNNEL, HEURISTICS, LANGUAGE, LICENSE, LICENSE_FILES, Table
+from minicode_assets.schemas import DOCUMENTS, FUNNEL
 from minicode_assets.sources.swh import build_documents
-from minicode_model.artifact import Artifact
-
-SIDECARS = ("language", "license", "heuristics", "exact_dup")
 
 
 def documents(run: StageRun) -> Outcome:
@@ -47,111 +37,12 @@ def documents(run: StageRun) -> Outcome:
     )
 
 
-def license_files(run: StageRun) -> Outcome:
-    """Recognise the licence files of one partition."""
-    artifact = license_files_detector.detect_partition(
-        run.input("blobs"),
-        run.layout.asset("contents"),
-        run.folder,
-        partition=run.partition,
-        params=run.config.license_files,
-        config_digest=run.config_digest,
-    )
-    frame = scan_table(run.folder, LICENSE_FILES).collect()
-    outside = frame.filter(~pl.col("score").is_between(0, 1)).height
-    shares = frame.group_by(pl.col("expression").fill_null("not recognised")).len().sort("len", descending=True)
-    return Outcome(
-        artifact,
-        {"scores_in_range": (outside == 0, {"rows": frame.height, "outside": outside})},
-        {"licenses": bar_plot("Licence files by expression", "files", dict(shares.head(20).iter_rows()))},
-    )
-
-
-def language(run: StageRun) -> Outcome:
-    """Parse each document."""
-    artifact = language_annotator.annotate(
-        run.input("documents"), run.folder, params=run.config.language, config_digest=run.config_digest
-    )
-    frame = scan_table(run.folder, LANGUAGE).collect()
-    failed = frame.filter(pl.col("parses").not_()).height
-    return _sidecar(run, artifact, frame, extra=("mostly_parses", failed <= 0.1 * frame.height, {"unparsable": failed}))
-
-
-def license_verdicts(run: StageRun) -> Outcome:
-    """Give each document its licence verdict."""
-    artifact = license_annotator.annotate(
-        run.input("documents"),
-        run.layout.asset("file_manifest"),
-        run.partitions("license_files"),
-        run.folder,
-        params=run.config.license,
-        config_digest=run.config_digest,
-    )
-    frame = scan_table(run.folder, LICENSE).collect()
-    verdicts = dict(frame.group_by("license_type").len().sort("license_type").iter_rows())
-    unproven = frame.filter((pl.col("license_type") != "no_license") & pl.col("license_evidence").is_null()).height
-    return _sidecar(
-        run,
-        artifact,
-        frame,
-        extra=("verdicts_have_evidence", unproven == 0, {"without_evidence": unproven}),
-        picture={"verdicts": bar_plot("Documents by licence verdict", "documents", verdicts)},
-    )
-
-
-def heuristics(run: StageRun) -> Outcome:
-    """Measure each document."""
-    artifact = heuristics_annotator.annotate(
-        run.input("documents"), run.folder, params=run.config.heuristics, config_digest=run.config_digest
-    )
-    frame = scan_table(run.folder, HEURISTICS).collect()
-    fractions = [name for name in frame.columns if name.endswith("_fraction")]
-    outside = frame.filter(pl.any_horizontal(~pl.col(fractions).is_between(0, 1))).height
-    return _sidecar(
-        run,
-        artifact,
-        frame,
-        extra=("fractions_in_range", outside == 0, {"outside": outside}),
-        picture={"lines": histogram("Documents by lines", "lines", frame["num_lines"].drop_nulls().to_list())},
-    )
-
-
-def exact_dup(run: StageRun) -> Outcome:
-    """Group equal texts."""
-    artifact = exact_dup_annotator.annotate(
-        run.input("documents"),
-        {name: run.input(name) for name in ("license", "language")},
-        run.folder,
-        params=run.config.exact_dup,
-        config_digest=run.config_digest,
-    )
-    frame = scan_table(run.folder, EXACT_DUP).collect()
-    texts = frame.filter(pl.col("text_sha256").is_not_null())
-    kept = texts.filter(pl.col("duplicate_of").is_null())["text_sha256"]
-    once = kept.is_unique().all() and kept.len() == texts["text_sha256"].n_unique()
-    return _sidecar(run, artifact, frame, extra=("one_representative", once, {"duplicates": texts.height - kept.len()}))
-
-
-def _sidecar(
-    run: StageRun,
-    artifact: Artifact,
-    frame: pl.DataFrame,
-    *,
-    extra: tuple[str, bool, Mapping[str, Any]],
-    picture: Mapping[str, Any] | None = None,
-) -> Outcome:
-    """An annotator's outcome: its rows are the documents' rows, in order, and one promise of its own."""
-    ids = scan_table(run.input("documents"), DOCUMENTS).select("document_id").collect()["document_id"]
-    name, passed, figures = extra
-    aligned = frame["document_id"].equals(ids)
-    return Outcome(artifact, {"row_aligned": (aligned, {"rows": frame.height}), name: (passed, figures)}, picture or {})
-
-
 def corpus(run: StageRun) -> Outcome:
     """Select the documents and split them by origin."""
     artifact = select.build_corpus(
         run.partitions("documents"),
-        {name: run.partitions(name) for name in SIDECARS},
+        {name: run.partitions(name) for name in select.SIDECARS},
+        run.input("near_dup"),
         run.folder,
         params=run.config.corpus,
         config_digest=run.config_digest,
@@ -192,29 +83,6 @@ def corpus(run: StageRun) -> Outcome:
     )
 
 
-def _annotation(
-    name: str,
-    compute: Compute,
-    table: Table,
-    description: str,
-    checks: Mapping[str, str],
-    *,
-    deps: Sequence[str] = ("documents",),
-    whole: Sequence[str] = (),
-) -> Stage:
-    return Stage(
-        name=name,
-        group="annotations",
-        compute=compute,
-        deps=deps,
-        description=description,
-        checks={"row_aligned": "The documents' rows, in order.", **checks},
-        table=table,
-        kinds=("polars",),
-        all_partitions=whole,
-    )
-
-
 STAGES = [
     Stage(
         name="documents",
@@ -226,52 +94,13 @@ STAGES = [
         table=DOCUMENTS,
         kinds=("polars",),
     ),
-    Stage(
-        name="license_files",
-        group="annotations",
-        compute=license_files,
-        deps=("blobs", "contents"),
-        description="What licence each licence file and package metadata file states.",
-        checks={"scores_in_range": "Every score is within 0..1."},
-        table=LICENSE_FILES,
-        kinds=("polars",),
-    ),
-    _annotation(
-        "language",
-        language,
-        LANGUAGE,
-        "Whether each document parses as Python 3, is generated or vendored.",
-        {"mostly_parses": "At most 10 % fail to parse."},
-    ),
-    _annotation(
-        "license",
-        license_verdicts,
-        LICENSE,
-        "The licence verdict of each document, with the files that decided it.",
-        {"verdicts_have_evidence": "A verdict other than no_license names its evidence."},
-        deps=("documents", "file_manifest", "license_files"),
-        whole=("license_files",),
-    ),
-    _annotation(
-        "heuristics",
-        heuristics,
-        HEURISTICS,
-        "Line, character, comment and encoded-data measures of each document.",
-        {"fractions_in_range": "Every fraction is within 0..1."},
-    ),
-    _annotation(
-        "exact_dup",
-        exact_dup,
-        EXACT_DUP,
-        "Which documents have equal text, and which one represents them.",
-        {"one_representative": "Each text has exactly one representative."},
-        deps=("documents", "license", "language"),
-    ),
+    *annotations.STAGES,
+    *similarity.STAGES,
     Stage(
         name="corpus",
         group="corpus",
         compute=corpus,
-        deps=("documents", *SIDECARS),
+        deps=("documents", *select.SIDECARS, "near_dup"),
         description="The selected documents in train/ and validation/ (whole origins), every decision with all its "
         "reasons in decisions/, and the funnel.",
         checks={

@@ -26,6 +26,7 @@ from minicode_assets.parquet import COMPRESSION_LEVEL, read_table, scan_table, w
 from minicode_assets.schemas import BRANCH_HEADS, CANONICAL, CONTENTS, FILE_MANIFEST
 from minicode_assets.swhid import EMPTY_TREE
 from minicode_assets.tables.normalise import normalise_table
+from minicode_assets.tables.places import ExportPath
 from minicode_model.artifact import Artifact, ArtifactWriter, open_artifact, write_artifact
 
 INPUTS = ("directory", "directory_entry", "content", "skipped_content")
@@ -226,11 +227,11 @@ class Resolution:
         return self.num_rows / self.seconds
 
 
-def resolve_export(export: Path, out: Path, *, heads: BranchHeads, manifest: FileManifest) -> Resolution:
+def resolve_export(export: ExportPath, out: Path, *, heads: BranchHeads, manifest: FileManifest) -> Resolution:
     """Write `out/file_manifest/*.parquet` from an export of any generation, with its tables and heads beside it.
 
     Args:
-        export: The folder of the export: one folder a table.
+        export: The folder of the export, or its place in a bucket: one folder a table.
         out: The folder to write to.
         heads: See `choose_heads`.
         manifest: See `resolve_manifest`.

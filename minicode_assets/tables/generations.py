@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import polars as pl
@@ -10,6 +9,7 @@ import polars as pl
 from minicode_assets.errors import TableError
 from minicode_assets.schemas import CANONICAL
 from minicode_assets.tables import layout_2019, layout_2021
+from minicode_assets.tables.places import ExportPath
 from minicode_assets.tables.read import Reader, Source
 
 Shape = Callable[[Reader], Iterator[pl.DataFrame]]
@@ -35,7 +35,7 @@ class Generation:
     shapes: Mapping[str, Shape]
     keys: Mapping[str, tuple[str, str]]
 
-    def reader(self, export: Path) -> Reader:
+    def reader(self, export: ExportPath) -> Reader:
         """The source tables of an export of this generation."""
         return Reader(tables_folder(export), self.sources, self.hex_ids)
 
@@ -85,7 +85,7 @@ GENERATIONS = (
 """Every generation, oldest first."""
 
 
-def tables_folder(export: Path) -> Path:
+def tables_folder(export: ExportPath) -> ExportPath:
     """The folder with one folder a table: the export's own, or its `parquet/` or `orc/`."""
     for name in ("", "parquet", "orc"):
         folder = export / name
@@ -94,7 +94,7 @@ def tables_folder(export: Path) -> Path:
     return export
 
 
-def detect(export: Path) -> Generation:
+def detect(export: ExportPath) -> Generation:
     """The generation of an export, told by its tables.
 
     Raises:

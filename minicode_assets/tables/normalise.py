@@ -11,6 +11,7 @@ from minicode_assets.errors import TableError
 from minicode_assets.parquet import write_table
 from minicode_assets.schemas import CANONICAL, Table
 from minicode_assets.tables.generations import Generation, detect
+from minicode_assets.tables.places import ExportPath
 from minicode_assets.tables.read import Reader
 from minicode_assets.tables.sort import check_unique, sorted_parts
 from minicode_model.artifact import Artifact
@@ -19,14 +20,14 @@ logger = logging.getLogger("minicode.tables")
 
 
 def normalise_table(
-    export: Path, table: str, folder: Path, *, config_digest: str, inputs: Mapping[str, str]
+    export: ExportPath, table: str, folder: Path, *, config_digest: str, inputs: Mapping[str, str]
 ) -> Artifact:
     """Write one canonical table of an export, whatever its generation.
 
     Rows come sorted by the schema's order, in parts of bounded size; its key is checked.
 
     Args:
-        export: The folder of the export: one folder a table.
+        export: The folder of the export, or its place in a bucket: one folder a table.
         table: A name of `minicode_assets.schemas.CANONICAL`.
         folder: The artefact folder to create or replace.
         config_digest: See `write_artifact`.
@@ -48,7 +49,7 @@ def normalise_table(
     metadata = {
         "generation": generation.name,
         "source_rows": source_rows,
-        "present": any(reader.is_present(name) for name in sources),
+        "present": reader.is_present(sources[0]),
         "tolerated": reader.counts,
     }
     parts = _checked(_ordered(frames, schema, sum(source_rows.values())), generation, reader, table)
@@ -61,6 +62,8 @@ def _sources_of(generation: Generation, table: str) -> list[str]:
     """Source tables whose rows become rows of a canonical one."""
     if table == "directory_entry":
         return [name for name in generation.sources if name.startswith(table)]
+    if table == "skipped_content" and generation.hex_ids:
+        return [table, "content"]
     return ["snapshot_branches"] if table == "snapshot_branch" and not generation.hex_ids else [table]
 
 

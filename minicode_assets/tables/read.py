@@ -1,7 +1,7 @@
 """The files of one source table, row group by row group, in canonical types: memory is that of one row group."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from minicode_assets.errors import TableError
 from minicode_assets.tables.columns import POLARS_TYPES, cast_column
+from minicode_assets.tables.places import ExportPath
 
 SUFFIXES = (".parquet", ".orc")
 
@@ -45,7 +46,7 @@ class Reader:
         counts: What was tolerated, by name; the stage adds to it and reports it.
     """
 
-    export: Path
+    export: ExportPath
     sources: Mapping[str, Source]
     hex_ids: bool
     counts: Counter[str] = field(default_factory=Counter)
@@ -60,7 +61,7 @@ class Reader:
                 self.counts.update({"rows_with_a_date_out_of_range_nearby": group.num_rows} if lost else {})
                 yield self.conform(group, table, wanted, path)
 
-    def conform(self, group: pa.Table, table: str, columns: Sequence[str], path: Path) -> pl.DataFrame:
+    def conform(self, group: pa.Table, table: str, columns: Sequence[str], path: ExportPath) -> pl.DataFrame:
         """A row group of a file with these columns in their canonical types; absent optional columns are nulls."""
         raw = pl.from_arrow(group)
         assert isinstance(raw, pl.DataFrame)
@@ -92,13 +93,14 @@ class Reader:
         return bool(_files_of(self.export / table))
 
 
-def _files_of(folder: Path) -> list[Path]:
+def _files_of(folder: ExportPath) -> list[ExportPath]:
     """Files of a table, by name; markers such as `_SUCCESS` and hidden files don't count."""
-    found = folder.rglob("*") if folder.is_dir() else iter(())
-    return sorted(p for p in found if p.suffix in SUFFIXES and not p.name.startswith(("_", ".")) and p.is_file())
+    found: Iterable[ExportPath] = folder.rglob("*") if folder.is_dir() else ()
+    wanted = [p for p in found if p.suffix in SUFFIXES and not p.name.startswith(("_", ".")) and p.is_file()]
+    return sorted(wanted, key=str)
 
 
-def table_files(export: Path, source: Source) -> list[Path]:
+def table_files(export: ExportPath, source: Source) -> list[ExportPath]:
     """The files of a source table, by name.
 
     Raises:
@@ -114,14 +116,15 @@ def table_files(export: Path, source: Source) -> list[Path]:
     return files
 
 
-def _open(path: Path) -> Any:
+def _open(path: ExportPath) -> Any:
     """A Parquet or ORC file, its footer read.
 
     Raises:
         TableError: It is truncated or no such file.
     """
     try:
-        return orc.ORCFile(path) if path.suffix == ".orc" else pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+        place = path if isinstance(path, Path) else path.open_input()
+        return orc.ORCFile(place) if path.suffix == ".orc" else pq.ParquetFile(place, coerce_int96_timestamp_unit="us")
     except (OSError, pa.ArrowException) as error:
         raise TableError(
             f"{path}: found {path.stat().st_size} bytes without a valid footer ({error}), expected a complete "
@@ -130,13 +133,13 @@ def _open(path: Path) -> Any:
         ) from error
 
 
-def declared_rows(path: Path) -> int:
+def declared_rows(path: ExportPath) -> int:
     """Rows that a file's footer declares."""
     opened = _open(path)
     return int(opened.nrows if path.suffix == ".orc" else opened.metadata.num_rows)
 
 
-def row_groups(path: Path, source: Source, columns: Sequence[str]) -> Iterator[pa.Table]:
+def row_groups(path: ExportPath, source: Source, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The row groups (stripes) of a file, with the wanted columns that it has.
 
     Raises:
@@ -163,7 +166,7 @@ def row_groups(path: Path, source: Source, columns: Sequence[str]) -> Iterator[p
             ) from error
 
 
-def _present(opened: Any, path: Path) -> set[str]:
+def _present(opened: Any, path: ExportPath) -> set[str]:
     return set(opened.schema.names if path.suffix == ".orc" else opened.schema_arrow.names)
 
 
@@ -181,7 +184,7 @@ def _read_stripe(opened: Any, index: int, wanted: list[str], source: Source) -> 
         return pa.Table.from_batches([opened.read_stripe(index, columns=rest)])
 
 
-def _lost_dates(group: pa.Table, path: Path, source: Source, columns: Sequence[str]) -> bool:
+def _lost_dates(group: pa.Table, path: ExportPath, source: Source, columns: Sequence[str]) -> bool:
     """Whether `_read_stripe` had to leave dates out."""
     absent = [name for name in columns if source.columns[name] == "time" and name not in group.column_names]
     return bool(absent) and path.suffix == ".orc" and bool(set(absent) & _present(_open(path), path))

@@ -47,16 +47,25 @@ class ExampleEncoder:
         tokenizer: The tokenizer.
         seq_len: Tokens a sequence, at least 32.
         fim_spm_rate: Share of SPM among the rearranged parts, 0..1.
+        fim_syntax_rate: Share of middles that are spans of the syntax, 0..1.
         line_padding_fraction: See config.TokenShards.
         seed: See config.TokenShards.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, *, seq_len: int, fim_spm_rate: float, line_padding_fraction: float, seed: int
+        self,
+        tokenizer: Tokenizer,
+        *,
+        seq_len: int,
+        fim_spm_rate: float,
+        fim_syntax_rate: float,
+        line_padding_fraction: float,
+        seed: int,
     ) -> None:
         self._tokenizer = tokenizer
         self._seq_len = seq_len
         self._fim_spm_rate = fim_spm_rate
+        self._fim_syntax_rate = fim_syntax_rate
         self._line_padding_fraction = line_padding_fraction
         self._seed = seed
         table = tokenizer.token_bytes
@@ -101,7 +110,7 @@ class ExampleEncoder:
         order = self._order(example, file, 0)
         if order == "plain" or len(body) < MIN_FIM_TOKENS or len(plain) + NUM_SENTINELS > room:
             return plain, "plain"
-        low, high = self._cut_bytes(body, 0, len(body), self._cuts(file, 0))
+        low, high = self._cut_bytes(file, 0, body, 0, len(body))
         prefix = np.concatenate([path, body.between(0, low)])
         suffix = body.between(high, len(body.raw))
         ids = arrange(self._tokenizer, prefix, body.between(low, high), suffix, spm=order == "spm")
@@ -184,7 +193,7 @@ class ExampleEncoder:
         if stop - start < MIN_FIM_TOKENS:
             return None
         stop = body.character_start(start, stop)
-        low, high = self._cut_bytes(body, start, stop, self._cuts(ready.file, number))
+        low, high = self._cut_bytes(ready.file, number, body, start, stop)
         prefix = np.concatenate([path, body.between(body.byte_at(start), low)])
         middle = body.between(low, high)
         room = longest - NUM_SENTINELS - len(prefix) - len(middle)
@@ -206,10 +215,18 @@ class ExampleEncoder:
                 return np.concatenate([head, body.ids[first:stop]]), stop
         return self._tokenizer.encode(body.raw[high : body.byte_at(stop)]), stop
 
-    def _cut_bytes(self, body: EncodedText, start: int, stop: int, chances: tuple[float, float]) -> tuple[int, int]:
-        """The bytes before which the middle and the suffix begin; cuts fall between characters."""
+    def _cut_bytes(self, file: File, number: int, body: EncodedText, start: int, stop: int) -> tuple[int, int]:
+        """The bytes before which middle and suffix begin: at a span of the syntax, or between any characters."""
+        *chances, syntax, kind, which = uniforms(5, self._seed, "cuts", file.document_id, number)
+        begin, end = body.byte_at(start), body.byte_at(stop)
+        if syntax < self._fim_syntax_rate:
+            inside = [[s for s in spans if begin <= s[0] and s[1] <= end] for spans in body.spans.values()]
+            kinds = [spans for spans in inside if spans]
+            if kinds:
+                spans = kinds[int(kind * len(kinds))]
+                return spans[int(which * len(spans))]
         prefix, middle, _ = split_characters(body.characters(start, stop), *chances)
-        low = body.byte_at(start) + len(prefix.encode("utf-8", "surrogateescape"))
+        low = begin + len(prefix.encode("utf-8", "surrogateescape"))
         return low, low + len(middle.encode("utf-8", "surrogateescape"))
 
     def _order(self, example: Example, file: File, number: int) -> str:
@@ -217,10 +234,6 @@ class ExampleEncoder:
         if chance >= example.fim_rate:
             return "plain"
         return "spm" if choice < self._fim_spm_rate else "psm"
-
-    def _cuts(self, file: File, number: int) -> tuple[float, float]:
-        first, second = uniforms(2, self._seed, "cuts", file.document_id, number)
-        return first, second
 
 
 def _choose(choice: deque[_Ready], room: int) -> int | None:

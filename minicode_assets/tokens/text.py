@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from minicode_model.fim import syntax_spans
 from minicode_model.tokenizer import TokenIds, Tokenizer, text_bytes
 
 _MAX_UTF8_BYTES = 4
@@ -33,6 +34,11 @@ class EncodedText:
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:
         return np.cumsum(self._tokenizer.token_lengths[self.ids])
+
+    @cached_property
+    def spans(self) -> dict[str, list[tuple[int, int]]]:
+        """`syntax_spans` of the bytes."""
+        return syntax_spans(self.raw)
 
     def __len__(self) -> int:
         return len(self.ids)

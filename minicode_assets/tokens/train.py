@@ -2,7 +2,6 @@
 
 import io
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,17 @@ from minicode_assets.config import Tokenizer as TokenizerParams
 from minicode_assets.errors import TokenizerError
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import CORPUS
+from minicode_assets.tokens.measure import longest_pieces, measure
 from minicode_assets.tokens.read import corpus_files
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 from minicode_model.fim import uniforms
-from minicode_model.tokenizer import FIRST_TEXT_ID, MODEL_FILE, SPACE, SPECIAL_TOKENS, UNKNOWN_ID, Tokenizer
+from minicode_model.tokenizer import MODEL_FILE, SPACE, SPECIAL_TOKENS, UNKNOWN_ID, Tokenizer
 
 _LOG = logging.getLogger("minicode.tokenizer")
 _NUM_BYTES = 256
 _UNTRAINABLE = str.maketrans("", "", f"\0{SPACE}\u2585")
 """Left out of the sample: NUL, SentencePiece's space, and its reserved mark, for which it would skip the document.
 All three are encoded exactly, as bytes."""
-_NUM_LONGEST_PIECES = 20
 
 
 def train_tokenizer(corpus: Path, folder: Path, *, params: TokenizerParams, config_digest: str) -> Artifact:
@@ -39,8 +38,8 @@ def train_tokenizer(corpus: Path, folder: Path, *, params: TokenizerParams, conf
         config_digest: See `write_artifact`.
 
     Returns:
-        The artefact; metadata: vocab_size, digest, bytes per token and round-trip failures on the validation split,
-        the longest pieces, the pieces that validation never uses.
+        The artefact; metadata: vocab_size, digest, num_sample_documents, `measure` of the validation split, and
+        longest_pieces.
 
     Raises:
         TokenizerError: The corpus has no text, or not enough for `vocab_size` pieces.
@@ -173,40 +172,6 @@ def trainer_options(params: TokenizerParams) -> dict[str, Any]:
         "hard_vocab_limit": False,
         "minloglevel": 1,
     }
-
-
-def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
-    """Encode and decode every document of a split; count what a user of the tokenizer wants to know.
-
-    Returns:
-        num_round_trip_documents, num_round_trip_failures (documents that came back with other bytes),
-        bytes_per_token (0 for an empty split), num_bytes, num_tokens, num_byte_tokens, num_unused_pieces.
-    """
-    counts: Counter[str] = Counter()
-    used = np.zeros(tokenizer.vocab_size, dtype=np.int64)
-    for file in corpus_files(corpus, split):
-        ids = tokenizer.encode(file.text)
-        raw = file.text.encode()
-        counts["documents"] += 1
-        counts["failures"] += tokenizer.decode(ids) != raw
-        counts["bytes"] += len(raw)
-        used += np.bincount(ids, minlength=tokenizer.vocab_size)
-    num_tokens = int(used.sum())
-    return {
-        "num_round_trip_documents": counts["documents"],
-        "num_round_trip_failures": counts["failures"],
-        "num_bytes": counts["bytes"],
-        "num_tokens": num_tokens,
-        "bytes_per_token": round(counts["bytes"] / num_tokens, 4) if num_tokens else 0.0,
-        "num_byte_tokens": int(used[FIRST_TEXT_ID : FIRST_TEXT_ID + _NUM_BYTES].sum()),
-        "num_unused_pieces": int((used[FIRST_TEXT_ID + _NUM_BYTES :] == 0).sum()),
-    }
-
-
-def longest_pieces(tokenizer: Tokenizer) -> list[str]:
-    """The longest pieces, as Python literals."""
-    texts = sorted((piece.decode("utf-8", "replace") for piece in tokenizer.token_bytes), key=lambda t: (-len(t), t))
-    return [repr(text) for text in texts[:_NUM_LONGEST_PIECES]]
 
 
 def _sample_texts(corpus: Path, chosen: frozenset[str]) -> Iterator[str]:

@@ -94,6 +94,7 @@ def encode_examples(
     settings: dict[str, Any] = {
         "seq_len": params.seq_len,
         "fim_spm_rate": params.fim_spm_rate,
+        "fim_syntax_rate": params.fim_syntax_rate,
         "line_padding_fraction": params.line_padding_fraction,
         "seed": params.seed,
     }
@@ -173,6 +174,7 @@ class SplitWriter:
     _doc_bytes: list[int] = field(default_factory=list)
     _piece_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
     _rows: list[tuple[Any, ...]] = field(default_factory=list)
+    _tables: list[pl.DataFrame] = field(default_factory=list)
     _counts: dict[str, int] = field(default_factory=dict)
     _said_at: float = field(default_factory=monotonic)
 
@@ -241,7 +243,8 @@ class SplitWriter:
             },
             self._header(),
         )
-        self._shard, self._shard_tokens, self._num_shards = [], 0, self._num_shards + 1
+        self._tables.append(pl.DataFrame(self._rows, schema=TOKEN_DOCUMENTS.polars, orient="row"))
+        self._rows, self._shard, self._shard_tokens, self._num_shards = [], [], 0, self._num_shards + 1
 
     def _header(self) -> dict[str, str]:
         return {
@@ -255,7 +258,7 @@ class SplitWriter:
     def finish(self) -> dict[str, Any]:
         """Write the last shard, documents.parquet and the index; return the split's figures."""
         self._flush()
-        documents = pl.DataFrame(self._rows, schema=TOKEN_DOCUMENTS.polars, orient="row")
+        documents = pl.concat([pl.DataFrame(schema=TOKEN_DOCUMENTS.polars), *self._tables])
         write_parquet(documents, self.path / DOCUMENTS_FILE, TOKEN_DOCUMENTS)
         packing = self._pack()
         write_tensors(
@@ -300,8 +303,15 @@ class SplitWriter:
             "num_cut_documents": int((pieces > 1).sum()),
             "num_avoidable_cut_documents": int(((pieces > 1) & (lengths <= self.params.seq_len)).sum()),
             **self._counts,
+            "document_lengths": length_histogram(lengths),
             "tokens_by_license": {str(name): count for name, count in licenses.iter_rows()},
         }
+
+
+def length_histogram(lengths: npt.NDArray[np.int64]) -> dict[str, int]:
+    """How many documents have at least 1, 2, 4, 8 ... tokens and fewer than twice as many; by the lower edge."""
+    counts = np.bincount(np.frexp(lengths)[1] - 1) if len(lengths) else np.zeros(0, np.int64)
+    return {str(1 << power): int(count) for power, count in enumerate(counts)}
 
 
 def file_arrays(documents: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:

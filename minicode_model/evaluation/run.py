@@ -1,5 +1,7 @@
 """The evaluation artefact: bits per byte beside its baselines, and samples from held-out documents."""
 
+import csv
+import io
 import json
 import logging
 import math
@@ -14,7 +16,7 @@ from minicode_model.evaluation.baselines import byte_entropy, zlib_bits_per_byte
 from minicode_model.evaluation.bits_per_byte import Score, bits_per_byte, score_documents
 from minicode_model.generate import complete, fill_in_the_middle
 from minicode_model.model import Starcoder2, initialise
-from minicode_model.shards import PackedSplit, open_split
+from minicode_model.shards import DOCUMENTS_FILE, PackedSplit, open_split
 from minicode_model.tokenizer import Tokenizer
 from minicode_model.training.batches import sequence_order
 
@@ -53,6 +55,7 @@ def evaluate(
     logger.info("scoring %d documents, model and untrained model", len(chosen))
     scores = _score(model, split, chosen, vocabulary, params)
     texts = [vocabulary.decode(split.document(number)[0]) for number in chosen]
+    paths = _paths(split, chosen)
     bits = {
         "model": bits_per_byte(scores),
         "untrained": bits_per_byte(_score(untrained, split, chosen, vocabulary, params)),
@@ -61,6 +64,7 @@ def evaluate(
     }
     results = {
         "bits_per_byte": bits,
+        "bits_per_byte_by_kind": by_kind(scores, [kind_of(path) for path in paths]),
         "num_bytes": sum(score.num_bytes for score in scores),
         "num_documents": len(scores),
         "num_tokens": sum(score.num_tokens for score in scores),
@@ -73,7 +77,7 @@ def evaluate(
     }
     with write_artifact(folder, name="evaluation", config_digest=config_digest, inputs=inputs) as writer:
         (writer.path / "results.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-        (writer.path / "documents.csv").write_text(_documents_table(chosen, scores))
+        (writer.path / "documents.csv").write_text(_documents_table(chosen, paths, scores))
         writer.metadata.update({"bits_per_byte": bits["model"], "num_documents": len(scores)})
     return open_artifact(folder, verify=False)
 
@@ -112,9 +116,40 @@ def _score(
     )
 
 
-def _documents_table(chosen: list[int], scores: list[Score]) -> str:
-    rows = [f"{number},{s.num_bytes},{s.num_tokens},{s.nats!r}" for number, s in zip(chosen, scores, strict=True)]
-    return "\n".join(["document,num_bytes,num_tokens,nats", *rows]) + "\n"
+def _paths(split: PackedSplit, chosen: list[int]) -> list[str]:
+    """Path of each document; of its first file where it has several."""
+    from pyarrow import parquet
+
+    table = parquet.read_table(split.path / DOCUMENTS_FILE, columns=["document", "path"]).to_pydict()
+    first = dict(zip(reversed(table["document"]), reversed(table["path"]), strict=True))
+    return [first[number] for number in chosen]
+
+
+def kind_of(path: str) -> str:
+    """`test`, `package` (`__init__.py`), `setup` (packaging and configuration) or `module`, by the path alone."""
+    *folders, name = path.lower().split("/")
+    if name.startswith("test_") or name.endswith("_test.py") or {"test", "tests", "testing"} & set(folders):
+        return "test"
+    if name in ("setup.py", "conf.py", "conftest.py", "noxfile.py", "_version.py", "version.py"):
+        return "setup"
+    return "package" if name == "__init__.py" else "module"
+
+
+def by_kind(scores: list[Score], kinds: list[str]) -> dict[str, float]:
+    """Bits per byte of the documents of each kind that has any text."""
+    groups: dict[str, list[Score]] = {}
+    for score, kind in zip(scores, kinds, strict=True):
+        groups.setdefault(kind, []).append(score)
+    return {kind: bits_per_byte(group) for kind, group in sorted(groups.items())}
+
+
+def _documents_table(chosen: list[int], paths: list[str], scores: list[Score]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("document", "path", "num_bytes", "num_tokens", "nats"))
+    for number, path, score in zip(chosen, paths, scores, strict=True):
+        writer.writerow((number, path, score.num_bytes, score.num_tokens, score.nats))
+    return stream.getvalue()
 
 
 def draw_samples(

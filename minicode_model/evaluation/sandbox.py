@@ -7,8 +7,7 @@ data) and compares them; tests, expected values and the run's nonce are never in
 
 What remains: a bug of the kernel behind a call that the filter allows; a program that knows the answers by heart;
 reading this Python installation; using up the limits (max_processes times max_memory_bytes). Values cross as copies of
-Python's own types: tests don't see that a program changed its arguments, and a subclass (Counter, named tuple) arrives as
-what it derives from.
+Python's own types: tests don't see that a program changed its arguments, and a subclass arrives as its base.
 """
 
 import dataclasses

@@ -111,7 +111,8 @@ def model_card(
     return _CARD.format(
         parameters=f"{num_parameters:,}",
         shape=f"{shape.num_hidden_layers} layers of width {shape.hidden_size}, "
-        f"{shape.num_attention_heads} query heads, {shape.num_key_value_heads} key-value heads, context {shape.max_position_embeddings} tokens",
+        f"{shape.num_attention_heads} query heads, {shape.num_key_value_heads} key-value heads, "
+        f"context {shape.max_position_embeddings} tokens",
         vocab_size=f"{shape.vocab_size:,}",
         step=f"{settings.step:,}",
         bits=bits,

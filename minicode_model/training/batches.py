@@ -55,14 +55,19 @@ def stack(split: Sequences, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Ten
 class StepLoader:
     """Gives the batches of the steps in order; Lightning saves and restores its position.
 
+    The sequences of a step are the same on any number of devices, where the product of devices, batch size and
+    accumulation is.
+
     Args:
         split: The training sequences.
-        params: Seed, batch size, accumulation and number of steps.
+        params: Seed, batch size, accumulation, number of steps and of devices.
+        rank: Which of the devices this process is, from 0.
     """
 
-    def __init__(self, split: Sequences, params: Checkpoint) -> None:
+    def __init__(self, split: Sequences, params: Checkpoint, rank: int = 0) -> None:
         self.split = split
         self.params = params
+        self.rank = rank
         self.num_delivered = 0
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
@@ -78,13 +83,13 @@ class StepLoader:
                 yield batch
 
     def step_batches(self, step: int) -> list[Batch]:
-        """All batches of one optimizer step."""
-        size, accumulation = self.params.batch_size, self.params.gradient_accumulation_steps
-        first = step * size * accumulation
-        indices = np.array([self._sequence_at(position) for position in range(first, first + size * accumulation)])
-        pairs = [stack(self.split, part) for part in np.split(indices, accumulation)]
+        """This device's batches of one optimizer step."""
+        num_batches = self.params.gradient_accumulation_steps * self.params.devices
+        count = self.params.batch_size * num_batches
+        indices = np.array([self._sequence_at(position) for position in range(step * count, (step + 1) * count)])
+        pairs = [stack(self.split, part) for part in np.split(indices, num_batches)]
         step_targets = sum(int(target_mask(segments).sum()) for _, segments in pairs)
-        return [Batch(tokens, segments, step_targets) for tokens, segments in pairs]
+        return [Batch(tokens, segments, step_targets) for tokens, segments in pairs[self.rank :: self.params.devices]]
 
     def _sequence_at(self, position: int) -> int:
         epoch, offset = divmod(position, self.split.num_sequences)

@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from minicode_model.config import Checkpoint
 from minicode_model.errors import DivergenceError
 from minicode_model.training.batches import Batch, Sequences, sequence_order, stack
-from minicode_model.training.module import TrainingModule
+from minicode_model.training.module import TrainingModule, sum_over_devices
 from minicode_model.training.schedule import learning_rate_at
 from minicode_model.training.state import remove_old_states, state_folder
 
@@ -70,6 +70,11 @@ class Metrics(StepCallback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """What passed since the last batch ended was spent on getting this one."""
         self.waiting_seconds += self._lap()
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Predicted tokens a second, over the whole training."""
+        return self.tokens / max(1e-9, self.seconds)
 
     @property
     def tokens(self) -> float:
@@ -155,12 +160,14 @@ class Validation(StepCallback):
 
     def measure(self, module: TrainingModule) -> float:
         """Mean loss (nats a token) over the sample."""
-        total, targets = 0.0, 0
-        for start in range(0, len(self.indices), self.params.batch_size):
-            tokens, segments = stack(self.split, self.indices[start : start + self.params.batch_size])
+        totals = torch.zeros(2, dtype=torch.float64)
+        indices = self.indices[module.global_rank :: self.params.devices]
+        for start in range(0, len(indices), self.params.batch_size):
+            tokens, segments = stack(self.split, indices[start : start + self.params.batch_size])
             loss, count = module.network.loss(tokens.to(module.device), segments.to(module.device))
-            total, targets = total + float(loss), targets + int(count)
-        return total / max(1, targets)
+            totals += torch.tensor([float(loss), float(count)], dtype=torch.float64)
+        total, targets = sum_over_devices(totals.to(module.device)).tolist()
+        return float(total / max(1, targets))
 
     def state_dict(self) -> dict[str, Any]:
         """The rows."""
@@ -194,10 +201,14 @@ class States(StepCallback):
     def on_step(self, trainer: Trainer, module: TrainingModule, batch: Batch) -> None:
         """Save if due or interrupted."""
         step = trainer.global_step
+        if self.params.devices > 1:  # all devices stop at the same step
+            noted = sum_over_devices(torch.tensor(float(self._noted is not None), device=module.device))
+            self._noted = self._noted or (int(signal.SIGINT) if noted > 0 else None)
         is_due = step % self.params.checkpoint_every_steps == 0 and step < self.params.max_steps
         if is_due or self._noted is not None:
             trainer.save_checkpoint(state_folder(self.work, step))
-            remove_old_states(self.work)
+            if trainer.is_global_zero:
+                remove_old_states(self.work)
         if self._noted is not None:
             logger.warning("interrupted: training state saved at step %d; the same command goes on from there", step)
             trainer.should_stop = True

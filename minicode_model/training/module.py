@@ -40,13 +40,13 @@ class TrainingModule(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The batch's share of the step's mean loss.
 
-        Divided by the targets of the whole step, so that accumulating over batches is exactly one large batch; times
-        the number of batches, because Lightning divides by it.
+        Divided by the targets of the whole step, so that accumulating over batches and devices is exactly one large
+        batch; times the number of batches and devices, because Lightning and DDP divide by them.
         """
         loss, _ = self._loss(batch.tokens_BT, batch.segments_BT)
         share = loss / batch.step_targets
         self._loss_sum = share.detach() if self._loss_sum is None else self._loss_sum + share.detach()
-        return share * self.params.gradient_accumulation_steps
+        return share * self.params.gradient_accumulation_steps * self.params.devices
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
         """Called once a step, before the update: measure, refuse what isn't finite, clip, set the learning rate.
@@ -56,7 +56,7 @@ class TrainingModule(LightningModule):
         """
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.params.gradient_clip)
         assert self._loss_sum is not None
-        self.step_loss, self.gradient_norm = float(self._loss_sum), float(norm)
+        self.step_loss, self.gradient_norm = float(sum_over_devices(self._loss_sum)), float(norm)
         self._loss_sum = None
         learning_rate = learning_rate_at(self.global_step, self.params)
         if not (math.isfinite(self.step_loss) and math.isfinite(self.gradient_norm)):
@@ -77,3 +77,10 @@ class TrainingModule(LightningModule):
             if parameter.grad is not None and not parameter.grad.isfinite().all():
                 return f"first gradient that isn't: {name}"
         return "all weights and gradients are finite"
+
+
+def sum_over_devices(value: Tensor) -> Tensor:
+    """The sum over all processes of a training; the value itself where there is one."""
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(value)
+    return value

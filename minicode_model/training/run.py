@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import os
 import shutil
 import signal
 import threading
@@ -13,7 +14,8 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Trainer
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch import Callback, Trainer
 
 from minicode_model.artifact import Artifact, digest_of, open_artifact, storage_errors
 from minicode_model.checkpoint import Settings, save_checkpoint
@@ -26,6 +28,7 @@ from minicode_model.training.callbacks import Metrics, States, Validation, metri
 from minicode_model.training.module import TrainingModule
 from minicode_model.training.start import start_digest, starting_model
 from minicode_model.training.state import SafeCheckpointIO, newest_state
+from minicode_model.training.throughput import measure_peak, operations_per_token
 
 logger = logging.getLogger("minicode.checkpoint")
 
@@ -41,6 +44,7 @@ def train(
     params: Checkpoint,
     config_digest: str,
     start: Path | None = None,
+    tensorboard: Path | None = None,
 ) -> Artifact:
     """Train a model from initial weights, or from a former checkpoint; afterwards `folder` is the checkpoint artefact.
 
@@ -56,6 +60,7 @@ def train(
         params: The [checkpoint] section.
         config_digest: Digest of the sections, recorded in the manifest.
         start: A checkpoint artefact or a Hugging Face folder whose weights come first; None draws them.
+        tensorboard: A folder for TensorBoard's files; None writes none.
 
     Raises:
         CheckpointError: `start` has another shape or tokenizer.
@@ -67,23 +72,42 @@ def train(
     problems = model_problems(model) + checkpoint_problems(params)
     if problems:
         raise ConfigError("\n".join(problems), hint="correct the preset or the override")
+    if params.devices != int(os.environ.get("WORLD_SIZE", "1")):
+        raise ConfigError(
+            f"[checkpoint] devices {params.devices}: found {os.environ.get('WORLD_SIZE', '1')} processes",
+            hint=f"torchrun --nproc-per-node {params.devices} -m minicode_model train ...",
+        )
     shards_artifact = open_artifact(shards)
     splits = open_split(shards, "train", verify=False), open_split(shards, "validation", verify=False)
     check_fit(model, *splits)
     network = starting_model(start, model, params, splits[0].tokenizer_digest)
     states = work / fingerprint([shards_artifact.digest, start_digest(start)], model, params)[:16]
-    metrics, validation = fit(network, *splits, states, params=params)
+    metrics, validation = fit(network, *splits, states, params=params, tensorboard=tensorboard)
+    if rank() > 0:
+        return _wait_for(folder)
     artifact = save_checkpoint(
         folder,
         network,
         Settings(model, dataclasses.asdict(params), splits[0].tokenizer_digest, params.max_steps),
         config_digest=config_digest,
         inputs={"token_shards": shards_artifact.digest} | ({"start": start_digest(start)} if start else {}),
-        metadata=summary(network, metrics, validation),
+        metadata=summary(network, metrics, validation, params),
         tables={"metrics.csv": metrics_table(metrics, validation)},
     )
     shutil.rmtree(work)
+    if params.devices > 1:
+        torch.distributed.barrier()
     return artifact
+
+
+def rank() -> int:
+    """Which of the processes of torchrun this is; 0 where there is one."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def _wait_for(folder: Path) -> Artifact:
+    torch.distributed.barrier()
+    return open_artifact(folder, verify=False)
 
 
 def check_fit(model: Model, train_split: PackedSplit, validation_split: PackedSplit) -> None:
@@ -110,35 +134,51 @@ def fingerprint(inputs: list[str], model: Model, params: Checkpoint) -> str:
 
 
 def fit(
-    network: Starcoder2, train_split: PackedSplit, validation_split: PackedSplit, states: Path, *, params: Checkpoint
+    network: Starcoder2,
+    train_split: PackedSplit,
+    validation_split: PackedSplit,
+    states: Path,
+    *,
+    params: Checkpoint,
+    tensorboard: Path | None = None,
 ) -> tuple[Metrics, Validation]:
     """Train `network` to the last step, from the newest whole state in `states` or from the weights that it has."""
     metrics, validation = Metrics(params), Validation(validation_split, params)
     module = TrainingModule(network.train(), params)
     with storage_errors(states):
         states.mkdir(parents=True, exist_ok=True)
-    newest = newest_state(states)
+    newest = newest_state(states, set_aside=rank() == 0)
     if newest:
         logger.info("going on from %s", newest)
     keeper = States(states, params)
+    callbacks: list[Callback] = [metrics, validation]
+    if tensorboard and rank() == 0:
+        from minicode_model.training.tensorboard import TensorBoard
+
+        callbacks.append(TensorBoard(tensorboard, metrics, validation, params))
     with _guest_manners(params.num_threads):
-        trainer = _make_trainer(states, params, [metrics, validation, keeper])
-        trainer.fit(module, StepLoader(train_split, params), ckpt_path=newest)
+        trainer = _make_trainer(states, params, [*callbacks, keeper])
+        trainer.fit(module, StepLoader(train_split, params, rank()), ckpt_path=newest)
     keeper.raise_noted_signal()
     return metrics, validation
 
 
-def _make_trainer(states: Path, params: Checkpoint, callbacks: list[Any]) -> Trainer:
+def _make_trainer(states: Path, params: Checkpoint, callbacks: list[Callback]) -> Trainer:
     return Trainer(
         accelerator="auto",
-        devices=1,
+        devices=params.devices,
+        strategy="ddp" if params.devices > 1 else "auto",
+        use_distributed_sampler=False,
         max_steps=params.max_steps,
         max_epochs=-1,
         accumulate_grad_batches=params.gradient_accumulation_steps,
         precision=_PRECISION[params.precision],  # type: ignore[arg-type]
         gradient_clip_val=params.gradient_clip,
         callbacks=callbacks,
-        plugins=[SafeCheckpointIO(states.name), LightningEnvironment()],
+        plugins=[
+            SafeCheckpointIO(states.name),
+            LightningEnvironment() if params.devices == 1 else TorchElasticEnvironment(),
+        ],
         default_root_dir=states,
         logger=False,
         enable_checkpointing=False,
@@ -173,8 +213,14 @@ def _guest_manners(num_threads: int) -> Iterator[None]:
             each.setLevel(level)
 
 
-def summary(network: Starcoder2, metrics: Metrics, validation: Validation) -> dict[str, Any]:
-    """Figures for the manifest. Those that depend on the clock belong here, outside of the digest."""
+def summary(network: Starcoder2, metrics: Metrics, validation: Validation, params: Checkpoint) -> dict[str, Any]:
+    """Figures for the manifest. Those that depend on the clock belong here, outside of the digest.
+
+    `mfu` is the share of the measured peak of a matrix product on the same devices, 0..1.
+    """
+    device = network.output_weight.device
+    peak = measure_peak(device, torch.bfloat16 if params.precision == "bf16" else torch.float32) * params.devices
+    tokens_per_second = metrics.tokens_per_second
     return {
         "num_parameters": network.num_parameters,
         "steps": len(metrics.rows),
@@ -183,8 +229,10 @@ def summary(network: Starcoder2, metrics: Metrics, validation: Validation) -> di
         "last_loss": metrics.smoothed(len(metrics.rows)),
         "validation_loss": validation.rows[-1][1],
         "seconds": round(metrics.seconds, 1),
-        "tokens_per_second": round(metrics.tokens / metrics.seconds, 1),
+        "tokens_per_second": round(tokens_per_second, 1),
+        "mfu": round(tokens_per_second * operations_per_token(network.config) / peak, 4),
+        "peak_gflops": round(peak / 1e9, 1),
         "data_wait_fraction": round(metrics.waiting_seconds / metrics.seconds, 5),
-        "threads": torch.get_num_threads(),
-        "device": str(next(network.parameters()).device),
+        "threads": params.num_threads or torch.get_num_threads(),
+        "device": str(device),
     }

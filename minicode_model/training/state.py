@@ -100,16 +100,17 @@ def state_folders(work: Path) -> list[Path]:
     return sorted(path for path in found if re.fullmatch(r"step-\d{8}", path.name))
 
 
-def newest_state(work: Path) -> Path | None:
-    """The newest state that is whole. Damaged ones are reported and set aside as `damaged-*`."""
+def newest_state(work: Path, *, set_aside: bool = True) -> Path | None:
+    """The newest state that is whole. Damaged ones are reported and, with `set_aside`, renamed to `damaged-*`."""
     for folder in reversed(state_folders(work)):
         try:
             open_artifact(folder)
         except ArtifactError as error:
             logger.warning("training state %s is damaged, going back to the one before: %s", folder, error)
-            aside = folder.with_name(f"damaged-{folder.name}")
-            shutil.rmtree(aside, ignore_errors=True)
-            folder.rename(aside)
+            if set_aside:
+                aside = folder.with_name(f"damaged-{folder.name}")
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
         else:
             return folder
     return None

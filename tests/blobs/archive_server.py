@@ -99,6 +99,9 @@ class ArchiveServer:
         self.injected: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
         self.headers: list[dict[str, str]] = []
+        self.bundles: dict[str, bytes] = {}
+        self.cooking: dict[str, int] = {}
+        self.looks_needed = 2
         self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"archive": self}))
         self._server.daemon_threads = True
@@ -150,10 +153,42 @@ class _Handler(BaseHTTPRequestHandler):
         if self.archive.delay_s:
             time.sleep(self.archive.delay_s)
         self.archive.headers.append(dict(self.headers.items()))
-        if self.path.startswith("/api/1/content/"):
+        if self.path.startswith("/api/1/vault/"):
+            self._vault("GET")
+        elif self.path.startswith("/api/1/content/"):
             self._api()
         else:
             self._s3()
+
+    def do_POST(self) -> None:
+        self.archive.headers.append(dict(self.headers.items()))
+        self._vault("POST")
+
+    def _vault(self, method: str) -> None:
+        """Cooking takes `looks_needed` looks; a directory without a bundle fails."""
+        raw = self.path.endswith("/raw/")
+        directory = self.path.removesuffix("raw/").rstrip("/").rpartition(":")[2]
+        looks = self.archive.cooking.get(directory)
+        bundle = self.archive.bundles.get(directory)
+        fault = self.archive.fault(f"{method} {self.path}")
+        if fault:
+            self._error(503, "StorageDBError", "The storage is away", {})
+        elif method == "POST":
+            self.archive.cooking.setdefault(directory, 0)
+            self._state("new")
+        elif looks is None:
+            self._error(404, "NotFoundExc", "Cooking was never requested", {})
+        elif raw and bundle is not None and looks >= self.archive.looks_needed:
+            self._send(200, bundle, {"Content-Type": "application/gzip"})
+        elif raw:
+            self._error(404, "NotFoundExc", "Not cooked", {})
+        else:
+            self.archive.cooking[directory] = looks + 1
+            waiting = looks + 1 < self.archive.looks_needed
+            self._state("pending" if waiting else "failed" if bundle is None else "done")
+
+    def _state(self, status: str) -> None:
+        self._send(200, json.dumps({"status": status}).encode(), {"Content-Type": "application/json"})
 
     def _api(self) -> None:
         with self.archive.lock:

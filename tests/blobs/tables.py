@@ -52,9 +52,9 @@ def s3(server: ArchiveServer, *, connections: int = 16, attempts: int = 8) -> S3
     return S3Backend(server.url, contact=CONTACT, connections=connections, timeout_s=10, attempts=attempts)
 
 
-def fetch(contents: Path, backend: Backend, folder: Path, **fields: object) -> Artifact:
+def fetch(contents: Path, backend: Backend, folder: Path, *, plan: Path | None = None, **fields: object) -> Artifact:
     params = Blobs(**fields)  # type: ignore[arg-type]
-    return fetch_partition(contents, backend, folder, partition=WHOLE, params=params, config_digest="digest")
+    return fetch_partition(contents, backend, folder, partition=WHOLE, params=params, config_digest="digest", plan=plan)
 
 
 def read_blobs(folder: Path) -> pl.DataFrame:

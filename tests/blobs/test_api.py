@@ -1,15 +1,17 @@
 """The web API backend against the archive's server: every status, every fault, and a token that is never shown."""
 
+import contextlib
 import logging
 import socket
 import threading
+import time
 import traceback
 from pathlib import Path
 
 import pytest
 
-from minicode_assets.blobs.api import BearerToken, user_agent
 from minicode_assets.blobs.backends import Absent, Wanted
+from minicode_assets.blobs.http import BearerToken, user_agent
 from minicode_assets.errors import BlobError
 from tests.blobs.archive_server import API_FAULTS, ArchiveServer, Stored, make_contents
 from tests.blobs.tables import CONTACT, all_wanted, api
@@ -129,7 +131,8 @@ def test_quota_of_another_makes_us_wait_for_a_slot(tmp_path: Path) -> None:
 class Replies:
     """A server that sends prepared bytes, one connection each, and remembers what was asked."""
 
-    def __init__(self, *replies: str) -> None:
+    def __init__(self, *replies: str, drip_s: float = 0) -> None:
+        self._drip_s = drip_s
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.asked: list[bytes] = []
@@ -142,7 +145,15 @@ class Replies:
             connection, _ = self._listener.accept()
             with connection:
                 self.asked.append(connection.recv(65_536))
-                connection.sendall(reply)
+                with contextlib.suppress(ConnectionError):
+                    self._send(connection, reply)
+
+    def _send(self, connection: socket.socket, reply: bytes) -> None:
+        head, end, body = reply.partition(b"\r\n\r\n")
+        connection.sendall(head + end)
+        for byte in body:
+            time.sleep(self._drip_s)
+            connection.sendall(bytes([byte]))
 
     def ask(self, tmp_path: Path, **options: object) -> bytes | Absent:
         with ArchiveServer([]) as server:
@@ -189,6 +200,13 @@ def test_what_the_archive_did_not_say_is_not_believed(tmp_path: Path, reply: str
     assert isinstance(found, Absent)
     assert found.status == "retry_later"
     assert problem in found.problem
+
+
+def test_body_that_drips_is_given_up(tmp_path: Path) -> None:
+    """Every read is quick enough; the whole is not."""
+    drip = "HTTP/1.1 200 OK\nContent-Length: 4\nConnection: close\n\nbody"
+    found = Replies(drip, drip_s=0.15).ask(tmp_path, attempts=1, timeout_s=0.25)
+    assert found == Absent("retry_later", "body not complete after 0.25 s (1 requests)")
 
 
 def test_refusal_with_retry_after(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from minicode_assets.blobs.backends import Absent, Answer, LocalBackend, Wanted
 from minicode_assets.blobs.chain import open_chain
 from minicode_assets.blobs.journal import Journal
+from minicode_assets.blobs.store import fetch_partition
 from minicode_assets.config import Blobs
 from minicode_assets.errors import BlobError, StorageError
 from minicode_assets.schemas import QUARANTINE
@@ -47,6 +48,9 @@ class Scripted:
     ) -> None:
         self.bodies, self.seed, self.fails_after, self.is_remote = bodies, seed, fails_after, is_remote
         self.asked: list[bytes] = []
+
+    def figures(self) -> dict[str, int]:
+        return {"asked": len(self.asked)}
 
     def fetch(self, wanted: Iterable[Wanted]) -> Iterator[Answer]:
         shuffled = list(wanted)
@@ -180,6 +184,44 @@ def test_forced_again_asks_a_remote_source_only_for_what_was_not_verified(tmp_pa
     local = Scripted(bodies_of(contents), is_remote=False)
     fetch(table, local, tmp_path / "p")
     assert len(local.asked) == 30, "a local folder is read again: it may have changed"
+
+
+@pytest.mark.parametrize("damage", ["flip", "torn", "no_manifest"])
+def test_damaged_artefact_costs_requests_never_bytes(tmp_path: Path, damage: str) -> None:
+    """The hint for a damaged artefact is to make it again: that must not fail on the damage."""
+    contents = make_contents(30)
+    table = write_contents(tmp_path / "contents", contents)
+    first = fetch(table, Scripted(bodies_of(contents)), tmp_path / "p")
+    before = files_of(first.path)
+    part = tmp_path / "p" / "part-00000.parquet"
+    whole = part.read_bytes()
+    if damage == "no_manifest":
+        (tmp_path / "p" / "manifest.json").unlink()
+    else:
+        part.write_bytes(whole[:-40] if damage == "torn" else whole[:600] + bytes([whole[600] ^ 255]) + whole[601:])
+    again = Scripted(bodies_of(contents))
+    artifact = fetch(table, again, tmp_path / "p")
+    assert files_of(artifact.path) == before
+    least, most = {"flip": (1, 30), "torn": (30, 30), "no_manifest": (0, 0)}[damage]
+    assert least <= len(again.asked) <= most
+
+
+def test_other_number_of_partitions_asks_for_nothing_again(tmp_path: Path) -> None:
+    contents = make_contents(80)
+    table = write_contents(tmp_path / "contents", contents)
+    straight, source = Scripted(bodies_of(contents)), Scripted(bodies_of(contents))
+    for number in range(4):
+        key = f"{number:02d}-of-04"
+        fetch_partition(table, source, tmp_path / key, partition=key, params=Blobs(), config_digest="digest")
+    again = Scripted(bodies_of(contents))
+    key = "01-of-02"
+    merged = fetch_partition(table, again, tmp_path / key, partition=key, params=Blobs(), config_digest="digest")
+    assert not again.asked
+    expected = fetch_partition(
+        table, straight, tmp_path / "other" / key, partition=key, params=Blobs(), config_digest="digest"
+    )
+    assert files_of(merged.path) == files_of(expected.path)
+    assert len(straight.asked) == merged.metadata["num_rows"] > 10
 
 
 def test_verdicts_of_other_inputs_are_forgotten_and_bytes_are_kept(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_sample_benchmarks(samples: Path, tmp_path: Path) -> None:
 
 
 def test_none_configured_is_an_empty_table(tmp_path: Path) -> None:
-    artifact = build_benchmarks(tmp_path / "b", params=PARAMS, config_digest="")
+    artifact = build_benchmarks(tmp_path / "b", params=Benchmarks(files=()), config_digest="")
     assert read_table(artifact.path, BENCHMARKS).height == 0
     assert artifact.metadata["num_tasks"] == {}
 

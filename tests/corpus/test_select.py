@@ -1,20 +1,23 @@
 """Nothing is lost between documents and corpus: every row is kept once or has every reason; splits share no origin."""
 
+import shutil
+
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicode_assets.config import Corpus
+from minicode_assets.config import Config, Corpus, contradictions
+from minicode_assets.corpus.benchmarks import build_benchmarks
 from minicode_assets.corpus.funnel import explain, funnel
 from minicode_assets.corpus.mix import held_out_origins
 from minicode_assets.corpus.rules import rules
-from minicode_assets.corpus.select import build_corpus, drop_duplicates
-from minicode_assets.errors import CorpusError
+from minicode_assets.corpus.select import SIDECARS, build_corpus, drop_duplicates, drop_near_duplicates
+from minicode_assets.errors import CorpusError, CorruptArtifactError
 from minicode_assets.parquet import read_table
-from minicode_assets.schemas import CORPUS, DECISIONS, DOCUMENTS, FUNNEL
+from minicode_assets.schemas import BENCHMARKS, CORPUS, DECISIONS, DOCUMENTS, FUNNEL, NEAR_DUP
 from minicode_assets.swhid import content_ids
-from minicode_model.artifact import open_artifact
+from minicode_model.artifact import open_artifact, write_artifact
 from tests.corpus.worlds import MIT_METADATA, make_world
 
 GPL = b"GNU GENERAL PUBLIC LICENSE\n Version 3, 29 June 2007\n"
@@ -112,7 +115,7 @@ def test_funnel_adds_up(built):
     rows = {step: (documents, first) for step, documents, _, first in table.iter_rows()}
     assert rows["all"][0] - rows["kept"][0] == sum(first for _, first in rows.values())
     assert table["step"].to_list()[0] == "all"
-    assert table["step"].to_list()[-2:] == ["exact_duplicate", "kept"]
+    assert table["step"].to_list()[-4:] == ["contaminated", "exact_duplicate", "near_duplicate", "kept"]
     assert rows["unparsable"] == (2, 2)
     assert rows["too_short"] == (3, 2)
 
@@ -181,14 +184,121 @@ def test_text_without_digest_is_not_kept():
     assert found["drop_reasons"].to_list() == [["exact_duplicate_unmeasured"]]
 
 
+def test_near_duplicates_keep_one_of_a_cluster_whose_representative_fell(tmp_path):
+    """The representative is generated, so plain `duplicate_of is not null` would lose all three."""
+    text = module("x", 60)
+    files = {
+        "METADATA": MIT_METADATA,
+        **{f"edited{i}.py": text.replace(b"compute_9(", b"changed_%d(" % i) for i in range(3)},
+        **{f"made{i}_pb2.py": text.replace(b"compute_8(", b"moved_%d(" % i) for i in range(6)},
+    }
+    origins = {"https://example.org/a": files, "https://example.org/b": {"METADATA": MIT_METADATA, "b.py": module("b")}}
+    world = make_world(tmp_path, origins).annotate()
+    world.corpus()
+    reasons = reasons_by_path(world)
+    edited = sorted(reasons["a", f"edited{i}.py"] for i in range(3))
+    assert edited == [[], ["near_duplicate"], ["near_duplicate"]]
+    assert all(reasons["a", f"made{i}_pb2.py"] == ["generated", "near_duplicate"] for i in range(6))
+    clusters = read_table(world.folder("near_dup"), NEAR_DUP).filter(pl.col("cluster_size") == 9)
+    best = clusters.filter(pl.col("keep_rank") == 0)["document_id"].item()
+    paths = world.read("documents", DOCUMENTS).filter(pl.col("document_id") == best)["path"].to_list()
+    assert "_pb2" in paths[0], "the case needs a representative that falls"
+    off = world.change("corpus", drop_near_duplicates=False)
+    off.corpus()
+    assert [reasons_by_path(off)["a", f"edited{i}.py"] for i in range(3)] == [[], [], []]
+
+
+DECIDED = {"document_id": pl.String, "cluster_id": pl.String, "cluster_rank": pl.Int64,
+           "drop_reasons": pl.List(pl.String)}  # fmt: skip
+REASONS = st.sampled_from([[], [], ["generated"], ["exact_duplicate"]])
+CLUSTERED = st.lists(st.tuples(st.integers(0, 3), REASONS), max_size=20)
+
+
+@given(CLUSTERED, st.randoms())
+def test_the_best_survivor_of_each_cluster_is_kept(rows, random):
+    ranks = [sum(cluster == before for before, _ in rows[:row]) for row, (cluster, _) in enumerate(rows)]
+    table = [
+        (f"d{row}", f"c{cluster}", rank, reasons)
+        for row, ((cluster, reasons), rank) in enumerate(zip(rows, ranks, strict=True))
+    ]
+    best = {}
+    for name, cluster, _, reasons in table:
+        if not reasons:
+            best.setdefault(cluster, name)
+    expected = {
+        name: reasons + ["near_duplicate"] * (cluster in best and best[cluster] != name
+                                              and "exact_duplicate" not in reasons)
+        for name, cluster, _, reasons in table
+    }  # fmt: skip
+    shuffled = random.sample(table, len(table))
+    found = drop_near_duplicates(pl.DataFrame(shuffled, schema=DECIDED, orient="row"))
+    assert found["document_id"].to_list() == [row[0] for row in shuffled]
+    assert dict(found.select("document_id", "drop_reasons").iter_rows()) == expected
+    assert set(found.filter("kept")["document_id"]) == set(best.values())
+
+
+def test_a_document_that_was_not_compared_is_not_kept():
+    frame = pl.DataFrame([("a", None, None, [])], schema=DECIDED, orient="row")
+    found = drop_near_duplicates(frame)
+    assert found["drop_reasons"].to_list() == [["near_duplicate_unmeasured"]]
+    assert found["kept"].to_list() == [False]
+
+
+def test_benchmark_problems_are_dropped(tmp_path):
+    benchmarks = read_table(built_benchmarks(tmp_path), BENCHMARKS).filter(pl.col("task_id") == "HumanEval/32")
+    prompt = benchmarks.filter(pl.col("kind") == "prompt")["text"][0]
+    solution = benchmarks.filter(pl.col("kind") == "solution")["text"][0]
+    files = {"METADATA": MIT_METADATA, "leak.py": (prompt + solution).encode(), "clean.py": module("clean")}
+    origins = {"https://example.org/a": files, "https://example.org/b": {"METADATA": MIT_METADATA, "b.py": module("b")}}
+    world = make_world(tmp_path / "world", origins).annotate()
+    world.corpus()
+    reasons = reasons_by_path(world)
+    assert reasons["a", "leak.py"] == ["contaminated"]
+    assert reasons["a", "clean.py"] == []
+
+
+def built_benchmarks(root):
+    return build_benchmarks(root / "benchmarks", params=Config().benchmarks, config_digest="").path
+
+
+def test_without_benchmarks_nothing_passes_as_clean(tmp_path):
+    """Every signal is null: the rule drops all, and the configuration says so before anything runs."""
+    origins = {"https://example.org/a": {"METADATA": MIT_METADATA, "a.py": module("a")}}
+    world = make_world(tmp_path, origins).change("benchmarks", files=()).annotate()
+    with pytest.raises(CorpusError, match="contaminated_unmeasured 1"):
+        world.corpus()
+    assert contradictions(world.config) == [
+        "[corpus] drop_contaminated needs [benchmarks] files: without any, nothing is looked for"
+    ]
+    off = world.change("corpus", drop_contaminated=False)
+    assert contradictions(off.config) == []
+    off.corpus()
+    assert reasons_by_path(off)["a", "a.py"] == []
+
+
 def test_out_of_step_sidecars_are_refused(built, tmp_path):
-    swapped = {name: built.partitions(name) for name in ("language", "license", "heuristics", "exact_dup")}
+    swapped = {name: built.partitions(name) for name in SIDECARS}
+    documents, near_dup = built.partitions("documents"), built.folder("near_dup")
+
+    def build(near_dup):
+        build_corpus(documents, swapped, near_dup, tmp_path / "corpus", params=Corpus(), config_digest="")
+
+    shutil.copytree(near_dup, tmp_path / "near_dup")
+    first, second = sorted((tmp_path / "near_dup").glob("part-*"))
+    shutil.copy(first, second)
+    with pytest.raises(CorruptArtifactError, match="near_dup"):
+        build(tmp_path / "near_dup")
+    with write_artifact(tmp_path / "crossed", name="near_dup", config_digest="", inputs={}) as crossed:
+        for key, other in zip(built.keys, built.keys[::-1], strict=True):
+            shutil.copy(near_dup / f"part-{key}.parquet", crossed.path / f"part-{other}.parquet")
+    with pytest.raises(CorpusError, match="crossed, part 00-of-02: rows out of step"):
+        build(tmp_path / "crossed")
     swapped["heuristics"] = swapped["heuristics"][::-1]
     with pytest.raises(CorpusError, match="rows out of step"):
-        build_corpus(built.partitions("documents"), swapped, tmp_path / "corpus", params=Corpus(), config_digest="")
+        build(near_dup)
     del swapped["language"]
     with pytest.raises(CorpusError, match="sidecar language: found 0 partitions, expected 2"):
-        build_corpus(built.partitions("documents"), swapped, tmp_path / "corpus", params=Corpus(), config_digest="")
+        build(near_dup)
 
 
 def test_an_empty_corpus_is_an_error_with_reasons(tmp_path):

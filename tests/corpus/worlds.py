@@ -11,9 +11,18 @@ import polars as pl
 from minicode_assets.blobs.backends import LocalBackend
 from minicode_assets.blobs.store import fetch_partition
 from minicode_assets.config import Config
-from minicode_assets.corpus.annotate import exact_dup, heuristics, language, license_files
+from minicode_assets.corpus.annotate import (
+    contamination,
+    exact_dup,
+    heuristics,
+    language,
+    license_files,
+    minhash,
+    near_dup,
+)
 from minicode_assets.corpus.annotate import license as license_annotator
-from minicode_assets.corpus.select import build_corpus
+from minicode_assets.corpus.benchmarks import build_benchmarks
+from minicode_assets.corpus.select import SIDECARS, build_corpus
 from minicode_assets.layout import partition_keys
 from minicode_assets.manifest.paths import is_license, is_python
 from minicode_assets.parquet import read_table, write_table
@@ -77,8 +86,10 @@ class World:
                 self.folder("blobs", key), self.folder("contents"), self.folder("license_files", key),
                 partition=key, params=self.config.license_files, config_digest="",
             )  # fmt: skip
+        build_benchmarks(self.folder("benchmarks"), params=self.config.benchmarks, config_digest="")
         for key in self.keys:
             self.sidecars(key)
+        self.near_duplicates()
         return self
 
     def sidecars(self, key: str) -> None:
@@ -93,13 +104,24 @@ class World:
             documents, {name: self.folder(name, key) for name in ("license", "language")},
             self.folder("exact_dup", key), params=config.exact_dup, config_digest="",
         )  # fmt: skip
+        minhash.annotate(documents, self.folder("minhash", key), params=config.near_dup, config_digest="")
+        contamination.annotate(
+            documents, self.folder("contamination", key), benchmarks=self.folder("benchmarks"),
+            params=config.contamination, config_digest="",
+        )  # fmt: skip
+
+    def near_duplicates(self) -> Artifact:
+        names = ("license", "language", "exact_dup")
+        return near_dup.annotate(
+            self.partitions("documents"), self.partitions("minhash"), {name: self.partitions(name) for name in names},
+            self.folder("near_dup"), partitions=self.keys, params=self.config.near_dup, config_digest="",
+        )  # fmt: skip
 
     def corpus(self) -> Artifact:
         """The corpus of the sidecars that are there."""
-        names = ("language", "license", "heuristics", "exact_dup")
         return build_corpus(
-            self.partitions("documents"), {name: self.partitions(name) for name in names}, self.folder("corpus"),
-            params=self.config.corpus, config_digest="",
+            self.partitions("documents"), {name: self.partitions(name) for name in SIDECARS}, self.folder("near_dup"),
+            self.folder("corpus"), params=self.config.corpus, config_digest="",
         )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ def stale(home: Home, overrides: Mapping[str, Mapping[str, Any]]) -> set[str]:
     graph = definitions.resolve_implicit_global_asset_job_def().asset_layer.asset_graph
     found = set()
     with dg.DagsterInstance.from_config(str(home.root / "dagster_home")) as instance:
-        view = AssetGraphView(TemporalContext(datetime.now(UTC), None), instance, graph)
+        now = TemporalContext(effective_dt=datetime.now(UTC), last_event_id=None)
+        view = AssetGraphView(temporal_context=now, instance=instance, asset_graph=graph)
         resolver = CachingStaleStatusResolver(instance, graph, view)
         for name in ASSET_SECTIONS:
             for key in partition_keys(2) if name in PARTITIONED else [None]:
@@ -53,8 +54,11 @@ def test_nothing_is_stale_after_a_run(finished: Home) -> None:
         ({"archive": {"max_python_bytes": 2_999_999}}, {"archive"}),
         ({"branch_heads": {"branches": ["refs/heads/main"]}}, {"branch_heads"}),
         ({"file_manifest": {"max_depth": 63}}, {"file_manifest"}),
-        ({"blobs": {"max_length_bytes": 9}}, {"blobs"}),
+        ({"blobs": {"max_length_bytes": 9}}, {"fetch_plan", "blobs"}),
         ({"documents": {"max_length_bytes": 9}}, {"documents"}),
+        ({"near_dup": {"min_jaccard_fraction": 0.8}}, {"minhash", "near_dup"}),
+        ({"benchmarks": {"id_fields": ["task_id"]}}, {"benchmarks"}),
+        ({"contamination": {"max_problems": 4}}, {"contamination"}),
         ({"corpus": {"max_lines": 77}}, {"corpus"}),
         ({"tokenizer": {"sample_bytes": 77_000}}, {"tokenizer"}),
         ({"token_shards": {"fim_rate": 0.25}}, {"token_shards"}),

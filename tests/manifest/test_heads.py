@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from canonical import oid, one_origin, write_tables
 
-from minicode_assets.config import BranchHeads
+from minicode_assets.config import BranchHeads, load
 from minicode_assets.errors import ConfigError, TableError
 from minicode_assets.manifest.heads import choose_heads
 from minicode_assets.parquet import read_table
@@ -269,3 +269,9 @@ def test_figures_count_origins_by_rule_and_reason(tmp_path):
     again = choose_heads(tables, tmp_path / "again", params=BranchHeads(), config_digest="")
     assert again.digest == artifact.digest
     assert pl.read_parquet(tmp_path / "heads" / "*.parquet").height == artifact.metadata["num_origins"] == 3
+
+
+def test_numbers_that_make_no_sense_are_named():
+    overrides = {"file_manifest": {"rows_per_part": 0}, "branch_heads": {"max_hops": -1}}
+    with pytest.raises(ConfigError, match=r"\[branch_heads\] max_hops: found -1(.|\n)*\[file_manifest\] rows_per_part"):
+        load("tiny", overrides)

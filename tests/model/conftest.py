@@ -31,6 +31,8 @@ def tiny_model() -> Model:
 def tiny_params() -> Checkpoint:
     return Checkpoint(
         max_steps=12,
+        learning_rate=3e-3,
+        optimizer="adamw",
         batch_size=2,
         gradient_accumulation_steps=2,
         checkpoint_every_steps=3,

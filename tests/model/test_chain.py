@@ -1,7 +1,9 @@
 """From shards to a checkpoint to figures, through the artefacts, as the assets call it."""
 
+import csv
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from minicode_model.errors import (
     ShardError,
     StorageError,
 )
-from minicode_model.evaluation.run import evaluate
+from minicode_model.evaluation.run import evaluate, kind_of
 from minicode_model.training.run import train
 from minicode_model.training.start import starting_model
 from tests.tokens.corpora import SMALL_SHARDS, small_home, small_tokenizer
@@ -119,9 +121,13 @@ def test_evaluation_beats_its_baselines_and_repeats(trained: Path, shards: Path,
     assert bits["model"] < bits["byte_entropy"]
     assert [sample["kind"] for sample in results["samples"]] == ["completion", "fill_in_the_middle"]
     assert 0 < results["num_bytes"] <= 8000
-    rows = first.file("documents.csv").read_text().splitlines()[1:]
+    rows = list(csv.DictReader(first.file("documents.csv").read_text().splitlines()))
     assert len(rows) == results["num_documents"]
-    assert sum(int(row.split(",")[1]) for row in rows) == results["num_bytes"]
+    assert sum(int(row["num_bytes"]) for row in rows) == results["num_bytes"]
+    total = sum(float(row["nats"]) for row in rows)
+    assert total / math.log(2) / results["num_bytes"] == pytest.approx(bits["model"])
+    assert set(results["bits_per_byte_by_kind"]) <= {"module", "package", "setup", "test"}
+    assert all(row["path"].startswith("wsgiref/") for row in rows)
 
 
 def test_a_checkpoint_of_another_tokenizer_is_refused(trained: Path, shards: Path, tmp_path: Path) -> None:
@@ -248,3 +254,19 @@ def test_training_continues_from_a_hugging_face_folder(tmp_path) -> None:
 def test_a_start_with_another_tokenizer_is_refused(trained) -> None:
     with pytest.raises(CheckpointError, match="tokenizer digest found"):
         starting_model(trained, MODEL, PARAMS, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("src/attr/_make.py", "module"),
+        ("src/attr/__init__.py", "package"),
+        ("tests/strategies.py", "test"),
+        ("attr/test_make.py", "test"),
+        ("setup.py", "setup"),
+        ("latest.py", "module"),
+        ("contest/run.py", "module"),
+    ],
+)
+def test_kinds_of_files(path: str, kind: str) -> None:
+    assert kind_of(path) == kind

@@ -1,12 +1,23 @@
 """Fill-in-the-middle loses nothing and depends on seed and key only."""
 
+import ast
+import textwrap
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicode_model.fim import NUM_SENTINELS, arrange, infilling_prompt, restore, split_characters, uniforms
-from tests.tokens.corpora import small_tokenizer
+from minicode_model.fim import (
+    NUM_SENTINELS,
+    arrange,
+    infilling_prompt,
+    restore,
+    split_characters,
+    syntax_spans,
+    uniforms,
+)
+from tests.tokens.corpora import library_files, small_tokenizer
 
 UNIT = st.floats(0, 1, exclude_max=True)
 
@@ -91,3 +102,32 @@ def test_uniforms_depend_on_seed_and_key_only() -> None:
 def test_the_first_numbers_never_change() -> None:
     """Shards made today must be made again tomorrow: these are the numbers of the first release."""
     assert uniforms(2, 1337, "fim", "doc", 0) == (0.781948886011203, 0.6712566859797607)
+
+
+def test_spans_are_what_python_says() -> None:
+    """ast.get_source_segment is the oracle for statements; a body and its statements agree at both ends."""
+    for _, path, text in library_files("json", "wsgiref"):
+        raw, spans = text.encode(), syntax_spans(text.encode())
+        tree = ast.parse(text)
+        expected = {ast.get_source_segment(text, node) for node in ast.walk(tree) if isinstance(node, ast.stmt)}
+        found = {raw[low:high].decode() for low, high in spans.get("statement", [])}
+        assert {s.replace("\r\n", "\n") for s in found} == {s.replace("\r\n", "\n") for s in expected}, path
+        for low, high in spans.get("body", []):
+            ast.parse(textwrap.dedent(" " * (low - raw.rfind(b"\n", 0, low) - 1) + raw[low:high].decode()))
+        for low, high in spans.get("arguments", []):
+            ast.parse("f(" + raw[low:high].decode() + ")")
+
+
+def test_spans_count_bytes_and_know_every_line_end() -> None:
+    raw = "é = 'ü'\r\nfür(1, b='漢')\rif x:\n\ty = 1\n".encode()
+    spans = {kind: [raw[low:high].decode() for low, high in places] for kind, places in syntax_spans(raw).items()}
+    assert spans == {
+        "statement": ["é = 'ü'", "für(1, b='漢')", "if x:\n\ty = 1", "y = 1"],
+        "arguments": ["1, b='漢'"],
+        "body": ["y = 1"],
+    }
+
+
+@pytest.mark.parametrize("raw", [b"def f(:", b"x = '\0'", b"", b"(" * 5000, b"print 1", b"\xef\xbb\xbfx = 1"])
+def test_no_spans_where_python_cannot_parse(raw: bytes) -> None:
+    assert syntax_spans(raw) == {}

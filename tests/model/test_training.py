@@ -21,6 +21,7 @@ from minicode_model.training.optim import make_optimizer
 from minicode_model.training.run import fit
 from minicode_model.training.schedule import learning_rate_at
 from minicode_model.training.state import from_json, newest_state, to_json
+from minicode_model.training.throughput import operations_per_token
 from tests.model.byte_split import ByteSplit
 
 
@@ -262,3 +263,25 @@ def test_states_come_back_from_json_as_they_were(value: object) -> None:
 def test_what_only_a_pickle_could_hold_is_refused() -> None:
     with pytest.raises(CheckpointError, match="/optimizer/0: can't be stored without a pickle: object"):
         to_json({"optimizer": [object()]}, "", {})
+
+
+def test_operations_are_counted_from_the_weights(tiny_model: Model) -> None:
+    for change in ({}, {"num_key_value_heads": 2}, {"hidden_act": "swiglu"}, {"tie_word_embeddings": False}):
+        shape = dataclasses.replace(tiny_model, **change)
+        network = initialise(shape, 0)
+        matrices = sum(p.numel() for name, p in network.named_parameters() if p.ndim == 2 and "embed" not in name)
+        matrices += network.output_weight.numel() if shape.tie_word_embeddings else 0
+        assert operations_per_token(shape) == 6 * matrices + 12 * 2 * 32 * 64
+
+
+def test_tensorboard_shows_the_rows(tmp_path, train_split, validation_split, tiny_model, tiny_params) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
+    board = tmp_path / "board"
+    network = initialise(tiny_model, 1)
+    metrics, _ = fit(network, train_split, validation_split, tmp_path / "states", params=tiny_params, tensorboard=board)
+    events = accumulator(str(board)).Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [
+        (int(row[0]), pytest.approx(row[1])) for row in metrics.rows
+    ]
+    assert [event.step for event in events.Scalars("validation_loss")] == [4, 8, 12]
+    assert {"gradient_norm", "learning_rate", "tokens", "tokens_per_second"} <= set(events.Tags()["scalars"])

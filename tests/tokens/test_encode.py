@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from minicode_assets.tokens.encode import ExampleEncoder
 from minicode_assets.tokens.format import Example, File
 from minicode_assets.tokens.pieces import Encoded
-from minicode_model.fim import restore
+from minicode_model.fim import restore, syntax_spans
 from minicode_model.tokenizer import SPECIAL_TOKENS
 from tests.tokens.corpora import library_files, small_tokenizer
 
@@ -40,11 +40,12 @@ FILES = st.lists(
 )
 
 
-def encoder(seq_len: int = 96, line_padding_fraction: float = 0.001) -> ExampleEncoder:
+def encoder(seq_len: int = 96, line_padding_fraction: float = 0.001, fim_syntax_rate: float = 0.0) -> ExampleEncoder:
     return ExampleEncoder(
         small_tokenizer(),
         seq_len=seq_len,
         fim_spm_rate=0.5,
+        fim_syntax_rate=fim_syntax_rate,
         line_padding_fraction=line_padding_fraction,
         seed=1,
     )
@@ -177,3 +178,25 @@ def test_special_names_in_text_stay_text() -> None:
     encoded = encoder().encode(Example("e", None, (File("0", "swh", "o", "p", None, text),), 0.0))
     assert (encoded.tokens <= len(SPECIAL_TOKENS)).sum() == 2
     assert small_tokenizer().decode(encoded.tokens) == text.encode()
+
+
+@pytest.mark.parametrize(("seq_len", "least"), [(128, 0.3), (8192, 1.0)])
+def test_middles_can_follow_the_syntax(seq_len: int, least: float) -> None:
+    """In a whole file always; in a part of one where a span lies within the part (not in a docstring's, say)."""
+    tokenizer, found, total = small_tokenizer(), 0, 0
+    syntactic = ExampleEncoder(
+        tokenizer, seq_len=seq_len, fim_spm_rate=0.0, fim_syntax_rate=1.0, line_padding_fraction=0.001, seed=1
+    )
+    for number, text in enumerate(text for text in SOURCES if len(text) < 12_000):
+        example = Example("e", None, (File(f"{number:032x}", "swh", "o", "p", None, text),), 1.0)
+        encoded = syntactic.encode(example)
+        raw = text.encode()
+        middles = {raw[low:high] for places in syntax_spans(raw).values() for low, high in places}
+        for at in np.flatnonzero(encoded.tokens == MIDDLE):
+            stop = at + int(np.argmax(encoded.tokens[at:] == END))
+            found += tokenizer.decode(encoded.tokens[at:stop]) in middles
+            total += 1
+        restored = without_inner_ends(restore(tokenizer, encoded.tokens), encoded.num_psm)
+        assert tokenizer.decode(restored) == raw
+    assert total > 5
+    assert found >= least * total, (found, total)

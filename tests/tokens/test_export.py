@@ -7,11 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from minicode_assets.errors import ShardError
 from minicode_assets.tokens.export import export_parquet
+from minicode_assets.tokens.show import PIECE_EDGE, decoded_sequences
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import open_artifact
 from minicode_model.shards import PADDING_ID, open_split
-from tests.tokens.corpora import SMALL_SHARDS, small_home
+from tests.tokens.corpora import SMALL_SHARDS, small_home, small_tokenizer
+from tests.tokens.test_write import large_tokenizer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "shards.md"
 
@@ -69,3 +72,18 @@ def test_parquet_holds_every_sequence(shards: Path, tmp_path: Path) -> None:
     assert PADDING_ID == 4
     again = export_parquet(shards, tmp_path / "again", rows_per_file=100, config_digest="")
     assert again.digest == artifact.digest
+
+
+def test_sequences_can_be_looked_at(shards: Path, tmp_path: Path) -> None:
+    texts = decoded_sequences(shards, small_tokenizer(), split="validation", count=10)
+    assert len(texts) == 10
+    packed = open_split(shards, "validation")
+    for i, text in enumerate(texts):
+        assert text.count(PIECE_EDGE) == len(packed.pieces(i)) - 1
+        assert ("<fim_pad>" in text) == (packed.sequence(i)[1].min() == -1)
+    everything = decoded_sequences(shards, small_tokenizer(), split="validation", count=10**6)
+    assert everything[:10] == texts
+    assert len(everything) == len(packed)
+    assert sum(text.count("<file_sep>") for text in everything) == packed.num_documents
+    with pytest.raises(ShardError, match="tokenizer digest found"):
+        decoded_sequences(shards, large_tokenizer(tmp_path / "tokenizer"), split="train", count=1)

@@ -12,7 +12,8 @@ from minicode_assets.config import Tokenizer as TokenizerParams
 from minicode_assets.errors import CorruptArtifactError, MissingArtifactError, TokenizerError
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import CORPUS
-from minicode_assets.tokens.train import choose_sample, fair_cap, measure, train_tokenizer
+from minicode_assets.tokens.measure import kind_of, measure
+from minicode_assets.tokens.train import choose_sample, fair_cap, train_tokenizer
 from minicode_model.artifact import open_artifact
 from minicode_model.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.tokens.corpora import SMALL_TOKENIZER, library_files, small_home, small_tokenizer, write_corpus
@@ -30,6 +31,29 @@ def test_metadata_tells_what_the_check_needs() -> None:
     assert metadata["bytes_per_token"] == round(sum(map(len, texts)) / tokens, 4)
     assert 2 < metadata["bytes_per_token"] < 3
     assert all(len(piece) <= 20 for piece in metadata["longest_pieces"])
+    assert set(metadata["bytes_per_token_by_kind"]) == {"module", "package"}
+    ratios = [ratio for _, ratio in metadata["outliers"]]
+    assert ratios == sorted(ratios)
+    assert ratios[0] < metadata["bytes_per_token"]
+    assert len(metadata["unused_pieces"]) == min(20, metadata["num_unused_pieces"])
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("a/tests/b.py", "test"),
+        ("test_a.py", "test"),
+        ("a/conftest.py", "test"),
+        ("a_test.py", "test"),
+        ("contest.py", "module"),
+        ("a/b.pyi", "stub"),
+        ("a/__init__.py", "package"),
+        ("setup.py", "setup"),
+        ("a/test.py", "module"),
+    ],
+)
+def test_kind_of(path: str, kind: str) -> None:
+    assert kind_of(path) == kind
 
 
 def test_same_corpus_same_bytes(tmp_path: Path) -> None:

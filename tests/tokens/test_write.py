@@ -60,6 +60,12 @@ def test_figures_and_lineage(tmp_path: Path) -> None:
         assert sorted(table["document_id"]) == sorted(corpus["document_id"]), "every document is there once"
         assert set(figures["tokens_by_license"]) == set(corpus["license_expression"])
         assert figures["num_avoidable_cut_documents"] == 0
+        lengths = [len(packed.document(d)[0]) for d in range(packed.num_documents)]
+        expected = {
+            low: sum(int(low) <= length < 2 * int(low) for length in lengths) for low in figures["document_lengths"]
+        }
+        assert figures["document_lengths"] == expected
+        assert sum(expected.values()) == packed.num_documents
     assert artifact.metadata["validation"]["num_psm"] == artifact.metadata["validation"]["num_spm"] == 0
     assert write(tmp_path / "fim", fim_rate=1.0).metadata["train"]["num_psm"] > 0
 

@@ -97,7 +97,9 @@ def _signed(texts: pl.DataFrame, params: NearDup) -> Iterator[pl.DataFrame]:
 
 
 def _batches(texts: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Consecutive rows with about `_BATCH_BYTES` of text each."""
+    """Consecutive rows with about `_BATCH_BYTES` of text each; none where no row has text."""
+    if not texts.height:
+        return
     ends = texts["text"].str.len_bytes().cum_sum().to_numpy()
     cuts: Sequence[int] = np.unique(ends // _BATCH_BYTES, return_index=True)[1].tolist()
     for start, end in zip(cuts, [*cuts[1:], texts.height], strict=True):

@@ -1,0 +1,79 @@
+"""What a tokenizer does to text that it hasn't seen: exactness, bytes per token, by kind of file, outliers."""
+
+from collections import Counter
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from minicode_assets.tokens.read import corpus_files
+from minicode_model.tokenizer import FIRST_BYTE_ID, Tokenizer, text_bytes
+
+_NUM_BYTES = 256
+_NUM_SHOWN = 20
+_OUTLIER_MIN_BYTES = 500
+"""Shorter files vary too much to tell anything."""
+
+
+def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
+    """Encode and decode every document of a split; count what a user of the tokenizer wants to know.
+
+    Args:
+        tokenizer: The tokenizer.
+        corpus: The corpus artefact.
+        split: train or validation.
+
+    Returns:
+        num_round_trip_documents, num_round_trip_failures (documents that came back with other bytes), num_bytes,
+        num_tokens, bytes_per_token (0 for an empty split), bytes_per_token_by_kind, num_byte_tokens,
+        num_unused_pieces, unused_pieces (some of them), outliers ([path, bytes per token], the worst first).
+    """
+    counts: Counter[str] = Counter()
+    kinds: Counter[tuple[str, str]] = Counter()
+    used = np.zeros(tokenizer.vocab_size, dtype=np.int64)
+    outliers: list[tuple[float, str]] = []
+    for file in corpus_files(corpus, split):
+        ids, raw = tokenizer.encode(file.text), text_bytes(file.text)
+        counts["documents"] += 1
+        counts["failures"] += tokenizer.decode(ids) != raw
+        kinds[kind_of(file.path), "bytes"] += len(raw)
+        kinds[kind_of(file.path), "tokens"] += len(ids)
+        if len(raw) >= _OUTLIER_MIN_BYTES:
+            outliers = sorted([*outliers, (round(len(raw) / len(ids), 4), file.path)])[:_NUM_SHOWN]
+        used += np.bincount(ids, minlength=tokenizer.vocab_size)
+    unused = np.flatnonzero(used[FIRST_BYTE_ID + _NUM_BYTES :] == 0) + FIRST_BYTE_ID + _NUM_BYTES
+    num_bytes = sum(count for (_, unit), count in kinds.items() if unit == "bytes")
+    return {
+        "num_round_trip_documents": counts["documents"],
+        "num_round_trip_failures": counts["failures"],
+        "num_bytes": num_bytes,
+        "num_tokens": int(used.sum()),
+        "bytes_per_token": _ratio(num_bytes, int(used.sum())),
+        "bytes_per_token_by_kind": {
+            kind: _ratio(kinds[kind, "bytes"], kinds[kind, "tokens"]) for kind in sorted({kind for kind, _ in kinds})
+        },
+        "num_byte_tokens": int(used[FIRST_BYTE_ID : FIRST_BYTE_ID + _NUM_BYTES].sum()),
+        "num_unused_pieces": len(unused),
+        "unused_pieces": [repr(tokenizer.pieces[index][0]) for index in unused[:_NUM_SHOWN].tolist()],
+        "outliers": [[path, ratio] for ratio, path in outliers],
+    }
+
+
+def kind_of(path: str) -> str:
+    """The kind of a Python file by its path: test, stub, package, setup or module."""
+    parts = PurePosixPath(path)
+    if {"test", "tests"} & set(parts.parts[:-1]) or parts.name.startswith("test_") or parts.stem.endswith("_test"):
+        return "test"
+    if parts.suffix == ".pyi":
+        return "stub"
+    return {"__init__.py": "package", "setup.py": "setup", "conftest.py": "test"}.get(parts.name, "module")
+
+
+def longest_pieces(tokenizer: Tokenizer) -> list[str]:
+    """The longest pieces, as Python literals."""
+    texts = sorted((piece.decode("utf-8", "replace") for piece in tokenizer.token_bytes), key=lambda t: (-len(t), t))
+    return [repr(text) for text in texts[:_NUM_SHOWN]]
+
+
+def _ratio(num_bytes: int, num_tokens: int) -> float:
+    return round(num_bytes / num_tokens, 4) if num_tokens else 0.0

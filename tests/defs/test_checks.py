@@ -1,0 +1,257 @@
+"""Every asset check fails when what it promises does not hold: each is shown an artefact that was tampered with.
+
+The library call of the stage is replaced by one that hands over the artefact as it lies there; the rest is the stage.
+"""
+
+import inspect
+import json
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from minicode_assets.config import load
+from minicode_assets.definitions import STAGES
+from minicode_assets.defs.stage import PARTITIONED, Outcome, Stage, StageRun
+from minicode_assets.layout import Layout
+from minicode_assets.parquet import write_table
+from minicode_model.artifact import MANIFEST, Artifact, open_artifact, write_artifact
+from tests.conftest import SMALL, Home
+
+KEY = "00-of-02"
+LIBRARY_CALLS = {
+    "archive": "build_archive",
+    "branch_heads": "choose_heads",
+    "file_manifest": "resolve_manifest",
+    "contents": "distinct_contents",
+    "fetch_plan": "plan_fetch",
+    "blobs": "fetch_partition",
+    "documents": "build_documents",
+    "license_files": "license_files_detector.detect_partition",
+    "language": "language_annotator.annotate",
+    "license": "license_annotator.annotate",
+    "heuristics": "heuristics_annotator.annotate",
+    "exact_dup": "exact_dup_annotator.annotate",
+    "corpus": "select.build_corpus",
+    "tokenizer": "train_tokenizer",
+    "token_shards": "write_token_shards",
+    "report": "write_report",
+}
+"""The name by which a stage's module calls the library."""
+
+Tamper = Callable[[Path, Stage], None]
+
+
+def rows(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Tamper:
+    """Rewrite a table artefact with changed rows."""
+
+    def tamper(folder: Path, stage: Stage) -> None:
+        assert stage.table
+        frame = pl.read_parquet(folder / "*.parquet")
+        metadata = open_artifact(folder).metadata
+        write_table(folder, change(frame), stage.table, config_digest="", inputs={}, metadata=metadata)
+
+    return tamper
+
+
+def column(name: str, value: Any) -> Tamper:
+    """Set one column to a constant."""
+    return rows(lambda frame: frame.with_columns(pl.lit(value).cast(frame.schema[name]).alias(name)))
+
+
+def metadata(**figures: Any) -> Tamper:
+    """Change figures of the manifest; the digest covers files only."""
+
+    def tamper(folder: Path, stage: Stage) -> None:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest["metadata"] |= figures
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+
+    return tamper
+
+
+def resealed(change: Callable[[Path], object]) -> Tamper:
+    """Change files of an artefact, and give it a manifest that says so."""
+
+    def tamper(folder: Path, stage: Stage) -> None:
+        before = open_artifact(folder)
+        with write_artifact(folder.with_name("changed"), name=stage.name, config_digest="", inputs={}) as writer:
+            shutil.copytree(folder, writer.path, dirs_exist_ok=True)
+            (writer.path / MANIFEST).unlink()
+            change(writer.path)
+            writer.metadata = dict(before.metadata)
+        shutil.rmtree(folder)
+        folder.with_name("changed").rename(folder)
+
+    return tamper
+
+
+def text(name: str, change: Callable[[str], str]) -> Tamper:
+    """Rewrite one text file of an artefact."""
+    return resealed(lambda folder: (folder / name).write_text(change((folder / name).read_text())))
+
+
+def split(name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Tamper:
+    """Change one split of the corpus."""
+
+    def change_parts(folder: Path) -> None:
+        for path in (folder / name).glob("*.parquet"):
+            change(pl.read_parquet(path)).write_parquet(path)
+
+    return resealed(change_parts)
+
+
+def copy_first_of_train(folder: Path) -> None:
+    """One training document is in validation too."""
+    train = next(path for path in sorted((folder / "train").glob("*.parquet")) if pl.read_parquet(path).height)
+    pl.read_parquet(train).head(1).write_parquet(folder / "validation" / "part-99999.parquet")
+
+
+reverse = rows(lambda frame: frame.reverse())
+twice = rows(lambda frame: pl.concat([frame, frame]))
+
+
+def raise_last_loss(csv_text: str) -> str:
+    header, *lines = csv_text.splitlines()
+    cells = lines[-1].split(",")
+    cells[header.split(",").index("loss")] = "99.0"
+    return "\n".join([header, *lines[:-1], ",".join(cells)]) + "\n"
+
+
+def lose_to_baseline(results: str) -> str:
+    figures = json.loads(results)
+    figures["bits_per_byte"]["model"] = figures["bits_per_byte"]["byte_entropy"] + 0.1
+    return json.dumps(figures)
+
+
+def exchange_bytes(frame: pl.DataFrame) -> pl.DataFrame:
+    """The stored bytes are one row off."""
+    return frame.with_columns(pl.col("data").shift(1, fill_value=b""))
+
+
+def lose_a_document(report: str) -> str:
+    figures = json.loads(report)
+    figures["funnel"][-1]["num_documents"] -= 1
+    return json.dumps(figures)
+
+
+CASES: dict[tuple[str, str], Tamper] = {
+    ("archive", "reads_most_files"): metadata(skipped=[{}] * 10_000),
+    ("branch_heads", "resolved_or_explained"): rows(
+        lambda frame: frame.with_columns(revision=pl.lit(None, pl.Binary), reason=pl.lit(None, pl.String))
+    ),
+    ("file_manifest", "unique_key"): twice,
+    ("file_manifest", "few_dangling"): column("status", "missing"),
+    ("contents", "has_python"): column("is_python", False),
+    ("blobs", "no_mismatch"): metadata(num_mismatch=1),
+    ("blobs", "nearly_all_verified"): metadata(num_verified=0),
+    ("blobs", "sample_rehashes"): rows(exchange_bytes),
+    ("fetch_plan", "wanted_or_explained"): column("rule", "vendored"),
+    ("documents", "unique_ids"): column("document_id", "0" * 32),
+    ("documents", "mostly_text"): column("status", "nul"),
+    ("license_files", "scores_in_range"): column("score", 1.5),
+    ("language", "row_aligned"): reverse,
+    ("language", "mostly_parses"): column("parses", False),
+    ("license", "row_aligned"): reverse,
+    ("license", "verdicts_have_evidence"): column("license_evidence", None),
+    ("heuristics", "row_aligned"): reverse,
+    ("heuristics", "fractions_in_range"): column("alphabetic_fraction", -0.5),
+    ("exact_dup", "row_aligned"): reverse,
+    ("exact_dup", "one_representative"): column("text_sha256", b"0" * 32),
+    ("corpus", "both_splits_have_text"): split("validation", lambda frame: frame.clear()),
+    ("corpus", "no_origin_in_both_splits"): resealed(copy_first_of_train),
+    ("corpus", "no_text_twice"): split("train", lambda frame: pl.concat([frame, frame])),
+    ("tokenizer", "lossless"): metadata(num_round_trip_failures=1),
+    ("checkpoint", "loss_fell"): text("metrics.csv", raise_last_loss),
+    ("evaluation", "beats_baselines"): text("results.json", lose_to_baseline),
+    ("report", "funnel_adds_up"): text("report.json", lose_a_document),
+    **{
+        (stage.name, "has_rows"): rows(lambda frame: frame.clear())
+        for stage in STAGES
+        if stage.group == "tables" and stage.name not in ("swh_release", "swh_skipped_content")
+    },
+}
+ELSEWHERE = {
+    ("token_shards", "little_padding"), ("token_shards", "both_splits_have_tokens"),
+    ("swh_release", "has_rows"), ("swh_skipped_content", "has_rows"),
+}  # fmt: skip
+"""Shards have a test of their own below; these two tables may be empty, and share the others' check."""
+
+
+@pytest.fixture(scope="module")
+def stages() -> dict[str, Stage]:
+    return {stage.name: stage for stage in STAGES}
+
+
+@pytest.fixture(scope="module")
+def settled(finished: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a finished chain, which each test leaves as it found it."""
+    folder = tmp_path_factory.mktemp("checks") / "data"
+    shutil.copytree(finished.data, folder)
+    return folder
+
+
+def evaluate(stage: Stage, data: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+    config = load("tiny", tomllib.loads(SMALL))
+    partition = KEY if stage.name in PARTITIONED else ""
+    run = StageRun(config, Layout(data), stage.name, partition)
+
+    def as_it_lies(*_: Any, **__: Any) -> Artifact:
+        return open_artifact(run.folder, verify=False)
+
+    module = inspect.getmodule(stage.compute)
+    assert module
+    if stage.name in ("checkpoint", "evaluation"):
+        import minicode_model.evaluation.run
+        import minicode_model.training.run
+
+        monkeypatch.setattr(minicode_model.training.run, "train", as_it_lies)
+        monkeypatch.setattr(minicode_model.evaluation.run, "evaluate", as_it_lies)
+    else:
+        name = "normalise_table" if stage.group == "tables" else LIBRARY_CALLS[stage.name]
+        monkeypatch.setattr(f"{module.__name__}.{name}", as_it_lies)
+    return stage.compute(run)
+
+
+def test_every_check_has_a_case(stages: dict[str, Stage]) -> None:
+    declared = {(stage.name, check) for stage in stages.values() for check in stage.checks}
+    assert declared == set(CASES) | ELSEWHERE
+
+
+@pytest.mark.parametrize(("name", "check"), sorted(CASES), ids=str)
+def test_check_fails_on_a_tampered_artefact(
+    name: str, check: str, stages: dict[str, Stage], settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = stages[name]
+    folder = settled / name / KEY if name in PARTITIONED else settled / name
+    aside = folder.with_name("aside")
+    shutil.copytree(folder, aside)
+    try:
+        passed, _ = evaluate(stage, settled, monkeypatch).checks[check]
+        assert passed, "the check passes on the artefact as the stage made it"
+        CASES[name, check](folder, stage)
+        passed, figures = evaluate(stage, settled, monkeypatch).checks[check]
+        assert not passed
+        assert figures
+    finally:
+        shutil.rmtree(folder)
+        aside.rename(folder)
+
+
+@pytest.mark.parametrize(
+    ("check", "num_tokens", "num_sequences"), [("little_padding", 10, 1), ("both_splits_have_tokens", 0, 0)]
+)
+def test_shard_checks_fail(  
+    check: str, num_tokens: int, num_sequences: int, stages: dict[str, Stage], settled: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    stage = stages["token_shards"]
+    assert evaluate(stage, settled, monkeypatch).checks[check][0]
+    shard = SimpleNamespace(num_tokens=num_tokens, num_sequences=num_sequences, seq_len=128, num_documents=1)
+    monkeypatch.setattr("minicode_assets.defs.tokens.open_split", lambda *_: shard)
+    assert not evaluate(stage, settled, monkeypatch).checks[check][0]
