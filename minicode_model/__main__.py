@@ -60,6 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "train":
             command.add_argument("--start", type=Path, metavar="FOLDER", help="a checkpoint, or a Hugging Face folder")
             command.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard files here")
+        if name == "export":
+            command.add_argument("--gguf", type=Path, metavar="FILE", help="also write a GGUF file for llama.cpp")
         if name == "generate":
             command.add_argument("prompt", nargs="?", help="text to complete; - reads it from stdin")
             command.add_argument("--prefix", help="text before a gap")
@@ -168,8 +170,11 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     """Write a folder that Hugging Face's transformers loads: weights, tokenizer, model card."""
+    from minicode_model.export.gguf import export_gguf
     from minicode_model.export.hf import export
 
+    if options.gguf:
+        export_gguf(options.checkpoint, options.tokenizer, options.gguf)
     print(export(options.checkpoint, options.tokenizer, options.shards, options.evaluation, options.out).path)
 
 

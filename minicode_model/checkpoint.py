@@ -6,6 +6,8 @@ the folder as it stands. `minicode.json` holds our own configuration and the tok
 
 import dataclasses
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +83,26 @@ def write_weights(network: Starcoder2, folder: Path) -> None:
     tensors = {
         name: tensor.detach().float().contiguous().cpu() for name, tensor in sorted(network.state_dict().items())
     }
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    save_tensors(tensors, folder / WEIGHTS)
     (folder / HUGGING_FACE_CONFIG).write_text(
         json.dumps(hugging_face_config(network.config), indent=2, sort_keys=True) + "\n"
     )
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: The disk is full, the file too large or similar; the library hides that in an error of its own.
+    """
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def hugging_face_config(model: Model) -> dict[str, Any]:

@@ -84,7 +84,7 @@ STAGES = [
         name="file_manifest",
         group="manifest",
         compute=file_manifest,
-        deps=("branch_heads", "swh_directory_entry", "swh_content", "swh_skipped_content"),
+        deps=("branch_heads", "swh_directory", "swh_directory_entry", "swh_content", "swh_skipped_content"),
         description="One row a file of each head: origin, revision, path, mode, ids and length.",
         checks={
             "unique_key": "Origin, revision and path name one row.",

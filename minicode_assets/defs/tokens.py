@@ -1,10 +1,17 @@
 """Group tokens: the tokenizer and the packed shards."""
 
+import dagster as dg
+
 from minicode_assets.defs.pictures import bar_plot, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.tokens.show import decoded_sequences
 from minicode_assets.tokens.train import train_tokenizer
 from minicode_assets.tokens.write import write_token_shards
-from minicode_model.shards import open_split
+from minicode_model.shards import PackedSplit, open_split
+from minicode_model.tokenizer import Tokenizer
+
+NUM_SHOWN = 10
+"""Sequences that the web UI shows as text."""
 
 
 def tokenizer(run: StageRun) -> Outcome:
@@ -14,9 +21,11 @@ def tokenizer(run: StageRun) -> Outcome:
     )
     figures = artifact.metadata
     failures = figures["num_round_trip_failures"]
+    longest = [(rank + 1, piece) for rank, piece in enumerate(figures["longest_pieces"])]
     return Outcome(
         artifact,
         {"lossless": (failures == 0, {"failures": failures, "documents": figures["num_round_trip_documents"]})},
+        {"longest_pieces": rows_table(["rank", "piece"], longest)},
     )
 
 
@@ -30,24 +39,35 @@ def token_shards(run: StageRun) -> Outcome:
         config_digest=run.config_digest,
     )
     splits = {name: open_split(run.folder, name) for name in ("train", "validation")}
-    padding = {
-        name: 1 - split.num_tokens / max(split.num_sequences * split.seq_len, 1) for name, split in splits.items()
-    }
-    parameters = {name: split.num_tokens for name, split in splits.items()}
+    padding = {name: _padding_fraction(split) for name, split in splits.items()}
+    num_tokens = {name: split.num_tokens for name, split in splits.items()}
+    tokenizer = Tokenizer.load(run.layout.asset("tokenizer"))
+    shown = decoded_sequences(run.folder, tokenizer, split="train", count=NUM_SHOWN)
+    lengths = {f"from {low} tokens": count for low, count in artifact.metadata["train"]["document_lengths"].items()}
     return Outcome(
         artifact,
         {
             "little_padding": (max(padding.values()) < 0.05, padding),
-            "both_splits_have_tokens": (min(s.num_sequences for s in splits.values()) > 0, parameters),
+            "both_splits_have_tokens": (min(s.num_sequences for s in splits.values()) > 0, num_tokens),
         },
         {
             "splits": rows_table(
                 ["split", "documents", "tokens", "sequences", "padding"],
                 [(n, s.num_documents, s.num_tokens, s.num_sequences, f"{padding[n]:.4%}") for n, s in splits.items()],
             ),
-            "tokens": bar_plot("Tokens by split", "tokens", parameters),
+            "tokens_by_license": bar_plot(
+                "Training tokens by licence", "tokens", artifact.metadata["train"]["tokens_by_license"]
+            ),
+            "document_lengths": bar_plot("Training documents by length", "documents", lengths),
+            "sequences": dg.MetadataValue.md("\n\n".join(f"```\n{text}\n```" for text in shown)),
         },
     )
+
+
+def _padding_fraction(split: PackedSplit) -> float:
+    """Share of padding, 0..1, not counting the last sequence, which can't be helped."""
+    slots = split.num_sequences * split.seq_len
+    return max(slots - split.num_tokens - split.seq_len, 0) / max(slots, 1)
 
 
 STAGES = [

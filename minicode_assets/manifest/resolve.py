@@ -118,7 +118,7 @@ def _walk(
     reasons = heads.with_columns(pl.Series("reason", reason))
     kept = reasons.filter(pl.col("reason") == "")
     forest, nodes = grow(graph, graph.roots[reason == ""], max_depth=params.max_depth)
-    logger.info("walk: %d heads, %d nodes", kept.height, len(nodes))
+    logger.info("walk: %d heads, %d directories at a path", kept.height, len(forest.node_directory) - 1)
     return forest, kept, nodes, reasons.filter(pl.col("reason") != "")
 
 
@@ -201,30 +201,29 @@ def distinct_contents(file_manifest: Path, folder: Path, *, config_digest: str) 
 
 @dataclass(frozen=True)
 class Resolution:
-    """What `resolve_export` did.
+    """What `resolve_export` did, as plain figures.
 
     Attributes:
-        artifact: The manifest.
+        manifest: The artefact folder `file_manifest`.
         generation: Which layout the export has.
         num_origins: Origins of the export.
         heads_by_rule: Origins by the rule that chose their head.
         heads_by_reason: Origins without a head, by reason.
+        left_out: Entries and heads that gave no rows, by reason.
         num_rows: Files.
         seconds: Wall time, reading the tables and writing the manifest included.
+        rows_per_second: Files resolved in a second.
     """
 
-    artifact: Artifact
+    manifest: Path
     generation: str
     num_origins: int
     heads_by_rule: Mapping[str, int]
     heads_by_reason: Mapping[str, int]
+    left_out: Mapping[str, int]
     num_rows: int
     seconds: float
-
-    @property
-    def rows_per_second(self) -> float:
-        """Files resolved in a second."""
-        return self.num_rows / self.seconds
+    rows_per_second: float
 
 
 def resolve_export(export: ExportPath, out: Path, *, heads: BranchHeads, manifest: FileManifest) -> Resolution:
@@ -248,12 +247,17 @@ def resolve_export(export: ExportPath, out: Path, *, heads: BranchHeads, manifes
     artifact = resolve_manifest(
         tables, out / BRANCH_HEADS.name, out / FILE_MANIFEST.name, params=manifest, config_digest=""
     )
+    seconds = time.monotonic() - started
+    num_rows, about = artifact.metadata["num_rows"], artifact.metadata
+    left_out = {**about["left_out"], **about["heads_left_out"]}
     return Resolution(
-        artifact=artifact,
+        manifest=artifact.path,
         generation=normalised[0].metadata["generation"],
         num_origins=chosen.metadata["num_origins"],
         heads_by_rule=chosen.metadata["by_rule"],
         heads_by_reason=chosen.metadata["by_reason"],
-        num_rows=artifact.metadata["num_rows"],
-        seconds=time.monotonic() - started,
+        left_out={reason: count for reason, count in left_out.items() if count},
+        num_rows=num_rows,
+        seconds=seconds,
+        rows_per_second=num_rows / seconds,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import polars as pl
@@ -35,9 +36,9 @@ class Generation:
     shapes: Mapping[str, Shape]
     keys: Mapping[str, tuple[str, str]]
 
-    def reader(self, export: ExportPath) -> Reader:
-        """The source tables of an export of this generation."""
-        return Reader(tables_folder(export), self.sources, self.hex_ids)
+    def reader(self, export: ExportPath, scratch: Path) -> Reader:
+        """The source tables of an export of this generation; `scratch` is for large sorts."""
+        return Reader(tables_folder(export), self.sources, self.hex_ids, scratch)
 
     def source_tables(self) -> tuple[str, ...]:
         """The tables that are read, so that no other need be fetched."""

@@ -116,7 +116,9 @@ def directory_entry(reader: Reader) -> Iterator[pl.DataFrame]:
     """Entries in order of directory, numbered from 0."""
     first = 0
     frames = reader.frames("directory_entry")
-    for part in sorted_parts(frames, ("directory_id",), num_rows=reader.num_rows("directory_entry")):
+    for part in sorted_parts(
+        frames, ("directory_id",), num_rows=reader.num_rows("directory_entry"), scratch=reader.scratch
+    ):
         yield part.with_columns(
             pl.int_range(first, first + part.height, dtype=pl.Int64).alias("id"), pl.col("perms").cast(pl.Int32)
         )

@@ -41,7 +41,7 @@ def normalise_table(
         TableError: A table or column is missing, a file is damaged, an id is malformed or repeated.
     """
     generation = detect(export)
-    reader = generation.reader(export)
+    reader = generation.reader(export, folder.parent / f".sort-{folder.name}")
     schema = CANONICAL[table]
     sources = _sources_of(generation, table)
     source_rows = {name: reader.num_rows(name) for name in sources}
@@ -52,7 +52,7 @@ def normalise_table(
         "present": reader.is_present(sources[0]),
         "tolerated": reader.counts,
     }
-    parts = _checked(_ordered(frames, schema, sum(source_rows.values())), generation, reader, table)
+    parts = _checked(_ordered(frames, schema, sum(source_rows.values()), reader.scratch), generation, reader, table)
     artifact = write_table(folder, parts, schema, config_digest=config_digest, inputs=inputs, metadata=metadata)
     logger.info("%s: %d rows from a %s export", schema.name, artifact.metadata["num_rows"], generation.name)
     return artifact
@@ -71,8 +71,8 @@ def _canonical(frames: Iterable[pl.DataFrame], schema: Table) -> Iterator[pl.Dat
     return (frame.select(schema.polars.names()) for frame in frames)
 
 
-def _ordered(frames: Iterator[pl.DataFrame], schema: Table, num_rows: int) -> Iterator[pl.DataFrame]:
-    return sorted_parts(frames, schema.order, num_rows=num_rows) if schema.order else frames
+def _ordered(frames: Iterator[pl.DataFrame], schema: Table, num_rows: int, scratch: Path) -> Iterator[pl.DataFrame]:
+    return sorted_parts(frames, schema.order, num_rows=num_rows, scratch=scratch) if schema.order else frames
 
 
 def _checked(

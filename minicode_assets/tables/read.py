@@ -43,12 +43,14 @@ class Reader:
         export: The folder with one folder a table.
         sources: By table name.
         hex_ids: Ids are hex text.
+        scratch: A folder for what a sort can't hold in memory.
         counts: What was tolerated, by name; the stage adds to it and reports it.
     """
 
     export: ExportPath
     sources: Mapping[str, Source]
     hex_ids: bool
+    scratch: Path
     counts: Counter[str] = field(default_factory=Counter)
 
     def frames(self, table: str, *columns: str) -> Iterator[pl.DataFrame]:

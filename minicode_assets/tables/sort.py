@@ -1,6 +1,7 @@
 """Sorting tables that do not fit in memory, and checking that keys are unique."""
 
-import tempfile
+import contextlib
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,23 +11,31 @@ import polars as pl
 
 from minicode_assets.errors import TableError
 from minicode_assets.tables.read import Reader, row_groups, table_files
+from minicode_model.artifact import storage_errors
 
 ROWS_PER_PART = 2_000_000
 """Rows that are sorted in memory at once; also the size of a part file. 20-byte ids and a path take some 200 MB."""
 
 
 def sorted_parts(
-    frames: Iterable[pl.DataFrame], order: Sequence[str], *, num_rows: int, rows_per_part: int = ROWS_PER_PART
+    frames: Iterable[pl.DataFrame],
+    order: Sequence[str],
+    *,
+    num_rows: int,
+    scratch: Path,
+    rows_per_part: int = ROWS_PER_PART,
 ) -> Iterator[pl.DataFrame]:
     """The rows of all frames, sorted, in parts of about `rows_per_part` rows.
 
     More rows than one part are first cut by the leading two bytes of the first column (ids are hashes, so the cuts
-    are even) into files of a temporary folder, then sorted one cut after the other: memory is that of one cut.
+    are even) into files of a scratch folder, then sorted one cut after the other: memory is that of one cut.
 
     Args:
         frames: Equal schemas; read once.
         order: Columns to sort by; rows with equal values keep their order.
         num_rows: How many rows there are, about.
+        scratch: A folder for the cuts, on the disk that the result goes to. It is emptied first, since a killed run
+            leaves it behind, and removed afterwards.
         rows_per_part: Rows of one part, about.
 
     Yields:
@@ -40,13 +49,23 @@ def sorted_parts(
     if num_parts <= 1 or first.schema[order[0]] != pl.Binary:
         yield _sorted(pl.concat([first, *source]), order)
         return
-    with tempfile.TemporaryDirectory(prefix="minicode-sort-") as name:
-        folder = Path(name)
-        _cut(first, source, order[0], num_parts, folder)
+    with _emptied(scratch):
+        _cut(first, source, order[0], num_parts, scratch)
         for part in range(num_parts):
-            pieces = [pl.read_ipc(path) for path in sorted(folder.glob(f"{part:05d}-*"))]
+            pieces = [pl.read_ipc(path) for path in sorted(scratch.glob(f"{part:05d}-*"))]
             if pieces:
                 yield _sorted(pl.concat(pieces), order)
+
+
+@contextlib.contextmanager
+def _emptied(folder: Path) -> Iterator[None]:
+    with storage_errors(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sorted(frame: pl.DataFrame, order: Sequence[str]) -> pl.DataFrame:
@@ -113,7 +132,7 @@ def _files_with(reader: Reader, table: str, column: str, value: object) -> list[
     source = reader.sources[table]
     found = []
     for path in table_files(reader.export, source):
-        one = Reader(reader.export, reader.sources, reader.hex_ids)
+        one = Reader(reader.export, reader.sources, reader.hex_ids, reader.scratch)
         for group in row_groups(path, source, (column,)):
             frame = one.conform(group, table, (column,), path)
             if frame[column].is_in([value]).any():

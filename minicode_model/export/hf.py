@@ -34,7 +34,7 @@ def export(checkpoint: Path, tokenizer: Path, shards: Path, evaluation: Path, fo
         CheckpointError: The architecture isn't StarCoder2's, or the tokenizer is another one.
     """
     settings, vocabulary = read_settings(checkpoint), Tokenizer.load(tokenizer)
-    _check(checkpoint, settings, vocabulary)
+    check_exportable(checkpoint, settings, vocabulary)
     network, config = load_model(checkpoint)
     artifacts = [open_artifact(path) for path in (checkpoint, evaluation, shards, tokenizer)]
     results = json.loads((evaluation / "results.json").read_bytes())
@@ -49,7 +49,8 @@ def export(checkpoint: Path, tokenizer: Path, shards: Path, evaluation: Path, fo
     return open_artifact(folder)
 
 
-def _check(checkpoint: Path, settings: Settings, vocabulary: Tokenizer) -> None:
+def check_exportable(checkpoint: Path, settings: Settings, vocabulary: Tokenizer) -> None:
+    """Raise CheckpointError unless other programs know the architecture and the tokenizer is the checkpoint's own."""
     for name, expected in _STARCODER2.items():
         found = getattr(settings.model, name)
         if found != expected:

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from minicode_model.artifact import open_artifact, write_artifact
+from minicode_model.checkpoint import save_tensors
 from minicode_model.errors import ArtifactError, CheckpointError
 
 logger = logging.getLogger("minicode.checkpoint")
@@ -40,7 +41,7 @@ class SafeCheckpointIO(CheckpointIO):
         tensors: dict[str, torch.Tensor] = {}
         tree = to_json(checkpoint, "", tensors)
         with write_artifact(Path(path), name="training_state", config_digest=self.fingerprint, inputs={}) as writer:
-            save_file(tensors, writer.path / TENSORS)
+            save_tensors(tensors, writer.path / TENSORS)
             (writer.path / TREE).write_text(json.dumps(tree))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:

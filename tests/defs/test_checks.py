@@ -19,7 +19,8 @@ from minicode_assets.config import load
 from minicode_assets.definitions import STAGES
 from minicode_assets.defs.stage import PARTITIONED, Outcome, Stage, StageRun
 from minicode_assets.layout import Layout
-from minicode_assets.parquet import write_table
+from minicode_assets.parquet import write_parquet, write_table
+from minicode_assets.schemas import BENCHMARKS, CONTAMINATION, CONTAMINATION_HITS, NEAR_DUP, Table
 from minicode_model.artifact import MANIFEST, Artifact, open_artifact, write_artifact
 from tests.conftest import SMALL, Home
 
@@ -37,6 +38,10 @@ LIBRARY_CALLS = {
     "license": "license_annotator.annotate",
     "heuristics": "heuristics_annotator.annotate",
     "exact_dup": "exact_dup_annotator.annotate",
+    "minhash": "minhash_annotator.annotate",
+    "near_dup": "near_dup_annotator.annotate",
+    "benchmarks": "benchmark_texts.build_benchmarks",
+    "contamination": "contamination_annotator.annotate",
     "corpus": "select.build_corpus",
     "tokenizer": "train_tokenizer",
     "token_shards": "write_token_shards",
@@ -94,6 +99,23 @@ def resealed(change: Callable[[Path], object]) -> Tamper:
 def text(name: str, change: Callable[[str], str]) -> Tamper:
     """Rewrite one text file of an artefact."""
     return resealed(lambda folder: (folder / name).write_text(change((folder / name).read_text())))
+
+
+def parts(table: Table, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Tamper:
+    """Rewrite the part files at the top of an artefact, each by itself."""
+
+    def change_parts(folder: Path) -> None:
+        for path in folder.glob("*.parquet"):
+            write_parquet(change(pl.read_parquet(path)), path, table)
+
+    return resealed(change_parts)
+
+
+def invent_a_hit(folder: Path) -> None:
+    """A hit names a document that is not there."""
+    path = folder / "hits" / "part-00000.parquet"
+    row = {name: ("x" if dtype == pl.String else None) for name, dtype in CONTAMINATION_HITS.polars.items()}
+    write_parquet(pl.DataFrame([row], schema=CONTAMINATION_HITS.polars), path, CONTAMINATION_HITS)
 
 
 def split(name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Tamper:
@@ -163,6 +185,16 @@ CASES: dict[tuple[str, str], Tamper] = {
     ("heuristics", "fractions_in_range"): column("alphabetic_fraction", -0.5),
     ("exact_dup", "row_aligned"): reverse,
     ("exact_dup", "one_representative"): column("text_sha256", b"0" * 32),
+    ("minhash", "row_aligned"): reverse,
+    ("minhash", "whole_signatures"): rows(lambda frame: frame.with_columns(signature=b"short")),
+    ("near_dup", "row_aligned"): parts(NEAR_DUP, lambda frame: frame.reverse()),
+    ("near_dup", "similar_enough"): parts(NEAR_DUP, lambda frame: frame.with_columns(jaccard=0.1)),
+    ("near_dup", "representatives_stay"): parts(
+        NEAR_DUP, lambda frame: frame.with_columns(duplicate_of=pl.col("document_id"), jaccard=1.0)
+    ),
+    ("benchmarks", "unique_texts"): parts(BENCHMARKS, lambda frame: pl.concat([frame, frame])),
+    ("contamination", "row_aligned"): parts(CONTAMINATION, lambda frame: frame.reverse()),
+    ("contamination", "hits_name_documents"): resealed(invent_a_hit),
     ("corpus", "both_splits_have_text"): split("validation", lambda frame: frame.clear()),
     ("corpus", "no_origin_in_both_splits"): resealed(copy_first_of_train),
     ("corpus", "no_text_twice"): split("train", lambda frame: pl.concat([frame, frame])),
@@ -246,7 +278,7 @@ def test_check_fails_on_a_tampered_artefact(
 @pytest.mark.parametrize(
     ("check", "num_tokens", "num_sequences"), [("little_padding", 10, 1), ("both_splits_have_tokens", 0, 0)]
 )
-def test_shard_checks_fail(  
+def test_shard_checks_fail(
     check: str, num_tokens: int, num_sequences: int, stages: dict[str, Stage], settled: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

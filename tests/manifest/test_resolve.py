@@ -12,6 +12,8 @@ from minicode_assets.manifest.resolve import cut_heads, distinct_contents, resol
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import CONTENTS, FILE_MANIFEST
 from minicode_assets.swhid import content_ids, qualified_swhid
+from minicode_assets.tables.sort import sorted_parts
+from minicode_model.artifact import open_artifact
 
 SAMPLES = Path(__file__).parents[2] / "../shared/samples/swh"
 LAYOUTS = ("2019-01-28", "2021-03-23")
@@ -33,9 +35,22 @@ def test_both_layouts_of_the_sample_give_what_git_says_and_the_same_bytes(tmp_pa
         assert (resolution.generation, resolution.num_origins, resolution.num_rows) == (layout, 3, expected.height)
         assert sum(resolution.heads_by_rule.values()) == 3
         assert resolution.heads_by_reason == {}
-    first, second = (found[layout].artifact for layout in LAYOUTS)
+        assert resolution.left_out == {}
+    first, second = (open_artifact(found[layout].manifest) for layout in LAYOUTS)
     assert first.files == second.files
     assert first.digest == second.digest
+
+
+@needs_samples
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_tables_that_are_sorted_by_parts_give_the_same(layout, tmp_path, monkeypatch):
+    monkeypatch.setitem(sorted_parts.__kwdefaults__, "rows_per_part", 5_000)
+    expected = pl.read_parquet(SAMPLES / "expected_manifest.parquet")
+    resolve(SAMPLES / layout, tmp_path)
+    assert len(list((tmp_path / "swh_directory").glob("*.parquet"))) >= (4 if layout == LAYOUTS[0] else 1)
+    rows = pl.read_parquet(tmp_path / "file_manifest" / "*.parquet")
+    assert rows.select(expected.columns).equals(expected)
+    assert not list(tmp_path.glob(".sort-*"))
 
 
 @needs_samples
@@ -119,7 +134,8 @@ def test_a_swhid_can_be_made_of_every_row(export, tmp_path):
 def test_parts_hold_whole_heads(export, tmp_path):
     one = resolve(export, tmp_path / "one", BranchHeads(all_branches=True))
     many = resolve(export, tmp_path / "many", BranchHeads(all_branches=True), rows_per_part=1)
-    assert len(many.artifact.files) == many.artifact.metadata["num_heads"]
+    artifact = open_artifact(many.manifest)
+    assert len(artifact.files) == artifact.metadata["num_heads"]
     frames = [read_table(tmp_path / name / "file_manifest", FILE_MANIFEST) for name in ("one", "many")]
     assert frames[0].equals(frames[1])
     assert frames[0].equals(frames[0].sort("origin_url", "revision", "path"))

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import math
+import resource
 import shutil
 from pathlib import Path
 
@@ -205,6 +206,20 @@ def test_a_work_folder_that_is_a_file_is_named(shards, tmp_path) -> None:
     (tmp_path / "work").write_text("")
     with pytest.raises(StorageError, match="work"):
         train(shards, tmp_path / "c", tmp_path / "work", model=MODEL, params=PARAMS, config_digest="")
+
+
+def test_a_full_disk_is_said_so_and_training_goes_on_afterwards(shards, trained, tmp_path) -> None:
+    """A limit on the size of files stands for the disk: the same error numbers, without filling one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            train(shards, tmp_path / "c", tmp_path / "w", model=MODEL, params=PARAMS, config_digest="digest")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "c").exists()
+    again = train(shards, tmp_path / "c", tmp_path / "w", model=MODEL, params=PARAMS, config_digest="digest")
+    assert again.digest == open_artifact(trained).digest
 
 
 def test_states_of_another_configuration_are_left_alone(shards, tmp_path) -> None:
