@@ -41,12 +41,14 @@ def test_digest_covers_bytes_only(tmp_path: Path) -> None:
 
 def test_exception_keeps_the_former_artefact(tmp_path: Path) -> None:
     before = make(tmp_path / "contents")
-    with (
-        pytest.raises(ZeroDivisionError),
-        write_artifact(tmp_path / "contents", name="contents", config_digest="", inputs={}) as writer,
-    ):
-        (writer.path / "part-0.bin").write_bytes(b"half")
-        _ = 1 / 0
+
+    def fail_half_way() -> None:
+        with write_artifact(tmp_path / "contents", name="contents", config_digest="", inputs={}) as writer:
+            (writer.path / "part-0.bin").write_bytes(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert open_artifact(tmp_path / "contents").digest == before.digest
     assert [p.name for p in tmp_path.iterdir()] == ["contents"]
 

@@ -85,9 +85,7 @@ STAGES = [
         deps=("contents", "file_manifest"),
         description="For each distinct content: whether it is fetched and in which order, or which rule saves its "
         "request; with the time that each source would need.",
-        checks={
-            "wanted_or_explained": "Every content is wanted or names the rule that leaves it out; some are wanted."
-        },
+        checks={"wanted_or_explained": "Every content is wanted, or names the rule that leaves it out."},
         table=FETCH_PLAN,
         kinds=("polars",),
     ),
