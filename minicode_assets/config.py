@@ -642,10 +642,11 @@ def contradictions(config: Config) -> list[str]:
             f"[model] max_position_embeddings {config.model.max_position_embeddings} is smaller than [token_shards] "
             f"seq_len {config.token_shards.seq_len}"
         )
-    if config.tables.export != "embedded" and config.blobs.content_folder == "embedded":
+    blobs = config.blobs
+    if config.tables.export != "embedded" and "local" in blobs.backends and blobs.content_folder == "embedded":
         problems.append(
             f"[tables] export is {config.tables.export!r}, so [blobs] content_folder can't be 'embedded': give the "
-            "folder with that export's contents"
+            "folder with that export's contents, or backends without 'local'"
         )
     for section in (f.name for f in dataclasses.fields(Config) if f.name != "preset"):
         for name, value in dataclasses.asdict(getattr(config, section)).items():

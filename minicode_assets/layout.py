@@ -40,6 +40,10 @@ class Layout:
         """The embedded content bucket: gzip files named by sha1 (hex)."""
         return self.asset("archive") / "content"
 
+    def mirror(self, dataset: str) -> Path:
+        """The mirror of a published export; no artefact: it grows file by file and is verified as it does."""
+        return self.root / "mirror" / dataset
+
     @property
     def work(self) -> Path:
         """Scratch of resumable stages (training states, journals); no artefact."""

@@ -146,16 +146,28 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(width, groups * self.head_size, bias=config.use_bias)
         self.v_proj = nn.Linear(width, groups * self.head_size, bias=config.use_bias)
         self.o_proj = nn.Linear(heads * self.head_size, width, bias=config.use_bias)
-        self.q_norm = make_norm(config, self.head_size) if config.qk_norm else nn.Identity()
-        self.k_norm = make_norm(config, self.head_size) if config.qk_norm else nn.Identity()
+        self.has_norms = config.qk_norm
+        if self.has_norms:
+            self.q_norm = make_norm(config, self.head_size)
+            self.k_norm = make_norm(config, self.head_size)
 
     def forward(
         self, hidden_BTC: Tensor, rotation: tuple[Tensor, Tensor], mask: Mask, cache: "LayerCache | None"
     ) -> Tensor:
-        """What each position read from the positions that it may see (B, T, C)."""
-        query_BHTK = rotate(self.q_norm(split_heads(self.q_proj(hidden_BTC), self.head_size)), rotation)
-        key_BGSK = rotate(self.k_norm(split_heads(self.k_proj(hidden_BTC), self.head_size)), rotation)
-        value_BGSK = split_heads(self.v_proj(hidden_BTC), self.head_size)
+        """What each position read from the positions that it may see (B, T, C).
+
+        The three projections are one product and the two rotations one, which is faster than by themselves.
+        """
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        weight = torch.cat([projection.weight for projection in projections])
+        bias = torch.cat([projection.bias for projection in projections]) if self.q_proj.bias is not None else None
+        heads_BHTK = split_heads(functional.linear(hidden_BTC, weight, bias), self.head_size)
+        sizes = [projection.out_features // self.head_size for projection in projections]
+        turned_BHTK, value_BGSK = torch.split(heads_BHTK, [sizes[0] + sizes[1], sizes[2]], dim=1)
+        if self.has_norms:
+            query_BHTK, key_BGSK = torch.split(turned_BHTK, sizes[:2], dim=1)
+            turned_BHTK = torch.cat((self.q_norm(query_BHTK), self.k_norm(key_BGSK)), dim=1)
+        query_BHTK, key_BGSK = torch.split(rotate(turned_BHTK, rotation), sizes[:2], dim=1)
         if cache is not None:
             key_BGSK, value_BGSK = cache.append(key_BGSK, value_BGSK)
         read_BHTK = attend(query_BHTK, key_BGSK, value_BGSK, mask)

@@ -1,13 +1,16 @@
 """Group tables: the embedded archive, and one asset a canonical Software Heritage table."""
 
-from pathlib import Path
+from typing import Any
 
 from minicode_assets.archive.build import build_archive
 from minicode_assets.config import TABLES
 from minicode_assets.defs.pictures import rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.manifest.checks import check_table
 from minicode_assets.schemas import CANONICAL
+from minicode_assets.tables.download import mirror_export
 from minicode_assets.tables.normalise import normalise_table
+from minicode_assets.tables.places import export_path
 from minicode_model.artifact import open_artifact
 
 
@@ -25,21 +28,24 @@ def archive(run: StageRun) -> Outcome:
     )
 
 
-def export_folder(run: StageRun) -> tuple[Path, dict[str, str]]:
-    """The export that the tables come from, and its digest where it is the embedded archive."""
-    if run.config.tables.export != "embedded":
-        return Path(run.config.tables.export), {}
-    return run.layout.export, {"archive": open_artifact(run.layout.asset("archive"), verify=False).digest}
+def export_of(run: StageRun) -> tuple[Any, dict[str, str]]:
+    """Where the export lies that the tables come from (mirrored first, where it is a published one), and its digest."""
+    params = run.config.tables
+    if params.export == "embedded":
+        return run.layout.export, {"archive": open_artifact(run.layout.asset("archive"), verify=False).digest}
+    if params.export == "published":
+        return mirror_export(run.layout.mirror(params.dataset), params=params).export, {}
+    return export_path(params.export, params), {}
 
 
 def table(run: StageRun) -> Outcome:
     """Normalise one table of the export."""
     name = run.name.removeprefix("swh_")
-    export, inputs = export_folder(run)
+    export, inputs = export_of(run)
     artifact = normalise_table(export, name, run.folder, config_digest=run.config_digest, inputs=inputs)
     num_rows = artifact.metadata["num_rows"]
     required = name not in ("release", "skipped_content")
-    return Outcome(artifact, {"has_rows": (num_rows > 0 or not required, {"rows": num_rows})})
+    return Outcome(artifact, {"has_rows": (num_rows > 0 or not required, {"rows": num_rows}), **check_table(artifact)})
 
 
 STAGES = [
@@ -60,7 +66,10 @@ STAGES = [
             compute=table,
             deps=("archive",),
             description=f"The export's `{name}` table in canonical form, whatever generation the export is of.",
-            checks={"has_rows": "The table has rows, where an export can't do without."},
+            checks={
+                "has_rows": "The table has rows, where an export can't do without.",
+                "within_declared_size": "No more rows than the footers of the export's files declare.",
+            },
             table=CANONICAL[name],
             kinds=("polars",),
         )

@@ -153,7 +153,8 @@ def lose_to_baseline(results: str) -> str:
 
 def exchange_bytes(frame: pl.DataFrame) -> pl.DataFrame:
     """The stored bytes are one row off."""
-    return frame.with_columns(pl.col("data").shift(1, fill_value=b""))
+    data = frame["data"].to_list()
+    return frame.with_columns(pl.Series("data", [*data[1:], data[0]], dtype=pl.Binary))
 
 
 def lose_a_document(report: str) -> str:
@@ -165,10 +166,11 @@ def lose_a_document(report: str) -> str:
 CASES: dict[tuple[str, str], Tamper] = {
     ("archive", "reads_most_files"): metadata(skipped=[{}] * 10_000),
     ("branch_heads", "resolved_or_explained"): rows(
-        lambda frame: frame.with_columns(revision=pl.lit(None, pl.Binary), reason=pl.lit(None, pl.String))
+        lambda frame: frame.with_columns(directory=pl.lit(None, pl.Binary), reason=pl.lit(None, pl.String))
     ),
     ("file_manifest", "unique_key"): twice,
-    ("file_manifest", "few_dangling"): column("status", "missing"),
+    ("file_manifest", "heads_walked"): metadata(num_heads=1),
+    ("file_manifest", "few_dangling"): metadata(by_status={"missing": 100}),
     ("contents", "has_python"): column("is_python", False),
     ("blobs", "no_mismatch"): metadata(num_mismatch=1),
     ("blobs", "nearly_all_verified"): metadata(num_verified=0),
@@ -207,6 +209,7 @@ CASES: dict[tuple[str, str], Tamper] = {
         for stage in STAGES
         if stage.group == "tables" and stage.name not in ("swh_release", "swh_skipped_content")
     },
+    **{(stage.name, "within_declared_size"): metadata(num_rows=10**9) for stage in STAGES if stage.group == "tables"},
 }
 ELSEWHERE = {
     ("token_shards", "little_padding"), ("token_shards", "both_splits_have_tokens"),
@@ -276,7 +279,7 @@ def test_check_fails_on_a_tampered_artefact(
 
 
 @pytest.mark.parametrize(
-    ("check", "num_tokens", "num_sequences"), [("little_padding", 10, 1), ("both_splits_have_tokens", 0, 0)]
+    ("check", "num_tokens", "num_sequences"), [("little_padding", 10, 10), ("both_splits_have_tokens", 0, 0)]
 )
 def test_shard_checks_fail(
     check: str, num_tokens: int, num_sequences: int, stages: dict[str, Stage], settled: Path,

@@ -124,7 +124,7 @@ def test_names_modes_and_ids_of_the_odd_repository(export, repositories, tmp_pat
 
 def test_a_swhid_can_be_made_of_every_row(export, tmp_path):
     resolve(export, tmp_path)
-    wanted = ("sha1_git", "origin_url", "snapshot", "revision", "path")
+    wanted = ("sha1_git", "origin_url", "snapshot", "revision", "path", "anchor")
     rows = read_table(tmp_path / "file_manifest", FILE_MANIFEST).select(wanted)
     assert not rows.null_count().sum_horizontal().item()
     found = {qualified_swhid(**row) for row in rows.iter_rows(named=True)}

@@ -231,6 +231,26 @@ def test_muon_takes_the_matrices_of_the_blocks_and_moves_them_orthogonally(tiny_
             assert singular[: len(singular) // 2].min() > 0.5
 
 
+def test_muon_equals_torchs(tiny_model: Model, tiny_params: Checkpoint) -> None:
+    params = dataclasses.replace(tiny_params, optimizer="muon")
+    ours, theirs = initialise(tiny_model, 0), initialise(tiny_model, 0)
+    optimizer = make_optimizer(ours, params)
+    inner = [p for name, p in theirs.named_parameters() if p.ndim == 2 and ".layers." in name]
+    oracle = torch.optim.Muon(inner, lr=params.learning_rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    tokens = torch.arange(40)[None]
+    for _ in range(3):
+        for network, stepper in ((ours, optimizer), (theirs, oracle)):
+            stepper.zero_grad()
+            network.loss(tokens, torch.zeros_like(tokens))[0].backward()
+            stepper.step()
+        # what AdamW updates has no oracle here
+        theirs.load_state_dict(
+            theirs.state_dict() | {n: w for n, w in ours.state_dict().items() if w.ndim < 2 or ".layers." not in n}
+        )
+    for (name, weight), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(weight, other, atol=2e-4), name
+
+
 @given(st.integers(1, 200), st.integers(0, 2**32), st.integers(0, 3))
 def test_order_is_a_permutation(count: int, seed: int, epoch: int) -> None:
     assert sorted(sequence_order(count, seed, epoch)) == list(range(count))
