@@ -8,10 +8,13 @@ executes each as an ordinary run of the same instance, so that the web UI shows 
 import contextlib
 import fcntl
 import logging
+import operator
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -102,13 +105,18 @@ class Driver:
     def _selected(self, select: str) -> list[str]:
         if not select:
             return self.order
-        names = [part.strip("+* ").removeprefix("key:") for part in select.replace(",", " ").split()]
-        for name in names:
-            if name not in self.order and ":" not in name:
+        parts = [part.strip() for part in select.split(",") if part.strip()]
+        for name in (part.strip("+* ") for part in parts):
+            if name.isidentifier() and name not in self.order:
                 raise DriverError(
                     f"asset {name!r} is unknown{nearest(name, self.order)}", hint="minicode materialize --list"
                 )
-        selection = dg.AssetSelection.from_coercible(select.replace(",", " ").split())
+        try:
+            selection = reduce(operator.or_, (dg.AssetSelection.from_string(_quoted(part)) for part in parts))
+        except Exception as error:
+            raise DriverError(
+                f"--select {select!r} is no selection: {error}", hint="minicode materialize --select 'tokenizer+'"
+            ) from error
         keys = {key.path[-1] for key in selection.resolve(self.graph)}
         return [name for name in self.order if name in keys]
 
@@ -204,6 +212,11 @@ def _crosses(graph: BaseAssetGraph[Any], parent: str, child: str) -> bool:
         return True
     mapping = graph.get_partition_mapping(dg.AssetKey(child), dg.AssetKey(parent)) if child in PARTITIONED else None
     return isinstance(mapping, dg.AllPartitionMapping)
+
+
+def _quoted(part: str) -> str:
+    """`tokenizer+` as `key:"tokenizer"+`: the bare form would reach one step only."""
+    return re.sub(r"^(\+?)(\w+)(\+?)$", r'\1key:"\2"\3', part)
 
 
 def _heading(step: Step) -> str:

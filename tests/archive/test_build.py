@@ -263,6 +263,7 @@ def test_a_killed_build_leaves_no_archive_and_the_next_one_is_whole(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_tiny_preset(tmp_path):
     params = load("tiny").archive
     artifact = build(tmp_path / "archive", params)

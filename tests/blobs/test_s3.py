@@ -37,6 +37,7 @@ def test_anonymous_with_contact() -> None:
     assert list(server.requests) == [f"/content/{contents[0].ids[1].hex()}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", S3_FAULTS)
 def test_every_fault_passes(fault: str) -> None:
     contents = make_contents(40)

@@ -124,6 +124,7 @@ def test_unknown_asset(home: Home) -> None:
     done = home.minicode("materialize", "--select", "tokeniser", check=False)
     assert done.status == 1
     assert "did you mean 'tokenizer'?" in done.stderr
+    assert "is no selection" in home.minicode("materialize", "--select", "key:(", check=False).stderr
 
 
 @pytest.mark.slow

@@ -114,6 +114,7 @@ def test_dagster_asset_materialize_gives_the_same_artefacts(finished: Home, home
     assert ": 0 asset partition(s) made" in home.minicode("materialize").stderr
 
 
+@pytest.mark.slow
 def test_lost_folder_is_made_again(finished: Home, tmp_path: Path) -> None:
     home = copy_of(finished, tmp_path)
     before = folders(home)
@@ -139,6 +140,7 @@ def test_help_shows_an_example(finished: Home, command: str) -> None:
     assert re.search(rf"example:\n.*minicode {command}", text), text
 
 
+@pytest.mark.slow
 def test_explain_follows_a_file(finished: Home) -> None:
     kept = pl.read_parquet(finished.data / "corpus" / "train" / "*.parquet").row(0, named=True)
     dropped = pl.read_parquet(finished.data / "corpus" / "decisions" / "*.parquet").filter(~pl.col("kept"))
@@ -152,6 +154,7 @@ def test_explain_follows_a_file(finished: Home) -> None:
     assert "hint:" in unknown.stderr
 
 
+@pytest.mark.slow
 def test_generate_completes_and_fills(finished: Home) -> None:
     one = finished.minicode("generate", "def add(a, b):", "--seed", "7").stdout
     assert one.startswith("def add(a, b):")
@@ -160,6 +163,7 @@ def test_generate_completes_and_fills(finished: Home) -> None:
     assert finished.minicode("generate", check=False).status == 2
 
 
+@pytest.mark.slow
 def test_evaluate_prints_json(finished: Home, tmp_path: Path) -> None:
     results = json.loads(finished.minicode("evaluate", "--out", str(tmp_path / "evaluation")).stdout)
     again = json.loads((finished.data / "evaluation" / "results.json").read_text())

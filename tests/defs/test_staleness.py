@@ -84,3 +84,26 @@ def test_identical_bytes_leave_what_follows_fresh(finished: Home, tmp_path: Path
     done = home.minicode("materialize")
     assert ": 1 asset partition(s) made" in done.stderr, done.stderr
     assert "corpus" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_with_its_own_configuration_says_so(finished: Home, tmp_path: Path) -> None:
+    """A threshold chosen in the launchpad: stale against the loaded configuration, fresh against its own."""
+    from tests.defs.test_chain import copy_of
+
+    home = copy_of(finished, tmp_path)
+    settings = Settings("tiny", tomllib.loads(SMALL), home.data)
+    overrides = {**settings.overrides, "heuristics": {"long_word_length": 21}}
+    pipeline = {"preset": "tiny", "data_folder": str(home.data), "overrides": overrides}
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.from_config(str(home.root / "dagster_home")) as instance:
+        for key in partition_keys(2):
+            result = job.execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey("heuristics")],
+                partition_key=key,
+                run_config={"resources": {"pipeline": {"config": pipeline}}},
+            )
+            assert result.success
+    assert stale(home, {}) == {"heuristics"}
+    assert stale(home, {"heuristics": {"long_word_length": 21}}) == set()
