@@ -1,17 +1,16 @@
-"""GGUF read back by its own package, and run by llama.cpp where that is installed."""
+"""GGUF read back by its own package. llama.cpp itself was not run: its Python package must be compiled."""
 
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from minicode_model.checkpoint import load_model
 from minicode_model.errors import CheckpointError
 from minicode_model.export.gguf import export_gguf
 from tests.model.test_export import MODEL, write_checkpoint
-from tests.tokens.corpora import library_files, small_home, small_tokenizer
+from tests.tokens.corpora import small_home, small_tokenizer
 
 gguf = pytest.importorskip("gguf", reason="the package gguf isn't installed")
 
@@ -42,21 +41,6 @@ def test_tensors_and_pieces_read_back(exported: Path) -> None:
 def test_same_checkpoint_same_bytes(exported: Path) -> None:
     export_gguf(exported / "checkpoint", small_home() / "tokenizer", exported / "again.gguf")
     assert (exported / "again.gguf").read_bytes() == (exported / "model.gguf").read_bytes()
-
-
-def test_llama_cpp_gives_the_same_ids_and_logits(exported: Path) -> None:
-    llama_cpp = pytest.importorskip("llama_cpp", reason="llama.cpp's package isn't installed")
-    llama = llama_cpp.Llama(str(exported / "model.gguf"), n_ctx=128, logits_all=True, verbose=False, n_threads=1)
-    tokenizer = small_tokenizer()
-    for _, _, text in library_files("wsgiref", "json")[:8]:
-        expected = tokenizer.encode(text).tolist()
-        assert llama.tokenize(text.encode(), add_bos=False, special=False) == expected
-    ids = expected[:60]
-    llama.eval(ids)
-    network, _ = load_model(exported / "checkpoint")
-    with torch.no_grad():
-        logits = network(torch.tensor([ids]))[0].numpy()
-    assert np.allclose(np.array(llama.scores[: len(ids)]), logits, atol=2e-3)
 
 
 def test_a_window_shorter_than_the_context_is_refused(tmp_path: Path) -> None:
