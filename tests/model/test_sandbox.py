@@ -15,6 +15,9 @@ from minicode_model.config import Sandbox
 from minicode_model.errors import SandboxError
 from minicode_model.evaluation.sandbox import STATUSES, Cell, Verdict, run_program
 
+pytestmark = pytest.mark.slow
+"""A quarter of a minute of attacks."""
+
 ROOT = Path(__file__).parents[2]
 LIMITS = Sandbox(max_wall_s=1.5, max_cpu_s=1, max_memory_bytes=256 << 20, max_disk_bytes=1 << 20)
 SEVEN = "assert seven() == 7\n"
