@@ -49,6 +49,16 @@ def _shapes(layout: ModuleType) -> dict[str, Shape]:
     return {table: getattr(layout, table) for table in CANONICAL}
 
 
+_KEYS = {
+    "origin": ("origin", "url"),
+    "origin_visit": ("origin_visit", "visit"),
+    "snapshot_branch": ("snapshot_branch", "name"),
+    "revision": ("revision", "id"),
+    "release": ("release", "id"),
+    "directory": ("directory", "id"),
+    "content": ("content", "sha1_git"),
+}
+
 GENERATIONS = (
     Generation(
         name="2019-01-28",
@@ -56,15 +66,7 @@ GENERATIONS = (
         hex_ids=False,
         sources=layout_2019.SOURCES,
         shapes=_shapes(layout_2019),
-        keys={
-            "origin": ("origin", "url"),
-            "origin_visit": ("origin_visit", "visit"),
-            "snapshot_branch": ("snapshot_branch", "name"),
-            "revision": ("revision", "id"),
-            "release": ("release", "id"),
-            "directory": ("directory", "id"),
-            "content": ("content", "sha1_git"),
-        },
+        keys=_KEYS,
     ),
     Generation(
         name="2021-03-23",
@@ -72,15 +74,7 @@ GENERATIONS = (
         hex_ids=True,
         sources=layout_2021.SOURCES,
         shapes=_shapes(layout_2021),
-        keys={
-            "origin": ("origin", "url"),
-            "origin_visit": ("origin_visit", "visit"),
-            "snapshot_branch": ("snapshot_branch", "name"),
-            "revision": ("revision", "id"),
-            "release": ("release", "id"),
-            "directory": ("directory", "id"),
-            "content": ("content", "sha1_git"),
-        },
+        keys=_KEYS,
     ),
 )
 """Every generation, oldest first."""
