@@ -55,12 +55,6 @@ def partition_keys(num_prefixes: int) -> list[str]:
     return [f"{index:02d}-of-{num_prefixes:02d}" for index in range(num_prefixes)]
 
 
-def partition_of(sha1_git: bytes, num_prefixes: int) -> str:
-    """The partition that holds a content: the first bits of its sha1_git."""
-    index = sha1_git[0] * num_prefixes // 256
-    return f"{index:02d}-of-{num_prefixes:02d}"
-
-
 def partition_range(key: str) -> tuple[bytes, bytes]:
     """First and last two-byte-or-less prefix of a partition key: inclusive lower, exclusive upper first byte.
 

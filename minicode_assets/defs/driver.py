@@ -73,7 +73,6 @@ class Driver:
 
     def __init__(self, definitions: dg.Definitions, settings: Settings, instance: dg.DagsterInstance) -> None:
         self.instance = instance
-        self.settings = settings
         self.config: Config = settings.config
         self.layout = Layout(settings.data_folder)
         self.job = definitions.resolve_implicit_global_asset_job_def()

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from minicode_assets.tables.layout_2019 import release as release
+from minicode_assets.tables.layout_2019 import revision as revision
 from minicode_assets.tables.read import Reader, Source
 from minicode_assets.tables.sort import sorted_parts
 
@@ -81,19 +83,6 @@ def snapshot_branch(reader: Reader) -> Iterator[pl.DataFrame]:
     """Branches by snapshot."""
     for frame in reader.frames("snapshot_branch"):
         yield frame.rename({"snapshot_id": "snapshot"})
-
-
-def revision(reader: Reader) -> Iterator[pl.DataFrame]:
-    """Revisions as they are; one without a directory is left out and counted."""
-    for frame in reader.frames("revision"):
-        kept = frame.filter(pl.col("directory").is_not_null())
-        reader.counts["revisions_without_directory"] += frame.height - kept.height
-        yield kept
-
-
-def release(reader: Reader) -> Iterator[pl.DataFrame]:
-    """Releases as they are."""
-    yield from reader.frames("release")
 
 
 def directory(reader: Reader) -> Iterator[pl.DataFrame]:
