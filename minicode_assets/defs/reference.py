@@ -44,7 +44,7 @@ def _asset(stage: Stage) -> Iterator[str]:
 
 
 def _section(name: str) -> Iterator[str]:
-    """A configuration section: key, default, and the text under the field in config.py."""
+    """A configuration section: key, default, and the text under the field in config/."""
     section: Any = getattr(Config(), name)
     meanings = field_meanings(type(section))
     yield f"Configuration `[{name}]`:\n\n| key | default | meaning |\n| --- | --- | --- |"

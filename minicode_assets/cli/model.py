@@ -1,0 +1,85 @@
+"""The commands about the model: evaluate, generate."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from minicode_assets.cli.parser import add_command, data_layout
+
+
+def add_evaluate(commands: Any) -> None:
+    """The parser of `minicode evaluate`."""
+    parser = add_command(
+        commands,
+        "evaluate",
+        "Measure the checkpoint's bits per byte on held-out origins; prints JSON.",
+        "minicode evaluate --checkpoint data/checkpoint --out /tmp/evaluation",
+        run_evaluate,
+    )
+    parser.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="default: the data folder's")
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="folder to create")
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """`minicode evaluate`."""
+    from minicode_assets.defs.settings import from_environment
+    from minicode_model.evaluation.run import evaluate
+
+    layout = data_layout()
+    evaluate(
+        options.checkpoint or layout.asset("checkpoint"),
+        layout.asset("token_shards"),
+        layout.asset("tokenizer"),
+        options.out.absolute(),
+        params=from_environment().config.evaluation,
+        config_digest="",
+    )
+    print((options.out / "results.json").read_text())
+    return 0
+
+
+def add_generate(commands: Any) -> None:
+    """The parser of `minicode generate`."""
+    parser = add_command(
+        commands,
+        "generate",
+        "Complete a prompt, or fill in between a prefix and a suffix.",
+        "minicode generate 'def fib(n):'\nminicode generate --prefix 'def add(a, b):\\n    return ' --suffix '\\n'",
+        run_generate,
+    )
+    parser.add_argument("prompt", nargs="?", help="text to complete; - reads it from stdin")
+    parser.add_argument("--prefix", help="text before the gap")
+    parser.add_argument("--suffix", help="text after the gap")
+    parser.add_argument("--seed", type=int, default=None, help="default: the configuration's")
+
+
+def run_generate(options: argparse.Namespace) -> int:
+    """`minicode generate`."""
+    from minicode_assets.defs.settings import from_environment
+    from minicode_model.checkpoint import load_model
+    from minicode_model.generate import complete, fill_in_the_middle
+    from minicode_model.tokenizer import Tokenizer
+
+    filling = options.prefix is not None or options.suffix is not None
+    if filling == (options.prompt is not None):
+        options.parser.error("give either PROMPT, or --prefix and --suffix")
+    layout, params = data_layout(), from_environment().config.evaluation
+    model, _ = load_model(layout.asset("checkpoint"))
+    tokenizer = Tokenizer.load(layout.asset("tokenizer"))
+    seed = params.seed if options.seed is None else options.seed
+    sampling: Any = {
+        "max_new_tokens": params.max_new_tokens,
+        "temperature": params.temperature,
+        "top_p": params.top_p,
+        "seed": seed,
+    }
+    if filling:
+        print(fill_in_the_middle(model, tokenizer, options.prefix or "", options.suffix or "", **sampling))
+        return 0
+    prompt: str = sys.stdin.read() if options.prompt == "-" else options.prompt
+    print(prompt + complete(model, tokenizer, prompt, **sampling))
+    return 0
+
+
+COMMANDS = (add_evaluate, add_generate)

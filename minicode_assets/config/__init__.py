@@ -1,0 +1,268 @@
+"""Every number of the pipeline: one frozen dataclass a stage, with unit, meaning and source under each field.
+
+The sections lie in the modules of this folder, in flow order: archive, tables, blobs, annotations, corpus, tokens; the
+model's are in minicode_model/config.py. Values come from the code's default, then the preset's TOML, then overrides;
+`load` resolves them. An asset's code version is the digest of its own sections (`ASSET_SECTIONS`), so moving one
+threshold makes that asset stale and nothing beside it.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from minicode_assets.config.annotations import (
+    Benchmarks,
+    Contamination,
+    Documents,
+    ExactDup,
+    Heuristics,
+    Language,
+    License,
+    LicenseFiles,
+    NearDup,
+    near_dup_problems,
+)
+from minicode_assets.config.archive import Archive, Partitions, archive_problems
+from minicode_assets.config.blobs import Blobs, blobs_problems
+from minicode_assets.config.corpus import Corpus
+from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
+from minicode_assets.config.tokens import Tokenizer, TokenShards
+from minicode_assets.errors import ConfigError
+from minicode_model.artifact import digest_of
+from minicode_model.config import (
+    Checkpoint,
+    Evaluation,
+    Model,
+    build_section,
+    checkpoint_problems,
+    model_problems,
+    nearest,
+)
+
+__all__ = [
+    "ASSET_SECTIONS",
+    "TABLES",
+    "Archive",
+    "Benchmarks",
+    "Blobs",
+    "BranchHeads",
+    "Config",
+    "Contamination",
+    "Corpus",
+    "Documents",
+    "ExactDup",
+    "FileManifest",
+    "Heuristics",
+    "Language",
+    "License",
+    "LicenseFiles",
+    "NearDup",
+    "Partitions",
+    "Tables",
+    "TokenShards",
+    "Tokenizer",
+    "contradictions",
+    "load",
+    "preset_names",
+    "resolve",
+    "section_digest",
+    "to_mapping",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The resolved configuration of the whole pipeline; one section an artefact."""
+
+    preset: str = "tiny"
+    archive: Archive = field(default_factory=Archive)
+    partitions: Partitions = field(default_factory=Partitions)
+    tables: Tables = field(default_factory=Tables)
+    branch_heads: BranchHeads = field(default_factory=BranchHeads)
+    file_manifest: FileManifest = field(default_factory=FileManifest)
+    blobs: Blobs = field(default_factory=Blobs)
+    documents: Documents = field(default_factory=Documents)
+    license_files: LicenseFiles = field(default_factory=LicenseFiles)
+    language: Language = field(default_factory=Language)
+    license: License = field(default_factory=License)
+    heuristics: Heuristics = field(default_factory=Heuristics)
+    exact_dup: ExactDup = field(default_factory=ExactDup)
+    near_dup: NearDup = field(default_factory=NearDup)
+    benchmarks: Benchmarks = field(default_factory=Benchmarks)
+    contamination: Contamination = field(default_factory=Contamination)
+    corpus: Corpus = field(default_factory=Corpus)
+    tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    token_shards: TokenShards = field(default_factory=TokenShards)
+    model: Model = field(default_factory=Model)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+TABLES = (
+    "origin",
+    "origin_visit",
+    "snapshot_branch",
+    "revision",
+    "release",
+    "directory",
+    "directory_entry",
+    "content",
+    "skipped_content",
+)
+"""The canonical Software Heritage tables that later stages read; asset `swh_<table>` each."""
+
+ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
+    "archive": ("archive",),
+    **{f"swh_{table}": ("tables",) for table in TABLES},
+    "branch_heads": ("branch_heads",),
+    "file_manifest": ("file_manifest",),
+    "contents": (),
+    "fetch_plan": ("blobs",),
+    "blobs": ("partitions", "blobs"),
+    "documents": ("partitions", "documents"),
+    "license_files": ("partitions", "license_files"),
+    "language": ("partitions", "language"),
+    "license": ("partitions", "license"),
+    "heuristics": ("partitions", "heuristics"),
+    "exact_dup": ("partitions", "exact_dup"),
+    "minhash": ("partitions", "near_dup"),
+    "near_dup": ("near_dup",),
+    "benchmarks": ("benchmarks",),
+    "contamination": ("partitions", "contamination"),
+    "corpus": ("partitions", "corpus"),
+    "tokenizer": ("tokenizer",),
+    "token_shards": ("token_shards",),
+    "checkpoint": ("model", "checkpoint"),
+    "evaluation": ("evaluation",),
+    "report": (),
+}
+"""Which sections shape which asset."""
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with the package."""
+    folder = resources.files("minicode_assets") / "presets"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(preset: str = "tiny", overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
+    """Resolve a configuration: defaults, then the preset's TOML, then overrides.
+
+    Args:
+        preset: A name from `preset_names`.
+        overrides: Section name to field values, as in the TOML.
+
+    Raises:
+        ConfigError: Unknown preset, section or key (the nearest is named), wrong types and contradictions, all listed.
+    """
+    if preset not in preset_names():
+        raise ConfigError(
+            f"preset {preset!r} is unknown{nearest(preset, preset_names())}",
+            hint=f"MINICODE_PRESET={preset_names()[-1]} make run",
+        )
+    text = (resources.files("minicode_assets") / "presets" / f"{preset}.toml").read_text()
+    return resolve(tomllib.loads(text), overrides or {}, preset=preset)
+
+
+def resolve(*layers: Mapping[str, Any], preset: str) -> Config:
+    """Merge layers of section mappings (the last wins) and build the configuration.
+
+    Raises:
+        ConfigError: Every problem of every layer and every contradiction, in one message.
+    """
+    types_by_section = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "preset"}
+    merged: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    for layer in layers:
+        for name, values in layer.items():
+            if name not in types_by_section:
+                problems.append(f"[{name}]: unknown section{nearest(name, types_by_section)}")
+            elif not isinstance(values, Mapping):
+                problems.append(f"[{name}]: found {values!r}, expected a table of keys")
+            else:
+                merged.setdefault(name, {}).update(values)
+    sections: dict[str, Any] = {}
+    for name, values in merged.items():
+        section_type = types_by_section[name]
+        assert isinstance(section_type, type)
+        sections[name], section_problems = build_section(section_type, values, f"[{name}]")
+        problems += section_problems
+    config = Config(preset=preset, **sections)
+    problems += contradictions(config)
+    if problems:
+        raise ConfigError(
+            "\n".join([f"configuration has {len(problems)} problem(s):", *(f"  - {p}" for p in problems)]),
+            hint="minicode config --preset tiny shows every section, key and default",
+        )
+    return config
+
+
+def manifest_problems(config: Config) -> list[str]:
+    """Contradictions of [tables], [branch_heads] and [file_manifest]."""
+    least = {
+        "tables": ("num_connections", "num_attempts", "timeout_s"),
+        "branch_heads": ("max_hops",),
+        "file_manifest": ("max_head_entries", "rows_per_part", "num_threads"),
+    }
+    found = [(section, name, getattr(getattr(config, section), name)) for section in least for name in least[section]]
+    return [f"[{section}] {name}: found {value}, expected more than 0" for section, name, value in found if value <= 0]
+
+
+def contradictions(config: Config) -> list[str]:
+    """What can't hold at the same time, one message each."""
+    problems = model_problems(config.model) + checkpoint_problems(config.checkpoint)
+    problems += near_dup_problems(config.near_dup)
+    if config.contamination.long_ngram_words < config.contamination.ngram_words:
+        problems.append("[contamination] long_ngram_words is smaller than ngram_words")
+    prefixes = config.partitions.num_prefixes
+    if prefixes not in (1, 2, 4, 8, 16, 32, 64):
+        problems.append(f"[partitions] num_prefixes: found {prefixes}, expected a power of two from 1 to 64")
+    problems += archive_problems(config.archive)
+    problems += manifest_problems(config)
+    problems += blobs_problems(config.blobs)
+    problems += corpus_problems(config)
+    if config.model.vocab_size < config.tokenizer.vocab_size:
+        problems.append(
+            f"[model] vocab_size {config.model.vocab_size} is smaller than [tokenizer] vocab_size "
+            f"{config.tokenizer.vocab_size}"
+        )
+    if config.model.max_position_embeddings < config.token_shards.seq_len:
+        problems.append(
+            f"[model] max_position_embeddings {config.model.max_position_embeddings} is smaller than [token_shards] "
+            f"seq_len {config.token_shards.seq_len}"
+        )
+    blobs = config.blobs
+    if config.tables.export != "embedded" and "local" in blobs.backends and blobs.content_folder == "embedded":
+        problems.append(
+            f"[tables] export is {config.tables.export!r}, so [blobs] content_folder can't be 'embedded': give the "
+            "folder with that export's contents, or backends without 'local'"
+        )
+    for section in (f.name for f in dataclasses.fields(Config) if f.name != "preset"):
+        for name, value in dataclasses.asdict(getattr(config, section)).items():
+            if name.endswith(("_fraction", "_rate")) and not 0 <= value <= 1:
+                problems.append(f"[{section}] {name}: found {value}, expected 0..1")
+    return problems
+
+
+def corpus_problems(config: Config) -> list[str]:
+    """Rules of the selection whose signals nothing measures, one message each."""
+    problems = []
+    if config.corpus.drop_unparsable and not config.language.parse:
+        problems.append("[corpus] drop_unparsable needs [language] parse = true")
+    if config.corpus.drop_contaminated and not config.benchmarks.files:
+        problems.append("[corpus] drop_contaminated needs [benchmarks] files: without any, nothing is looked for")
+    return problems
+
+
+def section_digest(config: Config, asset: str) -> str:
+    """Digest (hex, 16 characters) of the sections that shape an asset."""
+    sections = {name: dataclasses.asdict(getattr(config, name)) for name in ASSET_SECTIONS[asset]}
+    return digest_of(sections)[:16]
+
+
+def to_mapping(config: Config) -> dict[str, Any]:
+    """The resolved configuration as plain values, for TOML, JSON and the web UI."""
+    return dataclasses.asdict(config)

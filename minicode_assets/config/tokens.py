@@ -1,0 +1,59 @@
+"""Sections of the tokenizer and of the shards."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokenizer:
+    """How the tokenizer is trained."""
+
+    vocab_size: int = 4096
+    """Pieces, special tokens included. StarCoder2: 49,152."""
+    sample_bytes: int = 20_000_000
+    """Text it is trained on, a seeded sample balanced by origin. Unit: bytes."""
+    max_piece_length: int = 16
+    """Unit: characters."""
+    character_coverage: float = 0.9995
+    """Share of the sample's characters that get a piece, 0..1; the rest are written as bytes."""
+    split_by_unicode_script: bool = True
+    """Letters and punctuation never share a piece. Source: model.md 3.4."""
+    num_threads: int = 2
+    """Part of the trained file, so it is fixed."""
+    seed: int = 1337
+    """Seed of the sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenShards:
+    """How documents become sequences and sequences become shards."""
+
+    seq_len: int = 512
+    """Tokens a sequence. StarCoder2: 4096."""
+    repository_context: bool = True
+    """A repository is one training example, its files in seeded random order; otherwise every file is one. Source:
+    StarCoder2, curation.md 2.7."""
+    metadata_rate: float = 0.5
+    """Share of the training examples that show repository name and paths, 0..1. Source: StarCoder2."""
+    fim_rate: float = 0.5
+    """Share of the training examples that are rearranged for fill-in-the-middle, 0..1. Source: StarCoder2."""
+    fim_file_rate: float = 0.5
+    """Of the files of such a repository, the share that is rearranged, 0..1; a file that is an example of its own
+    always is. Source: StarCoder2."""
+    fim_spm_rate: float = 0.5
+    """Of those, the share in SPM order, the rest in PSM, 0..1. Source: StarCoder2."""
+    fim_syntax_rate: float = 0.0
+    """Of the rearranged parts, the share whose middle is a whole statement, argument list or body rather than any
+    characters, 0..1."""
+    packing: str = "best_fit"
+    """`best_fit`, or `concatenate` (cut wherever a sequence is full) for comparison."""
+    line_padding_fraction: float = 0.0005
+    """Padding that may be spent on cutting at the end of a line or not cutting at all, 0..1 of an example's tokens;
+    where it is spent, the cut falls inside a line. Derivation: half of the 0.1 % that the whole packing is allowed."""
+    shard_tokens: int = 16_777_216
+    """Tokens a shard at most."""
+    num_workers: int = 2
+    """Encoding processes; the result is the same for any number."""
+    parallel_from_bytes: int = 64_000_000
+    """Less text is encoded in one process, which is faster than starting more. Unit: bytes."""
+    seed: int = 1337
+    """Seed of the fill-in-the-middle cuts and of the order."""
