@@ -354,6 +354,13 @@ CONTAMINATION_HITS = _table(
     key="document_id benchmark task_id kind number rule",
     order="document_id benchmark task_id kind number rule",
 )
+CHANGED_TEXTS = _table(
+    "changed_texts",
+    ("document_id", pl.String, "documents.document_id"),
+    ("text", pl.String, "What the corpus gets instead of the document's text; null where that stays as it is"),
+    ("changes", pl.List(pl.String), "Names of the steps that changed it, in order; empty where it stays as it is"),
+    key="document_id",
+)
 CORPUS = _table(
     "corpus",
     ("document_id", pl.String, "documents.document_id"),
@@ -363,7 +370,9 @@ CORPUS = _table(
     ("license_expression", pl.String, "SPDX expression"),
     ("license_type", pl.String, "permissive, no_license or non_permissive"),
     ("license_evidence", pl.String, "Paths that decided the licence"),
-    ("text_sha256", pl.Binary, "32 bytes"),
+    ("text_sha256", pl.Binary, "32 bytes, of the text in UTF-8"),
+    ("parent_sha256", pl.Binary, "32 bytes, of the text in the archive that it was changed from; null if it wasn't"),
+    ("changes", pl.List(pl.String), "Names of the steps that changed the text, in order"),
     ("length_bytes", pl.Int64, "Bytes of the text in UTF-8"),
     ("text", pl.String, "The text"),
     key="document_id",

@@ -19,12 +19,19 @@ class Rule:
     Attributes:
         name: The reason, as decisions and the funnel show it.
         drops: True where the rule drops the row; null where a signal that it needs is missing.
+        settings: Keys of `[corpus]` with its thresholds.
         always: The rule can be judged without a text.
     """
 
     name: str
     drops: pl.Expr
+    settings: tuple[str, ...] = ()
     always: bool = False
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Columns of the documents and sidecars that it looks at."""
+        return tuple(dict.fromkeys(self.drops.meta.root_names()))
 
     @property
     def reason(self) -> pl.Expr:
@@ -48,18 +55,18 @@ def rules(params: Corpus) -> list[Rule]:
     return [
         *(Rule(f"text_{status}", pl.col("status") == status, always=True) for status in _TEXT_PROBLEMS),
         *(
-            Rule(f"license_{verdict}", pl.col("license_type") == verdict, always=True)
+            Rule(f"license_{verdict}", pl.col("license_type") == verdict, ("license_types",), always=True)
             for verdict in ("non_permissive", "no_license", "permissive")
             if verdict not in params.license_types
         ),
-        Rule("vendored", pl.col("is_vendored") & params.drop_vendored, always=True),
-        Rule("generated", pl.col("is_generated") & params.drop_generated),
-        Rule("unparsable", ~pl.col("parses") if params.drop_unparsable else pl.lit(False)),
+        Rule("vendored", pl.col("is_vendored") & params.drop_vendored, ("drop_vendored",), always=True),
+        Rule("generated", pl.col("is_generated") & params.drop_generated, ("drop_generated",)),
+        Rule("unparsable", ~pl.col("parses") if params.drop_unparsable else pl.lit(False), ("drop_unparsable",)),
         *_line_rules(params),
         *_character_rules(params),
         *_repetition_rules(params),
         *_syntax_rules(params),
-        Rule("contaminated", _contaminated() if params.drop_contaminated else pl.lit(False)),
+        Rule("contaminated", _contaminated() if params.drop_contaminated else pl.lit(False), ("drop_contaminated",)),
     ]
 
 
@@ -70,61 +77,69 @@ def _contaminated() -> pl.Expr:
 
 def _line_rules(params: Corpus) -> list[Rule]:
     return [
-        Rule("too_short", pl.col("length_bytes") < params.min_length_bytes),
-        Rule("few_lines", pl.col("num_lines") < params.min_lines),
-        Rule("many_lines", pl.col("num_lines") > params.max_lines),
-        Rule("mean_line_length", pl.col("mean_line_length") > params.max_mean_line_length),
-        Rule("max_line_length", pl.col("max_line_length") > params.max_line_length),
+        _below("too_short", "length_bytes", "min_length_bytes", params),
+        _below("few_lines", "num_lines", "min_lines", params),
+        _above("many_lines", "num_lines", "max_lines", params),
+        _above("mean_line_length", "mean_line_length", "max_mean_line_length", params),
+        _above("max_line_length", "max_line_length", "max_line_length", params),
     ]
 
 
 def _character_rules(params: Corpus) -> list[Rule]:
     return [
-        Rule("alphabetic", pl.col("alphabetic_fraction") < params.min_alphabetic_fraction),
-        _above("digits", "digit_fraction", params.max_digit_fraction),
-        _above("whitespace", "whitespace_fraction", params.max_whitespace_fraction),
-        _above("replacement", "replacement_fraction", params.max_replacement_fraction),
-        _above("encoded", "encoded_fraction", params.max_encoded_fraction),
-        _above("encoded_span", "encoded_span", params.max_encoded_span),
-        _above("hex_words", "hex_word_fraction", params.max_hex_word_fraction),
-        _above("long_words", "long_word_fraction", params.max_long_word_fraction),
-        _above("strings", "string_fraction", params.max_string_fraction),
-        _above("comments", "comment_fraction", params.max_comment_fraction),
-        _above("todos", "todo_line_fraction", params.max_todo_line_fraction),
+        _below("alphabetic", "alphabetic_fraction", "min_alphabetic_fraction", params),
+        _above("digits", "digit_fraction", "max_digit_fraction", params),
+        _above("whitespace", "whitespace_fraction", "max_whitespace_fraction", params),
+        _above("replacement", "replacement_fraction", "max_replacement_fraction", params),
+        _above("encoded", "encoded_fraction", "max_encoded_fraction", params),
+        _above("encoded_span", "encoded_span", "max_encoded_span", params),
+        _above("hex_words", "hex_word_fraction", "max_hex_word_fraction", params),
+        _above("long_words", "long_word_fraction", "max_long_word_fraction", params),
+        _above("strings", "string_fraction", "max_string_fraction", params),
+        _above("comments", "comment_fraction", "max_comment_fraction", params),
+        _above("todos", "todo_line_fraction", "max_todo_line_fraction", params),
     ]
 
 
 def _repetition_rules(params: Corpus) -> list[Rule]:
     return [
-        _above("duplicate_lines", "duplicate_line_fraction", params.max_duplicate_line_fraction),
-        _above("top_2gram", "top_2gram_fraction", params.max_top_2gram_fraction),
-        _above("top_3gram", "top_3gram_fraction", params.max_top_3gram_fraction),
-        _above("top_4gram", "top_4gram_fraction", params.max_top_4gram_fraction),
-        _above("duplicate_5gram", "duplicate_5gram_fraction", params.max_duplicate_5gram_fraction),
-        _above("duplicate_6gram", "duplicate_6gram_fraction", params.max_duplicate_6gram_fraction),
-        _above("duplicate_10gram", "duplicate_10gram_fraction", params.max_duplicate_10gram_fraction),
+        _above("duplicate_lines", "duplicate_line_fraction", "max_duplicate_line_fraction", params),
+        _above("top_2gram", "top_2gram_fraction", "max_top_2gram_fraction", params),
+        _above("top_3gram", "top_3gram_fraction", "max_top_3gram_fraction", params),
+        _above("top_4gram", "top_4gram_fraction", "max_top_4gram_fraction", params),
+        _above("duplicate_5gram", "duplicate_5gram_fraction", "max_duplicate_5gram_fraction", params),
+        _above("duplicate_6gram", "duplicate_6gram_fraction", "max_duplicate_6gram_fraction", params),
+        _above("duplicate_10gram", "duplicate_10gram_fraction", "max_duplicate_10gram_fraction", params),
     ]
 
 
 def _syntax_rules(params: Corpus) -> list[Rule]:
     """Rules on the syntax tree; they don't apply to a text that doesn't parse, which has its own rule."""
     per_line = {
-        "imports": params.max_imports_per_line,
-        "prints": params.max_prints_per_line,
-        "asserts": params.max_asserts_per_line,
-        "passes": params.max_passes_per_line,
-        "functions": params.max_functions_per_line,
+        "imports": "max_imports_per_line",
+        "prints": "max_prints_per_line",
+        "asserts": "max_asserts_per_line",
+        "passes": "max_passes_per_line",
+        "functions": "max_functions_per_line",
     }
-    conditions = [
-        *((name, pl.col(f"num_{name}") > threshold * pl.col("num_lines")) for name, threshold in per_line.items()),
-        (
-            "simple_returns",
-            pl.col("num_simple_returns") > params.max_simple_returns_per_function * pl.col("num_functions"),
+    ratios = [(name, f"num_{name}", "num_lines", setting) for name, setting in per_line.items()]
+    ratios.append(("simple_returns", "num_simple_returns", "num_functions", "max_simple_returns_per_function"))
+    return [
+        *(
+            Rule(name, _if_parsed(pl.col(count) > getattr(params, setting) * pl.col(base)), (setting,))
+            for name, count, base, setting in ratios
         ),
-        ("variables", pl.col("num_variables") < params.min_variables),
+        Rule("variables", _if_parsed(pl.col("num_variables") < params.min_variables), ("min_variables",)),
     ]
-    return [Rule(name, pl.when(~pl.col("parses")).then(False).otherwise(drops)) for name, drops in conditions]
 
 
-def _above(name: str, column: str, threshold: float) -> Rule:
-    return Rule(name, pl.col(column) > threshold)
+def _if_parsed(drops: pl.Expr) -> pl.Expr:
+    return pl.when(~pl.col("parses")).then(False).otherwise(drops)
+
+
+def _above(name: str, column: str, setting: str, params: Corpus) -> Rule:
+    return Rule(name, pl.col(column) > getattr(params, setting), (setting,))
+
+
+def _below(name: str, column: str, setting: str, params: Corpus) -> Rule:
+    return Rule(name, pl.col(column) < getattr(params, setting), (setting,))

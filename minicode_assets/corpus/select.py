@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from minicode_assets.config import Corpus
+from minicode_assets.corpus.annotate.exact_dup import digest_texts
 from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents, read_sidecar
 from minicode_assets.corpus.funnel import funnel
 from minicode_assets.corpus.mix import held_out_origins
@@ -16,6 +17,7 @@ from minicode_assets.errors import CorpusError
 from minicode_assets.parquet import read_table, write_parquet
 from minicode_assets.provenance.notice import write_notice, write_swhids
 from minicode_assets.schemas import (
+    CHANGED_TEXTS,
     CONTAMINATION,
     CORPUS,
     DECISIONS,
@@ -50,6 +52,7 @@ def build_corpus(
     *,
     params: Corpus,
     config_digest: str,
+    changed_texts: Sequence[Path] = (),
 ) -> Artifact:
     """After this, `folder` holds the kept documents, the decision about every document, the funnel and the NOTICE.
 
@@ -62,6 +65,8 @@ def build_corpus(
         folder: The artefact folder.
         params: The `corpus` section.
         config_digest: Digest of the sections that shape the asset.
+        changed_texts: The same partitions of an artefact with schema CHANGED_TEXTS, the documents' rows in order: what
+            the corpus gets instead of some documents' texts. Selection looks at the texts as they are in the archive.
 
     Returns:
         The artefact. `train/` and `validation/`: schema CORPUS, one part a partition, sorted within a part by
@@ -75,7 +80,9 @@ def build_corpus(
         StorageError: `folder` can't be written.
     """
     _check_partitions(documents, sidecars)
-    inputs = {**_digests(documents, sidecars), "near_dup": open_artifact(near_dup).digest}
+    if changed_texts:
+        _check_count("changed_texts", len(changed_texts), len(documents))
+    inputs = {**_digests(documents, sidecars, changed_texts), "near_dup": open_artifact(near_dup).digest}
     decided = pl.concat(
         [
             judge(path, {name: sidecars[name][part] for name in SIDECARS}, near_dup, params).with_columns(
@@ -96,7 +103,8 @@ def build_corpus(
         for name in (*SPLITS, "decisions"):
             (to.path / name).mkdir()
         for part, path in enumerate(documents):
-            _write_part(path, decided.filter(pl.col("part") == part), to.path, part)
+            texts = corpus_texts(path, changed_texts[part] if changed_texts else None)
+            _write_part(texts, decided.filter(pl.col("part") == part), to.path, part)
         write_parquet(table, to.path / "funnel.parquet", FUNNEL)
         kept = decided.filter("kept")
         write_notice(kept, to.path / "NOTICE")
@@ -197,28 +205,57 @@ def assign_splits(decided: pl.DataFrame, params: Corpus) -> pl.DataFrame:
     return decided.with_columns(split=pl.when("kept").then(split))
 
 
-def _write_part(documents: Path, decided: pl.DataFrame, folder: Path, part: int) -> None:
+def corpus_texts(documents: Path, changed: Path | None) -> pl.DataFrame:
+    """The texts that the corpus gets: document_id, text, changes and parent_sha256 of one partition, in row order.
+
+    Args:
+        documents: The partition of the documents.
+        changed: Its changed texts, schema CHANGED_TEXTS; None changes nothing.
+
+    Raises:
+        CorpusError: The changed texts are out of step with the documents.
+        MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
+    """
+    frame = read_documents(documents, ["document_id", "text"])
+    if changed is None:
+        return frame.with_columns(changes=pl.lit([], pl.List(pl.String)), parent_sha256=pl.lit(None, pl.Binary))
+    other = read_sidecar(changed, CHANGED_TEXTS, frame["document_id"])
+    before = other.select(pl.when(pl.col("text").is_not_null()).then(frame["text"])).to_series()
+    return other.select(
+        "document_id",
+        pl.coalesce("text", frame["text"]).alias("text"),
+        "changes",
+        digest_texts(before).alias("parent_sha256"),
+    )
+
+
+def _write_part(texts: pl.DataFrame, decided: pl.DataFrame, folder: Path, part: int) -> None:
     name = f"part-{part:05d}.parquet"
     write_parquet(decided, folder / "decisions" / name, DECISIONS)
     kept = (
         decided.filter("kept")
         .drop("length_bytes")
-        .join(read_documents(documents, ["document_id", "text"]), on="document_id", how="left", maintain_order="left")
+        .join(texts, on="document_id", how="left", maintain_order="left")
         .with_columns(length_bytes=pl.col("text").str.len_bytes().cast(pl.Int64))
         .sort("origin_url", "path", "document_id")
     )
+    changed = pl.col("parent_sha256").is_not_null()
+    kept = kept.with_columns(text_sha256=pl.when(changed).then(digest_texts(kept["text"])).otherwise("text_sha256"))
     for split in SPLITS:
         write_parquet(kept.filter(pl.col("split") == split), folder / split / name, CORPUS)
 
 
 def _check_partitions(documents: Sequence[Path], sidecars: Mapping[str, Sequence[Path]]) -> None:
     for name in SIDECARS:
-        found = len(sidecars.get(name, ()))
-        if found != len(documents):
-            raise CorpusError(
-                f"sidecar {name}: found {found} partitions, expected {len(documents)}, as the documents have",
-                hint=f"minicode materialize --select {name}",
-            )
+        _check_count(name, len(sidecars.get(name, ())), len(documents))
+
+
+def _check_count(name: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise CorpusError(
+            f"sidecar {name}: found {found} partitions, expected {expected}, as the documents have",
+            hint=f"minicode materialize --select {name}",
+        )
 
 
 def _check_kept(table: pl.DataFrame, folder: Path) -> None:
@@ -233,8 +270,10 @@ def _check_kept(table: pl.DataFrame, folder: Path) -> None:
     )
 
 
-def _digests(documents: Sequence[Path], sidecars: Mapping[str, Sequence[Path]]) -> dict[str, str]:
-    folders = {"documents": documents, **{name: sidecars[name] for name in SIDECARS}}
+def _digests(
+    documents: Sequence[Path], sidecars: Mapping[str, Sequence[Path]], changed_texts: Sequence[Path]
+) -> dict[str, str]:
+    folders = {"documents": documents, **{name: sidecars[name] for name in SIDECARS}, "changed_texts": changed_texts}
     return {
         f"{name}/{path.name}": open_artifact(path, verify=False).digest for name in folders for path in folders[name]
     }

@@ -1,5 +1,6 @@
 """Nothing is lost between documents and corpus: every row is kept once or has every reason; splits share no origin."""
 
+import hashlib
 import shutil
 
 import polars as pl
@@ -14,8 +15,8 @@ from minicode_assets.corpus.mix import held_out_origins
 from minicode_assets.corpus.rules import rules
 from minicode_assets.corpus.select import SIDECARS, build_corpus, drop_duplicates, drop_near_duplicates
 from minicode_assets.errors import CorpusError, CorruptArtifactError
-from minicode_assets.parquet import read_table
-from minicode_assets.schemas import BENCHMARKS, CORPUS, DECISIONS, DOCUMENTS, FUNNEL, NEAR_DUP
+from minicode_assets.parquet import read_table, write_table
+from minicode_assets.schemas import BENCHMARKS, CHANGED_TEXTS, CORPUS, DECISIONS, DOCUMENTS, FUNNEL, NEAR_DUP
 from minicode_assets.swhid import content_ids
 from minicode_model.artifact import open_artifact, write_artifact
 from tests.corpus.worlds import MIT_METADATA, make_world
@@ -140,6 +141,31 @@ def test_moving_a_threshold_needs_no_annotator(built):
     moved.corpus()
     assert reasons_by_path(moved)["a", "short.py"] == []
     built.corpus()
+
+
+def test_changed_texts_reach_the_corpus_with_their_parent(built, tmp_path):
+    for key in built.keys:
+        documents = read_table(built.folder("documents", key), DOCUMENTS)
+        redacted = pl.when(pl.col("path") == "b.py").then(pl.lit("redacted = 1\n"))
+        frame = documents.select(
+            "document_id",
+            text=redacted,
+            changes=pl.when(pl.col("path") == "b.py").then(pl.lit(["pii"])).otherwise(pl.lit([], pl.List(pl.String))),
+        )
+        write_table(tmp_path / key, frame, CHANGED_TEXTS, config_digest="", inputs={})
+    build_corpus(
+        built.partitions("documents"), {name: built.partitions(name) for name in SIDECARS}, built.folder("near_dup"),
+        tmp_path / "corpus", params=Corpus(validation_fraction=0.1), config_digest="",
+        changed_texts=[tmp_path / key for key in built.keys],
+    )  # fmt: skip
+    kept = pl.concat(
+        [read_table(tmp_path / "corpus", CORPUS, pattern=f"{s}/*.parquet") for s in ("train", "validation")]
+    )
+    (changed,) = kept.filter(pl.col("changes").list.len() > 0).iter_rows(named=True)
+    assert (changed["path"], changed["text"], changed["length_bytes"]) == ("b.py", "redacted = 1\n", 13)
+    assert changed["parent_sha256"] == hashlib.sha256(module("b")).digest()
+    assert changed["text_sha256"] == hashlib.sha256(b"redacted = 1\n").digest()
+    assert kept["parent_sha256"].count() == 1
 
 
 def test_a_dropped_representative_lets_its_copy_live(tmp_path):
