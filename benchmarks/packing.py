@@ -65,6 +65,7 @@ def corpus_rows(max_bytes: int) -> Iterator[dict[str, object]]:
             swhid = f"swh:1:cnt:{sha1_git};origin={origin};path=/{path}"
             yield {
                 "document_id": hashlib.blake2b(swhid.encode(), digest_size=16).hexdigest(),
+                "source": "swh",
                 "swhid": swhid,
                 "origin_url": origin,
                 "path": path,

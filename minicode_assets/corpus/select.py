@@ -40,7 +40,7 @@ SIDECARS: dict[str, Table] = {
 }
 """The sidecars that the rules read, by asset."""
 SPLITS = ("train", "validation")
-_DOCUMENT_COLUMNS = ("document_id", "swhid", "sha1_git", "origin_url", "path", "length_bytes", "status")
+_DOCUMENT_COLUMNS = ("document_id", "source", "swhid", "sha1_git", "origin_url", "path", "length_bytes", "status")
 logger = logging.getLogger("minicode.corpus")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from minicode_assets.tokens.format import Example, File
 from minicode_assets.tokens.pieces import Encoded, Pieces
+from minicode_assets.tokens.source_formats import format_of
 from minicode_assets.tokens.text import EncodedText
 from minicode_model.fim import NUM_SENTINELS, arrange, split_characters, uniforms
 from minicode_model.tokenizer import TokenIds, Tokenizer
@@ -30,10 +31,14 @@ _FIM_RESERVE_TOKENS = 8
 
 @dataclass(frozen=True)
 class _Ready:
-    """A file of an example, encoded: `whole` is how it stands in one sequence, in `order` (plain, psm or spm)."""
+    """A file of an example, encoded: `whole` is how it stands in one sequence, in `order` (plain, psm or spm).
+
+    `lead`, part of `whole`, is the special token that it begins with; `path` follows, then `body`.
+    """
 
     number: int
     file: File
+    lead: TokenIds
     path: TokenIds
     body: EncodedText
     whole: TokenIds
@@ -70,10 +75,7 @@ class ExampleEncoder:
         self._seed = seed
         table = tokenizer.token_bytes
         self._ends_line = np.array([piece.endswith(b"\n") for piece in table])
-        self._file_sep, self._repo_name, self._end = (
-            np.array([tokenizer.special(name)], tokenizer.dtype)
-            for name in ("<file_sep>", "<repo_name>", "<|endoftext|>")
-        )
+        self._repo_name, self._end = map(self._special, ("<repo_name>", "<|endoftext|>"))
 
     def encode(self, example: Example) -> Encoded:
         """Tokens and pieces of one example; the same whenever and wherever it is called."""
@@ -86,7 +88,7 @@ class ExampleEncoder:
             while waiting and len(choice) < CHOICE_FILES:
                 choice.append(self._ready(example, *waiting.popleft()))
             is_last = len(choice) == 1
-            chosen = _choose(choice, pieces.room - len(self._file_sep) - is_last)
+            chosen = _choose(choice, pieces.room - is_last)
             if chosen is None and pieces.used and (pieces.room < MIN_PART_TOKENS or pieces.spend(pieces.room)):
                 pieces.close()
                 continue
@@ -95,19 +97,23 @@ class ExampleEncoder:
             self._add_file(pieces, ready, fits=chosen is not None, end=self._end if is_last else self._end[:0])
         return pieces.result()
 
+    def _special(self, name: str) -> TokenIds:
+        return np.array([self._tokenizer.special(name)], self._tokenizer.dtype)
+
     def _ready(self, example: Example, number: int, file: File) -> _Ready:
+        _, name, *rest = format_of(file.source).parts(file.text, file.document_id)
+        lead, body = self._special(name), EncodedText(self._tokenizer, tuple(rest))
         path = self._tokenizer.encode(file.path + "\n" if example.repository is not None else "")
-        body = EncodedText(self._tokenizer, file.text)
-        room = self._seq_len - len(self._file_sep) - len(self._end)
+        room = self._seq_len - len(lead) - len(self._end)
         whole, order = self._whole(example, file, path, body, room)
-        return _Ready(number, file, path, body, whole, order)
+        return _Ready(number, file, lead, path, body, np.concatenate([lead, whole]), order)
 
     def _whole(
         self, example: Example, file: File, path: TokenIds, body: EncodedText, room: int
     ) -> tuple[TokenIds, str]:
         """A whole file as it would stand in one sequence, and its order: plain where it fits in that order only."""
         plain = np.concatenate([path, body.ids])
-        order = self._order(example, file, 0)
+        order = self._order(example, file, body, 0)
         if order == "plain" or len(body) < MIN_FIM_TOKENS or len(plain) + NUM_SENTINELS > room:
             return plain, "plain"
         low, high = self._cut_bytes(file, 0, body, 0, len(body))
@@ -118,13 +124,13 @@ class ExampleEncoder:
 
     def _add_file(self, pieces: Pieces, ready: _Ready, *, fits: bool, end: TokenIds) -> None:
         start, cuts = pieces.total, pieces.num_cuts
-        pieces.add(self._file_sep)
         if fits:
             pieces.add(ready.whole)
             pieces.count_part(ready.order)
         else:
+            pieces.add(ready.lead)
             self._add_parts(pieces, ready, len(end))
-        if len(self._file_sep) + len(ready.whole) + len(end) > self._seq_len:
+        if len(ready.whole) + len(end) > self._seq_len:
             pieces.count_long_file()
         pieces.end_file(ready.number, start, cuts)
         pieces.add(end)
@@ -139,7 +145,7 @@ class ExampleEncoder:
         if not pieces.room:
             pieces.close()
         while start < len(body):
-            order = self._order(pieces.example, file, number)
+            order = self._order(pieces.example, file, body, number)
             fitted = self._fit_fim(pieces, ready, number, path, start, order) if order != "plain" else None
             if fitted is not None:
                 ids, stop = fitted
@@ -229,9 +235,9 @@ class ExampleEncoder:
         low = begin + len(prefix.encode("utf-8", "surrogateescape"))
         return low, low + len(middle.encode("utf-8", "surrogateescape"))
 
-    def _order(self, example: Example, file: File, number: int) -> str:
+    def _order(self, example: Example, file: File, body: EncodedText, number: int) -> str:
         chance, choice = uniforms(2, self._seed, "fim", file.document_id, number)
-        if chance >= example.fim_rate:
+        if chance >= example.fim_rate or not body.is_plain:
             return "plain"
         return "spm" if choice < self._fim_spm_rate else "psm"
 

@@ -16,7 +16,7 @@ class Encoded:
         tokens: All tokens, in order.
         piece_lengths: Lengths of the pieces that the tokens are cut into; their sum is len(tokens).
         file_order: Numbers of the example's files, in the order in which they lie in the tokens.
-        file_ranges: Start and length of each of them, from its `<file_sep>` on, in the same order.
+        file_ranges: Start and length of each of them, from its first special token on, in the same order.
         num_psm: Parts in PSM order.
         num_spm: Parts in SPM order.
         num_cut_files: Files that lie in more than one piece.

@@ -10,7 +10,7 @@ from minicode_assets.schemas import CORPUS
 from minicode_assets.tokens.format import File
 
 _BATCH_ROWS = 512
-_COLUMNS = ["document_id", "swhid", "origin_url", "path", "license_expression", "text"]
+_COLUMNS = ["document_id", "source", "swhid", "origin_url", "path", "license_expression", "text"]
 
 
 def corpus_files(corpus: Path, split: str) -> Iterator[File]:

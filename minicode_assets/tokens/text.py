@@ -5,10 +5,19 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from minicode_assets.tokens.source_formats import Parts
 from minicode_model.fim import syntax_spans
 from minicode_model.tokenizer import TokenIds, Tokenizer, text_bytes
 
 _MAX_UTF8_BYTES = 4
+
+
+def encode_parts(tokenizer: Tokenizer, parts: Parts) -> TokenIds:
+    """The ids of text, special token, text, ...; each text is encoded by itself."""
+    ids = [tokenizer.encode(parts[0])]
+    for name, text in zip(parts[1::2], parts[2::2], strict=True):
+        ids += [np.array([tokenizer.special(name)], tokenizer.dtype), tokenizer.encode(text)]
+    return np.concatenate(ids)
 
 
 class EncodedText:
@@ -18,18 +27,23 @@ class EncodedText:
     edges of tokens, and a stretch between two seams has the same ids alone as it has in the text.
 
     Attributes:
-        ids: The tokens.
+        ids: The tokens; special tokens among them stand for no bytes.
         raw: The bytes.
+        is_plain: There are no special tokens inside.
 
     Args:
         tokenizer: The tokenizer.
-        text: The text.
+        parts: Text, name of a special token, text, ..., text.
+
+    Raises:
+        TokenizerError: The tokenizer has no special token of that name.
     """
 
-    def __init__(self, tokenizer: Tokenizer, text: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, parts: Parts) -> None:
         self._tokenizer = tokenizer
-        self.raw = text_bytes(text)
-        self.ids = tokenizer.encode(text)
+        self.is_plain = len(parts) == 1
+        self.raw = b"".join(text_bytes(text) for text in parts[::2])
+        self.ids = tokenizer.encode(parts[0]) if self.is_plain else encode_parts(tokenizer, parts)
 
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:

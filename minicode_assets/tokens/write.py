@@ -217,6 +217,7 @@ class SplitWriter:
                     length,
                     num_bytes,
                     file.document_id,
+                    file.source,
                     file.swhid,
                     file.origin_url,
                     file.path,

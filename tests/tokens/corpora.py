@@ -42,6 +42,7 @@ def _row(origin_url: str, path: str, text: str) -> dict[str, object]:
     swhid = f"swh:1:cnt:{sha1_git};origin={origin_url};path=/{path}"
     return {
         "document_id": hashlib.blake2b(swhid.encode(), digest_size=16).hexdigest(),
+        "source": "swh",
         "swhid": swhid,
         "origin_url": origin_url,
         "path": path,

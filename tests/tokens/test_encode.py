@@ -30,7 +30,7 @@ TEXTS = st.one_of(
 )
 FILES = st.lists(
     st.builds(
-        lambda number, path, text: File(f"{number:032x}", "swh", "origin", path, "MIT", text),
+        lambda number, path, text: File(f"{number:032x}", "swh", "swh", "origin", path, "MIT", text),
         st.integers(0, 2**64),
         st.text(alphabet="abc/.é", max_size=80),
         TEXTS,
@@ -128,7 +128,7 @@ def test_files_of_a_repository_fill_its_sequences() -> None:
     rng, text = np.random.default_rng(0), "".join(SOURCES)
     ends = np.cumsum(rng.integers(30, 900, len(text) // 465))
     texts = [text[start:stop] for start, stop in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
-    files = tuple(File(f"{i:032x}", "swh", "o", "p", None, text) for i, text in enumerate(texts))
+    files = tuple(File(f"{i:032x}", "swh", "swh", "o", "p", None, text) for i, text in enumerate(texts))
     encoded = encoder(1024).encode(Example("e", None, files, 0.5))
     assert len(encoded.tokens) / (1024 * len(encoded.piece_lengths)) > 0.985
     assert encoded.num_long_files == 0
@@ -137,7 +137,7 @@ def test_files_of_a_repository_fill_its_sequences() -> None:
 
 def test_no_character_is_cut() -> None:
     text = "".join(chr(0x4E00 + i * 37 % 20000) for i in range(2000))
-    encoded = encoder(64).encode(Example("e", None, (File("0", "swh", "o", "p", None, text),), 0.5))
+    encoded = encoder(64).encode(Example("e", None, (File("0", "swh", "swh", "o", "p", None, text),), 0.5))
     assert encoded.num_cuts > 50
     assert encoded.num_psm + encoded.num_spm > 10
     for piece in pieces(encoded):
@@ -146,7 +146,7 @@ def test_no_character_is_cut() -> None:
 
 @pytest.mark.parametrize("fim_rate", [0.0, 1.0])
 def test_padding_buys_cuts_at_line_ends(fim_rate: float) -> None:
-    example = Example("e", None, (File("0", "swh", "o", "p", None, "".join(SOURCES)),), fim_rate)
+    example = Example("e", None, (File("0", "swh", "swh", "o", "p", None, "".join(SOURCES)),), fim_rate)
     thrifty, generous = (encoder(256, fraction).encode(example) for fraction in (0.0, 1.0))
     assert generous.num_line_cuts > 0.85 * generous.num_cuts
     assert thrifty.num_line_cuts < 0.3 * thrifty.num_cuts
@@ -155,7 +155,7 @@ def test_padding_buys_cuts_at_line_ends(fim_rate: float) -> None:
 
 
 def test_shares_of_orders() -> None:
-    files = tuple(File(f"{i:032x}", "swh", "o", "p", None, text) for i, text in enumerate(SOURCES * 5))
+    files = tuple(File(f"{i:032x}", "swh", "swh", "o", "p", None, text) for i, text in enumerate(SOURCES * 5))
     encoded = encoder(256).encode(Example("e", None, files, 0.5))
     total = encoded.num_psm + encoded.num_spm
     parts = encoded.num_cuts + len(files)
@@ -165,7 +165,8 @@ def test_shares_of_orders() -> None:
 
 def test_same_example_same_tokens_in_any_order() -> None:
     examples = [
-        Example(str(i), "n", (File(f"{i:032x}", "swh", "o", "p", None, text),), 0.5) for i, text in enumerate(SOURCES)
+        Example(str(i), "n", (File(f"{i:032x}", "swh", "swh", "o", "p", None, text),), 0.5)
+        for i, text in enumerate(SOURCES)
     ]
     first = encoder()
     tokens = [first.encode(example).tokens for example in examples]
@@ -175,7 +176,7 @@ def test_same_example_same_tokens_in_any_order() -> None:
 
 def test_special_names_in_text_stay_text() -> None:
     text = "x = '<fim_prefix><fim_suffix><|endoftext|>'\n" * 30
-    encoded = encoder().encode(Example("e", None, (File("0", "swh", "o", "p", None, text),), 0.0))
+    encoded = encoder().encode(Example("e", None, (File("0", "swh", "swh", "o", "p", None, text),), 0.0))
     assert (encoded.tokens <= len(SPECIAL_TOKENS)).sum() == 2
     assert small_tokenizer().decode(encoded.tokens) == text.encode()
 
@@ -188,7 +189,7 @@ def test_middles_can_follow_the_syntax(seq_len: int, least: float) -> None:
         tokenizer, seq_len=seq_len, fim_spm_rate=0.0, fim_syntax_rate=1.0, line_padding_fraction=0.001, seed=1
     )
     for number, text in enumerate(text for text in SOURCES if len(text) < 12_000):
-        example = Example("e", None, (File(f"{number:032x}", "swh", "o", "p", None, text),), 1.0)
+        example = Example("e", None, (File(f"{number:032x}", "swh", "swh", "o", "p", None, text),), 1.0)
         encoded = syntactic.encode(example)
         raw = text.encode()
         middles = {raw[low:high] for places in syntax_spans(raw).values() for low, high in places}

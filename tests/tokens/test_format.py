@@ -6,7 +6,7 @@ from minicode_assets.tokens.format import File, Format, repository_name, trainin
 
 
 def file(origin: str, number: int, text: str = "x = 1\n") -> File:
-    return File(f"{origin}-{number}", f"swh:1:cnt:{number:040x}", origin, f"{number}.py", "MIT", text)
+    return File(f"{origin}-{number}", "swh", f"swh:1:cnt:{number:040x}", origin, f"{number}.py", "MIT", text)
 
 
 FILES = [file(origin, number) for origin in ("a", "b", "c") for number in range(10)]
@@ -18,7 +18,7 @@ def form(**changes: object) -> Format:
         "metadata_rate": 0.5,
         "fim_rate": 0.5,
         "fim_file_rate": 0.25,
-        "max_example_bytes": 10_000,
+        "max_example_tokens": 10_000,
         "seed": 1,
     }
     return Format(**{**values, **changes})
@@ -59,7 +59,7 @@ def test_metadata_rates_at_the_ends(rate: float, expected: str | None) -> None:
 
 def test_a_repository_that_exceeds_a_shard_becomes_several_examples() -> None:
     files = [file("a", number, "x" * 100) for number in range(10)]
-    examples = list(training_examples(files, form(max_example_bytes=450)))
+    examples = list(training_examples(files, form(max_example_tokens=450)))
     assert [example.example_id for example in examples] == ["a", "a#1", "a#2", "a#3"]
     assert sorted(file.path for example in examples for file in example.files) == [f"{n}.py" for n in range(10)]
     assert all(sum(len(file.text) for file in example.files) <= 450 for example in examples)
