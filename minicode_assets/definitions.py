@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from typing import Any
 
 import dagster as dg
 
@@ -13,6 +14,9 @@ from minicode_assets.defs import blobs, corpus, manifest, model, tables, tokens 
 from minicode_assets.defs.resources import Pipeline  # noqa: E402
 from minicode_assets.defs.settings import Settings, from_environment  # noqa: E402
 from minicode_assets.defs.stage import Stage, build_asset  # noqa: E402
+
+MODULES = (tables, manifest, blobs, corpus, tokens, model)
+"""Modules of defs/ whose lists JOBS and AUTOMATION (schedules, sensors) are gathered, where they have them."""
 
 STAGES = [*tables.STAGES, *manifest.STAGES, *blobs.STAGES, *corpus.STAGES, *tokens.STAGES, *model.STAGES]
 
@@ -28,11 +32,20 @@ def stages(config: Config) -> list[Stage]:
     ]
 
 
+def _gathered(name: str) -> list[Any]:
+    """The items of all lists of this name, in the modules' order."""
+    return [item for module in MODULES for item in getattr(module, name, ())]
+
+
 def build_definitions(settings: Settings) -> dg.Definitions:
     """All assets, jobs and resources under the given settings."""
     config = settings.config
+    automation = _gathered("AUTOMATION")
     return dg.Definitions(
         assets=[build_asset(stage, config) for stage in stages(config)],
+        jobs=_gathered("JOBS"),
+        schedules=[item for item in automation if isinstance(item, dg.ScheduleDefinition)],
+        sensors=[item for item in automation if isinstance(item, dg.SensorDefinition)],
         resources={"pipeline": Pipeline.of(settings)},
         executor=dg.in_process_executor,
     )

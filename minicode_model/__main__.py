@@ -1,7 +1,6 @@
 """`python -m minicode_model`: train, evaluate, generate, serve and export, for someone who has token shards only."""
 
 import argparse
-import dataclasses
 import logging
 import sys
 import tomllib
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from minicode_model.artifact import digest_of
-from minicode_model.config import Checkpoint, Evaluation, Model, Server, build_section
+from minicode_model.config import Checkpoint, Evaluation, Model, Server, build_section, shaping_values
 from minicode_model.errors import ConfigError, MinicodeError
 
 Section = TypeVar("Section", Model, Checkpoint, Evaluation, Server)
@@ -97,7 +96,7 @@ _SECTIONS = ("model", "checkpoint", "evaluation", "server")
 
 
 def _digest(*sections: Any) -> str:
-    return digest_of([dataclasses.asdict(section) for section in sections])
+    return digest_of([shaping_values(section) for section in sections])
 
 
 def _train(options: argparse.Namespace) -> None:

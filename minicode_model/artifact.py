@@ -257,7 +257,9 @@ def _lock_folder(partial: Path) -> int:
     except BlockingIOError as error:
         os.close(descriptor)
         raise StorageError(
-            f"{partial}: another process is writing this artefact", hint="wait for that run to end, then run again"
+            f"{partial}: another process is writing this artefact",
+            hint="wait for that run to end, then run again",
+            may_pass=True,
         ) from error
     return descriptor
 

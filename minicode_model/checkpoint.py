@@ -36,7 +36,7 @@ class Settings:
 
     Attributes:
         model: The shape.
-        training: The [checkpoint] section that it was trained with, as a mapping; empty if untrained.
+        training: The [checkpoint] section that it was trained with, operational fields left out; empty if untrained.
         tokenizer_digest: Digest of the tokenizer whose ids the model reads.
         step: Optimizer steps taken.
     """

@@ -12,6 +12,26 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin
 
 Section = TypeVar("Section")
+Value = TypeVar("Value")
+_OPERATIONAL = "operational"
+
+
+def operational(default: Value) -> Value:
+    """A field that says how to run (threads, time limits, who asks), never what comes out.
+
+    It doesn't count in a section's digest: moving it makes nothing stale. Only for what can't change a byte.
+    """
+    return typing.cast(Value, dataclasses.field(default=default, metadata={_OPERATIONAL: True}))
+
+
+def is_operational(field: "dataclasses.Field[Any]") -> bool:
+    """Whether a section's field was declared by `operational`."""
+    return _OPERATIONAL in field.metadata
+
+
+def shaping_values(section: Any) -> dict[str, Any]:
+    """The values of a section that shape bytes: all but the operational ones."""
+    return {f.name: getattr(section, f.name) for f in dataclasses.fields(section) if not is_operational(f)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +117,7 @@ class Checkpoint:
     """Processes, each with a device and `batch_size` sequences (DDP); more than one are started by torchrun."""
     num_threads: int = 0
     """Threads of the matrix products on the CPU; 0 takes one a core. The last bits of the weights depend on it."""
-    checkpoint_every_steps: int = 200
+    checkpoint_every_steps: int = operational(200)
     """A resumable state is written so often; the newest two are kept. Unit: steps."""
     log_every_steps: int = 25
     """Metrics are written and progress is shown so often. Unit: steps."""

@@ -10,12 +10,14 @@ class MinicodeError(Exception):
     Args:
         what: What went wrong and where (path, SWHID or column), with found and expected values.
         hint: The next thing to do, best a command; printed as a last line `hint: ...`.
+        may_pass: The same call may succeed later with nothing changed (network, quota, a lock): worth a retry.
     """
 
-    def __init__(self, what: str, *, hint: str = "") -> None:
+    def __init__(self, what: str, *, hint: str = "", may_pass: bool = False) -> None:
         super().__init__(what)
         self.what = what
         self.hint = hint
+        self.may_pass = may_pass
 
     def __str__(self) -> str:
         return f"{self.what}\nhint: {self.hint}" if self.hint else self.what

@@ -54,6 +54,23 @@ def test_a_threshold_moves_its_own_digest_only() -> None:
     assert moved == {"corpus"}
 
 
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("tables", {"num_connections": 1, "num_attempts": 1, "timeout_s": 1.0, "accept_terms": True}),
+        ("file_manifest", {"num_threads": 1}),
+        ("blobs", {"max_attempts": 1, "contact": "me@example.org", "accept_terms": True, "s3_connections": 1}),
+        ("blobs", {"api_limit": 1, "api_window_s": 1.0, "api_burst_fraction": 1.0, "api_attempts": 1}),
+        ("token_shards", {"num_workers": 1, "parallel_from_bytes": 1}),
+        ("checkpoint", {"checkpoint_every_steps": 1}),
+    ],
+)
+def test_how_to_run_moves_no_digest(section: str, values: dict[str, object]) -> None:
+    before, after = load(), load("tiny", {section: values})
+    assert getattr(before, section) != getattr(after, section)
+    assert {asset for asset in ASSET_SECTIONS if section_digest(before, asset) != section_digest(after, asset)} == set()
+
+
 def test_every_section_shapes_an_asset() -> None:
     sections = {field.name for field in dataclasses.fields(Config)} - {"preset"}
     assert sections == {section for sections in ASSET_SECTIONS.values() for section in sections}

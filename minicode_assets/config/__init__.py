@@ -3,7 +3,8 @@
 The sections lie in the modules of this folder, in flow order: archive, tables, blobs, annotations, corpus, tokens; the
 model's are in minicode_model/config.py. Values come from the code's default, then the preset's TOML, then overrides;
 `load` resolves them. An asset's code version is the digest of its own sections (`ASSET_SECTIONS`), so moving one
-threshold makes that asset stale and nothing beside it.
+threshold makes that asset stale and nothing beside it. Fields declared by `operational` say how to run and not what
+comes out; they don't count.
 """
 
 import dataclasses
@@ -40,6 +41,7 @@ from minicode_model.config import (
     checkpoint_problems,
     model_problems,
     nearest,
+    shaping_values,
 )
 
 __all__ = [
@@ -258,8 +260,8 @@ def corpus_problems(config: Config) -> list[str]:
 
 
 def section_digest(config: Config, asset: str) -> str:
-    """Digest (hex, 16 characters) of the sections that shape an asset."""
-    sections = {name: dataclasses.asdict(getattr(config, name)) for name in ASSET_SECTIONS[asset]}
+    """Digest (hex, 16 characters) of the sections that shape an asset, operational fields left out."""
+    sections = {name: shaping_values(getattr(config, name)) for name in ASSET_SECTIONS[asset]}
     return digest_of(sections)[:16]
 
 

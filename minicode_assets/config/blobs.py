@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from minicode_model.config import nearest
+from minicode_model.config import nearest, operational
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,37 +17,37 @@ class Blobs:
     """Longer contents are not fetched. Source: StarCoder2 (10 MB)."""
     min_length_bytes: int = 0
     """Shorter Python files are not planned. `corpus` min_length_bytes is the most that makes sense. Unit: bytes."""
-    max_attempts: int = 3
+    max_attempts: int = operational(3)
     """Rounds in which a content that came damaged, wrong or not at all is asked for."""
-    accept_terms: bool = False
+    accept_terms: bool = operational(False)
     """You accept Software Heritage's terms of use and ethical charter; remote sources need it."""
-    contact: str = ""
+    contact: str = operational("")
     """E-mail address or web page, sent in the User-Agent, so that the archive can reach you; remote sources need it."""
     opt_out: str = ""
     """File with what its authors do not want used, a line each: `origin <glob>`, `swhid <SWHID>`, `path <glob>`."""
     api_url: str = "https://archive.softwareheritage.org/api/1"
     """Source `api`: the archive's web API."""
-    api_limit: int = 120
+    api_limit: int = operational(120)
     """Requests a window until the server's headers say otherwise; 1200 with a token. Source: software_heritage.md 3."""
-    api_window_s: float = 3600.0
+    api_window_s: float = operational(3600.0)
     """Length of the server's sliding log. Source: software_heritage.md 3."""
-    api_burst_fraction: float = 0.3
+    api_burst_fraction: float = operational(0.3)
     """Share of the limit that may go at once, the rest is paced evenly. Derivation: limits.py."""
-    api_connections: int = 4
+    api_connections: int = operational(4)
     """Requests in flight at most."""
-    api_timeout_s: float = 60.0
+    api_timeout_s: float = operational(60.0)
     """A request, body included, is given up after this time."""
-    api_attempts: int = 5
+    api_attempts: int = operational(5)
     """Requests for one content in one round, where the server or the connection fails."""
     s3_url: str = "https://softwareheritage.s3.amazonaws.com"
     """Source `s3`: the public bucket's address; contents are below `content/`."""
-    s3_connections: int = 32
+    s3_connections: int = operational(32)
     """Requests in flight at most: polite by default, 100 is what the archive's own tools use."""
-    s3_blobs_per_s: float = 300.0
+    s3_blobs_per_s: float = operational(300.0)
     """What the plan's estimate assumes. Source: python-edu's card reports some 350 a second with 16 processes."""
-    s3_timeout_s: float = 60.0
+    s3_timeout_s: float = operational(60.0)
     """A request, body included, is given up after this time."""
-    s3_attempts: int = 5
+    s3_attempts: int = operational(5)
     """Requests for one content in one round, where the server or the connection fails."""
 
 

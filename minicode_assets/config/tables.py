@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from minicode_model.config import operational
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
@@ -19,15 +21,15 @@ class Tables:
     """Another S3-compatible server, e.g. `http://127.0.0.1:9000`; empty means Amazon's."""
     s3_region: str = "us-east-1"
     """Region of the public bucket."""
-    accept_terms: bool = False
+    accept_terms: bool = operational(False)
     """You accept Software Heritage's terms for bulk access and its ethical charter; without it nothing is fetched."""
     all_columns: bool = False
     """Keep the columns that no later stage reads, such as messages and authors."""
-    num_connections: int = 4
+    num_connections: int = operational(4)
     """Files that are fetched at the same time."""
-    num_attempts: int = 5
+    num_attempts: int = operational(5)
     """Tries for one file before the mirror gives up; each goes on where the last one stopped."""
-    timeout_s: float = 60.0
+    timeout_s: float = operational(60.0)
     """Longest silence of a server. Unit: seconds."""
 
 
@@ -66,7 +68,7 @@ class FileManifest:
     The Linux kernel has some 90,000."""
     rows_per_part: int = 1_000_000
     """Rows of one part file, and so of one step's memory; a head is never cut. Unit: rows."""
-    num_threads: int = 2
+    num_threads: int = operational(2)
     """Parts that are written at the same time; does not change the bytes."""
     max_missing_fraction: float = 0.01
     """Share of rows without content, and of heads without a root directory, past which the checks fail, 0..1."""

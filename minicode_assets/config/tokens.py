@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from minicode_model.config import operational
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenizer:
@@ -51,9 +53,9 @@ class TokenShards:
     where it is spent, the cut falls inside a line. Derivation: half of the 0.1 % that the whole packing is allowed."""
     shard_tokens: int = 16_777_216
     """Tokens a shard at most."""
-    num_workers: int = 2
+    num_workers: int = operational(2)
     """Encoding processes; the result is the same for any number."""
-    parallel_from_bytes: int = 64_000_000
+    parallel_from_bytes: int = operational(64_000_000)
     """Less text is encoded in one process, which is faster than starting more. Unit: bytes."""
     seed: int = 1337
     """Seed of the fill-in-the-middle cuts and of the order."""

@@ -164,6 +164,7 @@ class Driver:
 
     def _failed_checks(self, name: str, partition: str) -> list[str]:
         keys = [key for key in self.graph.asset_check_keys if key.asset_key == dg.AssetKey(name)]
+        keys = [key for key in keys if self.graph.get(key).blocking]
         records = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(
             keys, partition_filter=PartitionKeyFilter(key=partition) if partition else None
         )
@@ -235,7 +236,7 @@ def _problems(result: dg.ExecuteInProcessResult) -> list[str]:
             told = failure.user_failure_data.description if failure.user_failure_data else None
             problems.append(f"{event.step_key}: {told or failure.error.to_string() if failure.error else told}")
     for check in result.get_asset_check_evaluations():
-        if not check.passed:
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             figures = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
             problems.append(
                 f"{check.asset_key.path[-1]}: check {check.check_name} failed: {figures}\n"

@@ -9,6 +9,7 @@ from typing import Any
 
 from minicode_assets.config import ASSET_SECTIONS, Config
 from minicode_assets.defs.stage import PARTITIONED, Stage
+from minicode_model.config import is_operational
 
 HEADER = """# Data: every artefact
 
@@ -35,6 +36,8 @@ def _asset(stage: Stage) -> Iterator[str]:
         "Partitioned by prefix of sha1_git.\n" if stage.name in PARTITIONED else "Whole.\n"
     )
     yield "Checks, each blocking:\n\n" + "\n".join(f"- `{name}`: {text}" for name, text in stage.checks.items()) + "\n"
+    if stage.warnings:
+        yield "Warnings:\n\n" + "\n".join(f"- `{name}`: {text}" for name, text in stage.warnings.items()) + "\n"
     for section in ASSET_SECTIONS[stage.name]:
         yield from _section(section)
     if stage.table:
@@ -51,7 +54,8 @@ def _section(name: str) -> Iterator[str]:
     for field in dataclasses.fields(section):
         default = getattr(section, field.name)
         shown = list(default) if isinstance(default, tuple) else default
-        yield f"| `{field.name}` | `{shown}` | {meanings[field.name]} |"
+        aside = " *Says how to run: moving it makes nothing stale.*" if is_operational(field) else ""
+        yield f"| `{field.name}` | `{shown}` | {meanings[field.name]}{aside} |"
     yield ""
 
 

@@ -94,10 +94,17 @@ class Stage:
         compute: The library call.
         deps: Assets it reads: those of the same partitions by identity, `all_partitions` as a whole.
         description: What exists afterwards.
-        checks: Check name to what it promises; each blocks what follows.
+        checks: Check name to what it promises; each blocks what follows in its run.
+        warnings: Check name to what is usual; a failure is shown in yellow and blocks nothing.
         table: Schema for the web UI, where the artefact is one table.
         kinds: Labels in the web UI.
         all_partitions: Partitioned inputs that it reads whole.
+        tags: Further tags of the asset.
+        owners: Whom to ask.
+        pool: The limit that its steps share, see `minicode_assets.defs.limits`; None for what needs none.
+        retry_policy: How often and when a problem that may pass is tried again; other problems never are.
+        freshness: How old it may become before the web UI says so.
+        automation: When the automation sensor requests it; it does nothing until that sensor is switched on.
     """
 
     name: str
@@ -109,6 +116,13 @@ class Stage:
     table: Table | None = None
     kinds: Sequence[str] = ()
     all_partitions: Sequence[str] = ()
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    owners: Sequence[str] = ("team:minicode",)
+    pool: str | None = None
+    retry_policy: dg.RetryPolicy | None = None
+    freshness: dg.FreshnessPolicy | None = None
+    automation: dg.AutomationCondition[dg.AssetKey] | None = None
 
 
 def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
@@ -126,12 +140,19 @@ def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
         deps=[_dependency(name, stage) for name in stage.deps],
         partitions_def=partitions,
         kinds={*stage.kinds, "parquet"} if stage.table else set(stage.kinds),
-        owners=["team:minicode"],
+        owners=list(stage.owners),
+        tags=dict(stage.tags),
+        pool=stage.pool,
+        retry_policy=stage.retry_policy,
+        freshness_policy=stage.freshness,
+        automation_condition=stage.automation,
         code_version=code_version(config, stage.name),
         metadata=_definition_metadata(stage, config),
         check_specs=[
-            dg.AssetCheckSpec(name, asset=stage.name, description=promise, blocking=True, partitions_def=partitions)
-            for name, promise in stage.checks.items()
+            dg.AssetCheckSpec(
+                name, asset=stage.name, description=promise, blocking=name in stage.checks, partitions_def=partitions
+            )
+            for name, promise in {**stage.checks, **stage.warnings}.items()
         ],
         output_required=True,
     )(compute)
@@ -177,7 +198,10 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
         run = StageRun(config, pipeline.layout, stage.name, partition)
         outcome = stage.compute(run)
     except MinicodeError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        raise dg.Failure(description=str(error), allow_retries=error.may_pass) from error
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}\nhint: a defect of minicode: please report it with the cause below"
+        raise dg.Failure(description=told, allow_retries=False) from error
     artifact = outcome.artifact
     seconds = time.monotonic() - started
     rows = f"{artifact.metadata['num_rows']:,} rows" if "num_rows" in artifact.metadata else ""
@@ -190,7 +214,12 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
             **outcome.metadata,
         },
         check_results=[
-            dg.AssetCheckResult(check_name=name, passed=bool(passed), metadata=dict(figures))
+            dg.AssetCheckResult(
+                check_name=name,
+                passed=bool(passed),
+                metadata=dict(figures),
+                severity=dg.AssetCheckSeverity.WARN if name in stage.warnings else dg.AssetCheckSeverity.ERROR,
+            )
             for name, (passed, figures) in outcome.checks.items()
         ],
         data_version=dg.DataVersion(artifact.digest),

@@ -185,6 +185,7 @@ def _fetch(remote: Remote, file: RemoteFile, path: Path, generation: Generation,
         raise TableError(
             f"{remote.url}/{file.path}: {params.num_attempts} tries failed, the last with: {error}",
             hint="run again: what was fetched stays and is not fetched twice",
+            may_pass=True,
         ) from error
     _check_whole(partial, file)
     source = generation.sources[path.parent.name]

@@ -92,6 +92,7 @@ class S3Remote:
             raise TableError(
                 f"{self.url}/{path}: can't be listed: {error}",
                 hint="check the connection and [tables] remote, s3_endpoint and s3_region",
+                may_pass=True,
             ) from error
         return list(found)
 
@@ -162,6 +163,6 @@ class WebRemote:
                 response.raise_for_status()
         except httpx.HTTPError as error:
             raise TableError(
-                f"{url}: can't be listed: {error}", hint="check the connection and [tables] remote"
+                f"{url}: can't be listed: {error}", hint="check the connection and [tables] remote", may_pass=True
             ) from error
         return response

@@ -19,7 +19,7 @@ from lightning.pytorch import Callback, Trainer
 
 from minicode_model.artifact import Artifact, digest_of, open_artifact, storage_errors
 from minicode_model.checkpoint import Settings, save_checkpoint
-from minicode_model.config import Checkpoint, Model, checkpoint_problems, model_problems
+from minicode_model.config import Checkpoint, Model, checkpoint_problems, model_problems, shaping_values
 from minicode_model.errors import ConfigError, ShardError
 from minicode_model.model import Starcoder2
 from minicode_model.shards import PackedSplit, open_split
@@ -88,7 +88,7 @@ def train(
     artifact = save_checkpoint(
         folder,
         network,
-        Settings(model, dataclasses.asdict(params), splits[0].tokenizer_digest, params.max_steps),
+        Settings(model, shaping_values(params), splits[0].tokenizer_digest, params.max_steps),
         config_digest=config_digest,
         inputs={"token_shards": shards_artifact.digest} | ({"start": start_digest(start)} if start else {}),
         metadata=summary(network, metrics, validation, params),
@@ -130,7 +130,7 @@ def check_fit(model: Model, train_split: PackedSplit, validation_split: PackedSp
 
 def fingerprint(inputs: list[str], model: Model, params: Checkpoint) -> str:
     """Digest of all that the weights depend on."""
-    return digest_of([1, *inputs, dataclasses.asdict(model), dataclasses.asdict(params)])
+    return digest_of([1, *inputs, dataclasses.asdict(model), shaping_values(params)])
 
 
 def fit(
