@@ -14,7 +14,7 @@ import torch
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import MANIFEST, open_artifact
 from minicode_model.checkpoint import SETTINGS, WEIGHTS, load_model, read_settings
-from minicode_model.config import Checkpoint, Evaluation, Model
+from minicode_model.config import Checkpoint, Evaluation, Model, shaping_values
 from minicode_model.errors import (
     CheckpointError,
     ConfigError,
@@ -72,7 +72,7 @@ def test_checkpoint_says_what_it_is(trained: Path, shards: Path) -> None:
     assert artifact.inputs == {"token_shards": open_artifact(shards).digest}
     settings = read_settings(trained)
     assert settings.model == MODEL
-    assert Checkpoint(**settings.training) == PARAMS
+    assert settings.training == shaping_values(PARAMS)
     assert settings.tokenizer_digest == small_tokenizer().digest
     metadata = artifact.metadata
     assert metadata["last_loss"] < metadata["first_loss"]
