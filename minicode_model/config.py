@@ -21,7 +21,7 @@ def operational(default: Value) -> Value:
 
     It doesn't count in a section's digest: moving it makes nothing stale. Only for what can't change a byte.
     """
-    return typing.cast(Value, dataclasses.field(default=default, metadata={_OPERATIONAL: True}))
+    return dataclasses.field(default=default, metadata={_OPERATIONAL: True})
 
 
 def is_operational(field: "dataclasses.Field[Any]") -> bool:
