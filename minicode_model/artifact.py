@@ -139,14 +139,12 @@ def open_artifact(folder: Path, *, verify: bool = True) -> Artifact:
     """
     manifest = folder / MANIFEST
     try:
-        raw = json.loads(manifest.read_bytes())
+        raw = manifest.read_bytes()
     except FileNotFoundError as error:
         raise MissingArtifactError(f"{folder}: no {MANIFEST}, so it was never completed", hint="make run") from error
     except NotADirectoryError as error:
         raise StorageError(f"{folder}: a file stands where a folder is expected", hint="move that file") from error
-    except ValueError as error:
-        raise CorruptArtifactError(f"{manifest}: not JSON: {error}", hint=f"delete {folder}, then make run") from error
-    artifact = _from_manifest(folder, raw)
+    artifact = parse_manifest(folder, raw)
     if verify:
         return artifact.verify()
     for file in artifact.files:
@@ -154,7 +152,22 @@ def open_artifact(folder: Path, *, verify: bool = True) -> Artifact:
     return artifact
 
 
-def _from_manifest(folder: Path, raw: Any) -> Artifact:
+def parse_manifest(folder: Path, text: bytes) -> Artifact:
+    """The artefact that a manifest describes; its files are not looked at.
+
+    Args:
+        folder: The artefact folder.
+        text: The bytes of its manifest.json.
+
+    Raises:
+        CorruptArtifactError: Not JSON, a field is absent, or another format.
+    """
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise CorruptArtifactError(
+            f"{folder / MANIFEST}: not JSON: {error}", hint=f"delete {folder}, then make run"
+        ) from error
     try:
         if raw["format_version"] != FORMAT_VERSION:
             raise CorruptArtifactError(
