@@ -90,7 +90,7 @@ def run_funnel(options: argparse.Namespace) -> int:
     from minicode_assets.schemas import FUNNEL
     from minicode_model.artifact import open_artifact
 
-    folder = data_layout().asset("corpus")
+    folder = data_layout("corpus").asset("corpus")
     open_artifact(folder)
     frame = pl.read_parquet(folder / "funnel.parquet", schema=FUNNEL.polars)
     print(f"{'step':<34}{'documents':>12}{'MB':>10}{'as first':>12}")
@@ -115,7 +115,7 @@ def run_explain(options: argparse.Namespace) -> int:
     """`minicode explain`."""
     from minicode_assets.corpus.funnel import explain
 
-    print(explain(data_layout().asset("corpus"), options.swhid))
+    print(explain(data_layout("corpus").asset("corpus"), options.swhid))
     return 0
 
 

@@ -26,7 +26,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from minicode_assets.defs.settings import from_environment
     from minicode_model.evaluation.run import evaluate
 
-    layout = data_layout()
+    layout = data_layout("checkpoint", "token_shards", "tokenizer")
     evaluate(
         options.checkpoint or layout.asset("checkpoint"),
         layout.asset("token_shards"),
@@ -64,7 +64,7 @@ def run_generate(options: argparse.Namespace) -> int:
     filling = options.prefix is not None or options.suffix is not None
     if filling == (options.prompt is not None):
         options.parser.error("give either PROMPT, or --prefix and --suffix")
-    layout, params = data_layout(), from_environment().config.evaluation
+    layout, params = data_layout("checkpoint", "tokenizer"), from_environment().config.evaluation
     model, _ = load_model(layout.asset("checkpoint"))
     tokenizer = Tokenizer.load(layout.asset("tokenizer"))
     seed = params.seed if options.seed is None else options.seed

@@ -19,12 +19,16 @@ def add_command(commands: Any, name: str, summary: str, example: str, run: Any) 
     return parser
 
 
-def data_layout() -> Any:
-    """The layout of the data folder that the environment names."""
+def data_layout(*assets: str) -> Any:
+    """The layout of the data folder that the environment names, with these unpartitioned assets fetched into it."""
     from minicode_assets.defs.settings import from_environment
     from minicode_assets.layout import Layout
 
-    return Layout(from_environment().data_folder)
+    settings = from_environment()
+    layout = Layout(settings.data_folder)
+    for name in assets:
+        settings.storage.fetch(layout.asset(name))
+    return layout
 
 
 def scalars(metadata: Any) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def run_report(options: argparse.Namespace) -> int:
     from minicode_assets.report import format_report
     from minicode_model.artifact import open_artifact
 
-    layout = data_layout()
+    layout = data_layout("report")
     open_artifact(layout.asset("report"))
     print(format_report(json.loads((layout.asset("report") / "report.json").read_text())))
     print(f"{'everything lies in':<22}{layout.root}")

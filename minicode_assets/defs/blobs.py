@@ -93,7 +93,7 @@ STAGES = [
         name="blobs",
         group="blobs",
         compute=blobs,
-        deps=("contents", "fetch_plan"),
+        deps=("archive", "contents", "fetch_plan"),
         description="The bytes of Python and licence files, each checked against its sha1, sha1_git and length.",
         checks={
             "no_mismatch": "No blob's bytes differ from its ids.",

@@ -33,7 +33,7 @@ from minicode_assets.defs.settings import Settings
 from minicode_assets.defs.stage import PARTITIONED
 from minicode_assets.errors import DriverError, MinicodeError
 from minicode_assets.layout import Layout, partition_keys
-from minicode_model.artifact import open_artifact, storage_errors
+from minicode_model.artifact import storage_errors
 from minicode_model.config import nearest
 
 logger = logging.getLogger("minicode.driver")
@@ -75,6 +75,7 @@ class Driver:
         self.instance = instance
         self.config: Config = settings.config
         self.layout = Layout(settings.data_folder)
+        self.storage = settings.storage
         self.job = definitions.resolve_implicit_global_asset_job_def()
         self.graph = self.job.asset_layer.asset_graph
         self.order = [key.path[-1] for key in self.graph.toposorted_asset_keys]
@@ -156,7 +157,7 @@ class Driver:
             logger.info("%s%s failed before: %s", name, _bracketed(partition), ", ".join(failed))
             return False
         try:
-            artifact = open_artifact(self.layout.asset(name, partition or None), verify=False)
+            artifact = self.storage.open(self.layout.asset(name, partition or None))
         except MinicodeError as problem:
             logger.info("%s%s is made again: %s", name, _bracketed(partition), problem.what)
             return False

@@ -9,6 +9,7 @@ from pydantic import Field
 from minicode_assets.config import Config, load
 from minicode_assets.defs.settings import Settings
 from minicode_assets.layout import Layout
+from minicode_assets.storage import Storage, open_storage
 
 
 class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -16,6 +17,9 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     preset: str = Field(default="tiny", description="Preset: tiny, mini or starcoder2")
     data_folder: str = Field(description="Folder of all artefacts, absolute")
+    storage_root: str = Field(
+        default="", description="s3://<bucket>/<prefix> where finished artefacts lie; empty: in the data folder"
+    )
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="Section to keys, e.g. {corpus: {max_lines: 5000}}; above the preset"
     )
@@ -23,7 +27,12 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
     @classmethod
     def of(cls, settings: Settings) -> "Pipeline":
         """The resource that says what the environment says."""
-        return cls(preset=settings.preset, data_folder=str(settings.data_folder), overrides=dict(settings.overrides))
+        return cls(
+            preset=settings.preset,
+            data_folder=str(settings.data_folder),
+            storage_root=settings.storage_root,
+            overrides=dict(settings.overrides),
+        )
 
     @property
     def config(self) -> Config:
@@ -34,3 +43,8 @@ class Pipeline(dg.ConfigurableResource):  # type: ignore[type-arg]
     def layout(self) -> Layout:
         """Paths below the data folder."""
         return Layout(Path(self.data_folder).absolute())
+
+    @property
+    def storage(self) -> Storage:
+        """Where finished artefacts lie."""
+        return open_storage(self.storage_root, self.layout.root)

@@ -3,6 +3,7 @@
 MINICODE_PRESET   a name from minicode_assets/presets (default tiny)
 MINICODE_CONFIG   a TOML file with overrides, sections and keys as in the presets
 MINICODE_DATA     the data folder (default data/ beside workspace.yaml, else below the current folder)
+MINICODE_STORAGE  where finished artefacts lie for everybody: `s3://<bucket>/<prefix>` (default: in the data folder)
 """
 
 import os
@@ -15,6 +16,7 @@ from typing import Any
 import minicode_assets
 from minicode_assets.config import Config, load
 from minicode_assets.errors import ConfigError
+from minicode_assets.storage import Storage, open_storage
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,23 @@ class Settings:
         preset: Preset name.
         overrides: Section name to field values.
         data_folder: Absolute path.
+        storage_root: See `open_storage`.
     """
 
     preset: str
     overrides: Mapping[str, Mapping[str, Any]]
     data_folder: Path
+    storage_root: str = ""
 
     @property
     def config(self) -> Config:
         """The resolved configuration."""
         return load(self.preset, self.overrides)
+
+    @property
+    def storage(self) -> Storage:
+        """Where finished artefacts lie."""
+        return open_storage(self.storage_root, self.data_folder)
 
 
 def project_folder() -> Path:
@@ -44,7 +53,7 @@ def project_folder() -> Path:
 
 
 def from_environment() -> Settings:
-    """Read the three variables.
+    """Read the variables.
 
     Raises:
         ConfigError: MINICODE_CONFIG names no readable TOML file.
@@ -58,4 +67,5 @@ def from_environment() -> Settings:
                 f"MINICODE_CONFIG={file}: {error}", hint="give a TOML file with sections as in minicode_assets/presets"
             ) from error
     data_folder = Path(os.environ.get("MINICODE_DATA") or project_folder() / "data").absolute()
-    return Settings(os.environ.get("MINICODE_PRESET") or "tiny", overrides, data_folder)
+    storage_root = os.environ.get("MINICODE_STORAGE", "")
+    return Settings(os.environ.get("MINICODE_PRESET") or "tiny", overrides, data_folder, storage_root)

@@ -196,7 +196,10 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
         config = pipeline.config
         _check_partition(config, partition)
         run = StageRun(config, pipeline.layout, stage.name, partition)
+        for folder in _inputs(stage, run):
+            pipeline.storage.fetch(folder)
         outcome = stage.compute(run)
+        pipeline.storage.publish(outcome.artifact.path)
     except MinicodeError as error:
         raise dg.Failure(description=str(error), allow_retries=error.may_pass) from error
     except Exception as error:
@@ -226,6 +229,15 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
         # A run's own configuration may differ from the loaded one: record what was really used.
         tags={"dagster/code_version": code_version(run.config, stage.name)},
     )
+
+
+def _inputs(stage: Stage, run: StageRun) -> list[Path]:
+    """The folders that a stage reads: of its own partition, or of all where it has none or reads them whole."""
+    folders: list[Path] = []
+    for name in stage.deps:
+        whole = name in PARTITIONED and (name in stage.all_partitions or not run.partition)
+        folders += run.partitions(name) if whole else [run.input(name)]
+    return folders
 
 
 def _check_partition(config: Config, partition: str) -> None:
