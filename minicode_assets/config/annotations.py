@@ -56,6 +56,8 @@ class Heuristics:
 
     long_word_length: int = 20
     """A word with more characters is long. Source: OpenCoder, curation.md 1b. Unit: characters."""
+    long_string_words: int = 20
+    """A line of a string literal with more words is long. Source: OpenCoder, curation.md 1b."""
 
 
 @dataclass(frozen=True, kw_only=True)

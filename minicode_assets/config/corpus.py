@@ -8,7 +8,8 @@ class Corpus:
     """Which documents are kept, and how they are split."""
 
     license_types: tuple[str, ...] = ("permissive",)
-    """Licence verdicts that are kept."""
+    """Licence verdicts that are kept: any of `permissive`, `no_license`, `non_permissive`. Files without a licence are
+    left out by default; The Stack v2 trains on them."""
     drop_vendored: bool = True
     """Drop vendored files. Source: The Stack v2's is_vendor."""
     drop_generated: bool = True
@@ -21,18 +22,32 @@ class Corpus:
     """Keep one document of each cluster of near duplicates. Source: StarCoder2, 2.4."""
     min_length_bytes: int = 100
     """Shorter documents are dropped. Unit: bytes."""
+    min_characters: int = 0
+    """Shorter texts are dropped. OpenCoder has 50; the bytes above do for us. Unit: characters."""
+    min_words: int = 0
+    """Words (runs without white space). OpenCoder has 30, which costs short but whole modules."""
+    min_mean_word_length: float = 0.0
+    """Unit: characters. OpenCoder has 2, which catches what no other rule here does only in tables of digits."""
+    max_mean_word_length: float = 40.0
+    """Unit: characters. OpenCoder has 10, on words without punctuation; calls and dotted names have no blanks."""
     min_lines: int = 5
     """Source: NeMo Curator's configuration; OpenCoder has 10, which costs short but whole modules."""
     max_lines: int = 100_000
     """Source: StarCoder2, curation.md 2.2."""
+    min_mean_line_length: float = 5.0
+    """Unit: characters. Source: OpenCoder, whose lines have their newline."""
     max_mean_line_length: float = 100.0
     """Unit: characters. Source: StarCoder2."""
     max_line_length: int = 1000
     """Unit: characters. Source: StarCoder2."""
     min_alphabetic_fraction: float = 0.25
     """0..1 of characters. Source: StarCoder2."""
+    min_visible_alphabetic_fraction: float = 0.0
+    """0..1 of characters that are no white space; OpenCoder has 0.5, 0 is off."""
     max_digit_fraction: float = 0.2
-    """0..1 of characters. Source: OpenCoder."""
+    """0..1 of characters. OpenCoder has 0.2 of the visible ones, see below."""
+    max_visible_digit_fraction: float = 1.0
+    """0..1 of characters that are no white space; OpenCoder has 0.2, 1 is off."""
     max_whitespace_fraction: float = 0.6
     """0..1 of characters. OpenCoder has 0.5, which deep indentation alone reaches."""
     max_replacement_fraction: float = 0.01
@@ -45,10 +60,18 @@ class Corpus:
     """0..1 of words. Source: OpenCoder."""
     max_long_word_fraction: float = 1.0
     """0..1 of the words' characters in words longer than 20; OpenCoder has 0.4, 1 is off (dotted names are long)."""
+    max_long_string_word_fraction: float = 0.4
+    """0..1 of characters in words longer than 20 inside strings, addresses left out. Source: OpenCoder."""
+    max_long_string_lines_per_line: float = 1.0
+    """Lines of strings with more than 20 words, a line of code; OpenCoder has 0.2, 1 is off (docstrings count)."""
     max_string_fraction: float = 0.9
-    """0..1 of characters in string literals. OpenCoder has 0.6, which drops documented modules: docstrings count."""
+    """0..1 of characters in string literals, docstrings too."""
+    max_code_string_fraction: float = 0.9
+    """0..1 of the code without comments and docstrings. OpenCoder has 0.6, which drops tables of messages."""
     max_duplicate_line_fraction: float = 0.8
-    """0..1 of lines. OpenCoder has 0.7, which drops good tests."""
+    """0..1 of lines that repeat an earlier one."""
+    max_repeated_line_fraction: float = 0.9
+    """0..1 of lines that have an equal one, every copy counted. OpenCoder has 0.7, which drops good tests."""
     max_top_2gram_fraction: float = 0.4
     """0..1 of the words' characters. OpenCoder has 0.2 for prose and code alike, which drops re-exporting modules."""
     max_top_3gram_fraction: float = 0.4
@@ -62,23 +85,31 @@ class Corpus:
     max_duplicate_10gram_fraction: float = 0.9
     """The same; OpenCoder has 0.6, which drops `bisect.py` and httpx's client."""
     max_comment_fraction: float = 0.8
-    """0..1 of characters. Source: OpenCoder, SantaCoder."""
+    """0..1 of characters in comments. Source: SantaCoder."""
+    max_documentation_fraction: float = 0.95
+    """0..1 of characters in comments and docstrings. OpenCoder has 0.8, which drops documented interfaces."""
     max_todo_line_fraction: float = 1.0
     """Of lines; OpenCoder has 0.01, 1 is off (one TODO in 90 lines is no fault)."""
     max_imports_per_line: float = 0.9
-    """Import statements a line. OpenCoder has 0.3, which drops most `__init__.py`."""
+    """Import statements a line of code (no blank, comment or docstring). OpenCoder has 0.3, by substring, which drops
+    most `__init__.py`."""
     max_prints_per_line: float = 0.4
-    """Calls of print a line. Source: OpenCoder."""
+    """Calls of print a line of code. Source: OpenCoder, by substring."""
     max_asserts_per_line: float = 0.6
-    """assert statements a line. OpenCoder has 0.4, which drops tests of small functions."""
+    """assert statements a line of code. OpenCoder has 0.4, by substring, which drops tests of small functions."""
     max_passes_per_line: float = 0.2
-    """pass statements a line. OpenCoder has 0.05, by substring."""
+    """pass statements a line of code. OpenCoder has 0.05, by substring."""
     max_functions_per_line: float = 0.5
-    """Functions a line. OpenCoder has 0.2, by substring; protocols and stubs reach it."""
-    max_simple_returns_per_function: float = 1.0
-    """Functions that only return a name or a constant, per function; OpenCoder has 0.1, 1 is off."""
+    """Functions a line of code. OpenCoder has 0.2, without async ones; protocols and stubs reach it."""
+    max_simple_returns_per_line: float = 1.0
+    """Functions that only return a name or a constant, a line of code; OpenCoder has 0.1, 1 is off."""
+    max_declarations_per_line: float = 10.0
+    """Functions, classes, imports, returns and class variables, a line of code. OpenCoder has 0.5 ("no logic"), 10 is
+    off: several may share a line."""
+    declarations_drop_fraction: float = 1.0
+    """Share of the documents past it that are dropped, chosen by document_id. OpenCoder drops 0.8, by chance."""
     min_variables: int = 0
-    """Names that are assigned. OpenCoder asks for 1, which drops modules of functions only."""
+    """Names that are bound. OpenCoder asks for 1, which drops modules that only import."""
     validation_fraction: float = 0.05
     """Share of the kept bytes, in whole origins, held out, 0..1."""
     seed: int = 1337

@@ -78,8 +78,13 @@ def _contaminated() -> pl.Expr:
 def _line_rules(params: Corpus) -> list[Rule]:
     return [
         _below("too_short", "length_bytes", "min_length_bytes", params),
+        _below("few_characters", "num_characters", "min_characters", params),
+        _below("few_words", "num_words", "min_words", params),
+        _below("short_words", "mean_word_length", "min_mean_word_length", params),
+        _above("wide_words", "mean_word_length", "max_mean_word_length", params),
         _below("few_lines", "num_lines", "min_lines", params),
         _above("many_lines", "num_lines", "max_lines", params),
+        _below("short_lines", "mean_line_length", "min_mean_line_length", params),
         _above("mean_line_length", "mean_line_length", "max_mean_line_length", params),
         _above("max_line_length", "max_line_length", "max_line_length", params),
     ]
@@ -88,15 +93,28 @@ def _line_rules(params: Corpus) -> list[Rule]:
 def _character_rules(params: Corpus) -> list[Rule]:
     return [
         _below("alphabetic", "alphabetic_fraction", "min_alphabetic_fraction", params),
+        Rule(
+            "visible_alphabetic",
+            pl.col("alphabetic_fraction") < params.min_visible_alphabetic_fraction * _visible(),
+            ("min_visible_alphabetic_fraction",),
+        ),
         _above("digits", "digit_fraction", "max_digit_fraction", params),
+        Rule(
+            "visible_digits",
+            pl.col("digit_fraction") > params.max_visible_digit_fraction * _visible(),
+            ("max_visible_digit_fraction",),
+        ),
         _above("whitespace", "whitespace_fraction", "max_whitespace_fraction", params),
         _above("replacement", "replacement_fraction", "max_replacement_fraction", params),
         _above("encoded", "encoded_fraction", "max_encoded_fraction", params),
         _above("encoded_span", "encoded_span", "max_encoded_span", params),
         _above("hex_words", "hex_word_fraction", "max_hex_word_fraction", params),
         _above("long_words", "long_word_fraction", "max_long_word_fraction", params),
+        _above("long_string_words", "long_string_word_fraction", "max_long_string_word_fraction", params),
         _above("strings", "string_fraction", "max_string_fraction", params),
+        _above("code_strings", "code_string_fraction", "max_code_string_fraction", params),
         _above("comments", "comment_fraction", "max_comment_fraction", params),
+        Rule("documentation", _documentation() > params.max_documentation_fraction, ("max_documentation_fraction",)),
         _above("todos", "todo_line_fraction", "max_todo_line_fraction", params),
     ]
 
@@ -104,6 +122,7 @@ def _character_rules(params: Corpus) -> list[Rule]:
 def _repetition_rules(params: Corpus) -> list[Rule]:
     return [
         _above("duplicate_lines", "duplicate_line_fraction", "max_duplicate_line_fraction", params),
+        _above("repeated_lines", "repeated_line_fraction", "max_repeated_line_fraction", params),
         _above("top_2gram", "top_2gram_fraction", "max_top_2gram_fraction", params),
         _above("top_3gram", "top_3gram_fraction", "max_top_3gram_fraction", params),
         _above("top_4gram", "top_4gram_fraction", "max_top_4gram_fraction", params),
@@ -121,16 +140,44 @@ def _syntax_rules(params: Corpus) -> list[Rule]:
         "asserts": "max_asserts_per_line",
         "passes": "max_passes_per_line",
         "functions": "max_functions_per_line",
+        "simple_returns": "max_simple_returns_per_line",
+        "long_string_lines": "max_long_string_lines_per_line",
     }
-    ratios = [(name, f"num_{name}", "num_lines", setting) for name, setting in per_line.items()]
-    ratios.append(("simple_returns", "num_simple_returns", "num_functions", "max_simple_returns_per_function"))
+    lines = pl.col("num_code_lines")
     return [
         *(
-            Rule(name, _if_parsed(pl.col(count) > getattr(params, setting) * pl.col(base)), (setting,))
-            for name, count, base, setting in ratios
+            Rule(name, _if_parsed(pl.col(f"num_{name}") > getattr(params, setting) * lines), (setting,))
+            for name, setting in per_line.items()
+        ),
+        Rule(
+            "declarations",
+            _if_parsed((_declarations() > params.max_declarations_per_line * lines) & _drawn(params)),
+            ("max_declarations_per_line", "declarations_drop_fraction"),
         ),
         Rule("variables", _if_parsed(pl.col("num_variables") < params.min_variables), ("min_variables",)),
     ]
+
+
+def _visible() -> pl.Expr:
+    """Share of the characters that are no white space."""
+    return 1 - pl.col("whitespace_fraction")
+
+
+def _documentation() -> pl.Expr:
+    """Share of the characters in comments and docstrings; a text that doesn't parse has no docstring."""
+    return pl.col("comment_fraction") + pl.when(~pl.col("parses")).then(0.0).otherwise(pl.col("docstring_fraction"))
+
+
+def _declarations() -> pl.Expr:
+    """Statements that declare and don't compute. Source: OpenCoder's "no logic" score, on the syntax tree."""
+    names = ("num_functions", "num_classes", "num_imports", "num_returns", "num_class_variables")
+    return pl.sum_horizontal(names, ignore_nulls=False)
+
+
+def _drawn(params: Corpus) -> pl.Expr:
+    """A fixed share of all documents, drawn by document_id, which is a hash already."""
+    drawn = pl.col("document_id").str.head(8).str.to_integer(base=16)
+    return drawn < params.declarations_drop_fraction * 2**32
 
 
 def _if_parsed(drops: pl.Expr) -> pl.Expr:

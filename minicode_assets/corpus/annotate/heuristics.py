@@ -17,13 +17,14 @@ import polars as pl
 from minicode_assets.config import Heuristics
 from minicode_assets.corpus.annotate.characters import count_characters, split_lines
 from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
-from minicode_assets.corpus.annotate.lexer import lexemes_of
+from minicode_assets.corpus.annotate.lexer import Lexemes, lexemes_of
 from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
-from minicode_assets.corpus.annotate.syntax import parsing, syntax_of
-from minicode_assets.corpus.annotate.words import count_hex_words, count_words, duplicate_line_fraction
+from minicode_assets.corpus.annotate.syntax import Syntax, parsing, syntax_of
+from minicode_assets.corpus.annotate.words import count_hex_words, count_words, line_repetition
 from minicode_assets.schemas import HEURISTICS
 from minicode_model.artifact import Artifact
 
+_URL = re.compile(r"https?://")
 _TODO = re.compile(r"\b(?:todo|fixme|your code here)\b", re.IGNORECASE)
 _PROGRESS_S = 5.0
 logger = logging.getLogger("minicode.heuristics")
@@ -102,11 +103,13 @@ def measure(text: str, scan: Scan, *, params: Heuristics) -> Measures:
         params: The `heuristics` section.
     """
     lines = split_lines(text)
+    lexemes, syntax = lexemes_of(text), syntax_of(text)
     return {
         **_character_measures(text, lines, scan.has_runs),
         **_word_measures(text, scan.num_hex_words, params),
-        **_comment_measures(text, len(lines)),
-        **_syntax_measures(text),
+        **_comment_measures(text, lexemes, len(lines)),
+        **_string_measures(text, lexemes, syntax, params),
+        **_syntax_measures(text, lines, lexemes, syntax),
     }
 
 
@@ -114,7 +117,9 @@ def _character_measures(text: str, lines: list[str], has_runs: bool) -> Measures
     count = count_characters(text)
     num_characters = max(count.num_characters, 1)
     encoded, longest = encoded_runs(text) if has_runs else (0, 0)
+    duplicate, repeated = line_repetition(lines)
     return {
+        "num_characters": count.num_characters,
         "num_lines": count.num_lines,
         "mean_line_length": count.line_characters / max(count.num_lines, 1),
         "max_line_length": count.max_line_length,
@@ -125,7 +130,8 @@ def _character_measures(text: str, lines: list[str], has_runs: bool) -> Measures
         "replacement_fraction": 0.0 if text.isascii() else text.count("\ufffd") / num_characters,
         "encoded_fraction": encoded / num_characters,
         "encoded_span": longest,
-        "duplicate_line_fraction": duplicate_line_fraction(lines),
+        "duplicate_line_fraction": duplicate,
+        "repeated_line_fraction": repeated,
     }
 
 
@@ -146,24 +152,44 @@ def _word_measures(text: str, num_hex_words: int, params: Heuristics) -> Measure
     }
 
 
-def _comment_measures(text: str, num_lines: int) -> Measures:
-    lexemes = lexemes_of(text)
+def _comment_measures(text: str, lexemes: Lexemes, num_lines: int) -> Measures:
     num_todos = sum(_TODO.search(comment) is not None for comment in lexemes.comments)
     return {
         "comment_fraction": sum(map(len, lexemes.comments)) / max(len(text), 1),
-        "string_fraction": lexemes.string_characters / max(len(text), 1),
         "todo_line_fraction": num_todos / max(num_lines, 1),
     }
 
 
-def _syntax_measures(text: str) -> Measures:
+def _string_measures(text: str, lexemes: Lexemes, syntax: Syntax, params: Heuristics) -> Measures:
+    """String literals: all of them, and those of the code proper, which has neither comments nor docstrings."""
+    total = lexemes.string_characters
+    documentation = min(total, syntax.docstring_characters + _QUOTES * syntax.num_docstrings)
+    code = len(text) - sum(map(len, lexemes.comments)) - documentation
+    long = [s for s in lexemes.strings if len(s) > params.long_word_length]
+    words = [w for s in long for w in s.split() if len(w) > params.long_word_length and not _URL.search(w)]
+    return {
+        "string_fraction": total / max(len(text), 1),
+        "code_string_fraction": (total - documentation) / max(code, 1),
+        "long_string_word_fraction": min(1.0, sum(map(len, words)) / max(len(text), 1)),
+        "num_long_string_lines": sum(
+            len(line.split()) > params.long_string_words for s in long for line in split_lines(s)
+        ),
+    }
+
+
+def _syntax_measures(text: str, lines: list[str], lexemes: Lexemes, syntax: Syntax) -> Measures:
     """Null counts when the text doesn't parse."""
-    syntax = syntax_of(text)
     if syntax.problem:
-        return dict.fromkeys(("docstring_fraction", *_COUNTS))
+        return dict.fromkeys(("docstring_fraction", "num_code_lines", *_COUNTS))
     # An escape makes a docstring's value shorter or longer than its source, so the share is bounded.
     docstring_fraction = min(1.0, syntax.docstring_characters / max(len(text), 1))
-    return {"docstring_fraction": docstring_fraction, **{name: getattr(syntax, name) for name in _COUNTS}}
+    filled = sum(not line.isspace() and line != "" for line in lines)
+    num_code_lines = max(0, filled - lexemes.num_comment_lines - syntax.docstring_lines)
+    return {
+        "docstring_fraction": docstring_fraction,
+        "num_code_lines": num_code_lines,
+        **{name: getattr(syntax, name) for name in _COUNTS},
+    }
 
 
 _COUNTS = (
@@ -177,4 +203,8 @@ _COUNTS = (
     "num_branches",
     "num_calls",
     "num_simple_returns",
+    "num_returns",
+    "num_class_variables",
 )
+_QUOTES = 6
+"""Quotes of a docstring, which its value leaves out. Unit: characters."""

@@ -19,20 +19,37 @@ class Lexemes:
 
     Attributes:
         comments: Each comment from its `#` to the end of its line.
-        string_characters: Characters of all string literals, quotes included, prefixes left out.
+        num_comment_lines: Comments with nothing but white space before them on their line.
+        strings: Each string literal, quotes included, its prefix left out.
     """
 
     comments: list[str]
-    string_characters: int
+    num_comment_lines: int
+    strings: list[str]
+
+    @property
+    def string_characters(self) -> int:
+        """Characters of all string literals."""
+        return sum(map(len, self.strings))
 
 
 def lexemes_of(text: str) -> Lexemes:
     """Find the comments and string literals of a Python text; a string that never ends reaches the end."""
     comments: list[str] = []
-    string_characters = 0
+    strings: list[str] = []
+    num_comment_lines = reached = 0
     for match in _TOKEN.finditer(text):
-        if match[1] is not None:
-            comments.append(match[1])
+        start = match.start()
+        if match[1] is None:
+            strings.append(match[0])
         else:
-            string_characters += match.end() - match.start()
-    return Lexemes(comments, string_characters)
+            comments.append(match[1])
+            num_comment_lines += _begins_line(text[reached:start], at_start=reached == 0)
+        reached = match.end()
+    return Lexemes(comments, num_comment_lines, strings)
+
+
+def _begins_line(before: str, *, at_start: bool) -> bool:
+    """Whether a token that follows `before` is the first of its line."""
+    newline = max(before.rfind("\n"), before.rfind("\r"))
+    return (newline >= 0 or at_start) and not before[newline + 1 :].strip()

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from minicode_assets.corpus.annotate.characters import split_lines
+
 _BRANCHES = (
     *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.Match),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.BoolOp),
@@ -31,11 +33,16 @@ class Syntax:
         num_asserts: `assert` statements.
         num_passes: `pass` statements.
         num_prints: Calls of the name `print`.
-        num_variables: Distinct names that are bound (assignment, `for`, `with`, `:=`) or assigned as attributes.
+        num_variables: Distinct names that are bound (parameters, assignment, `for`, `with`, `:=`) or assigned as
+            attributes.
         num_branches: Statements and expressions that choose or repeat: `if`, `for`, `while`, `try`, `with`, `match`,
             `and`, `or`, comprehensions.
         num_calls: Calls.
         num_simple_returns: Functions whose body, docstring aside, is one `return` of a name, attribute or constant.
+        num_returns: `return` statements.
+        num_class_variables: Names that are assigned or annotated right in a class body.
+        num_docstrings: Docstrings.
+        docstring_lines: Lines of docstrings that are not blank.
     """
 
     problem: str
@@ -50,6 +57,10 @@ class Syntax:
     num_branches: int = 0
     num_calls: int = 0
     num_simple_returns: int = 0
+    num_returns: int = 0
+    num_class_variables: int = 0
+    num_docstrings: int = 0
+    docstring_lines: int = 0
 
 
 @contextlib.contextmanager
@@ -89,7 +100,7 @@ def clear_cache() -> None:
 
 def _parse(text: str) -> Syntax:
     try:
-        return _count(_nodes(ast.parse(text)))
+        return _count(_nodes(ast.parse(text)), text)
     except SyntaxError as error:
         return Syntax(f"{error.msg} (line {error.lineno})")
     except (ValueError, RecursionError, MemoryError) as error:
@@ -131,41 +142,63 @@ def _nodes(tree: ast.Module) -> list[Any]:
     return nodes
 
 
-def _count(nodes: list[Any]) -> Syntax:
+def _count(nodes: list[Any], text: str) -> Syntax:
     kinds = Counter(map(type, nodes))
     looked_at = [node for node in nodes if type(node) in _LOOKED_AT]
     functions = [node for node in looked_at if type(node) in _FUNCTIONS]
-    documented = [nodes[0], *functions, *(node for node in looked_at if type(node) is ast.ClassDef)]
-    stored = [node for node in looked_at if type(node) in _TARGETS and type(node.ctx) is ast.Store]
+    classes = [node for node in looked_at if type(node) is ast.ClassDef]
+    docstrings = [node.body[0].value for node in (nodes[0], *functions, *classes) if _has_docstring(node)]
     called = [node.func for node in looked_at if type(node) is ast.Call]
     return Syntax(
         problem="",
-        docstring_characters=sum(_docstring_length(node) for node in documented),
+        docstring_characters=sum(len(docstring.value) for docstring in docstrings),
         num_functions=len(functions),
         num_classes=kinds[ast.ClassDef],
         num_imports=kinds[ast.Import] + kinds[ast.ImportFrom],
         num_asserts=kinds[ast.Assert],
         num_passes=kinds[ast.Pass],
         num_prints=sum(type(function) is ast.Name and function.id == "print" for function in called),
-        num_variables=len({node.id if type(node) is ast.Name else node.attr for node in stored}),
+        num_variables=len(_bound_names(looked_at)),
         num_branches=sum(kinds[branch] for branch in _BRANCHES),
         num_calls=kinds[ast.Call],
         num_simple_returns=sum(_is_simple_return(node) for node in functions),
+        num_returns=kinds[ast.Return],
+        num_class_variables=sum(_num_variables(node) for node in classes),
+        num_docstrings=len(docstrings),
+        docstring_lines=_filled_lines(docstrings, text),
     )
 
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_TARGETS = (ast.Name, ast.Attribute)
-_LOOKED_AT = frozenset({*_FUNCTIONS, *_TARGETS, ast.ClassDef, ast.Call})
+_LOOKED_AT = frozenset({*_FUNCTIONS, ast.Name, ast.Attribute, ast.arg, ast.ClassDef, ast.Call})
+
+
+def _bound_names(nodes: list[Any]) -> set[str]:
+    names = {node.arg for node in nodes if type(node) is ast.arg}
+    names.update(node.id for node in nodes if type(node) is ast.Name and type(node.ctx) is ast.Store)
+    names.update(node.attr for node in nodes if type(node) is ast.Attribute and type(node.ctx) is ast.Store)
+    return names
+
+
+def _num_variables(node: ast.ClassDef) -> int:
+    """Names that are assigned or annotated right in the body of a class."""
+    assigned = [target for item in node.body if isinstance(item, ast.Assign) for target in item.targets]
+    annotated = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
+    return sum(isinstance(target, ast.Name) for target in (*assigned, *annotated))
+
+
+def _filled_lines(docstrings: list[Any], text: str) -> int:
+    """Lines that are not blank, of docstrings; none of them shares a line with another."""
+    if not docstrings:
+        return 0
+    lines = split_lines(text)
+    spans = [lines[docstring.lineno - 1 : docstring.end_lineno] for docstring in docstrings]
+    return sum(not line.isspace() and line != "" for span in spans for line in span)
 
 
 def _has_docstring(node: Any) -> bool:
     first = node.body[0] if node.body else None
     return type(first) is ast.Expr and type(first.value) is ast.Constant and type(first.value.value) is str
-
-
-def _docstring_length(node: Any) -> int:
-    return len(node.body[0].value.value) if _has_docstring(node) else 0
 
 
 def _is_simple_return(node: Any) -> bool:

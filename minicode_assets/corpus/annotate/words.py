@@ -1,5 +1,6 @@
 """Words of a text and how much of it repeats. Source: RedPajama's and OpenCoder's measures, curation.md 1b."""
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -67,10 +68,14 @@ def count_words(text: str, *, long_word_length: int) -> Words:
     )
 
 
-def duplicate_line_fraction(lines: list[str]) -> float:
-    """Share of the lines with a word in them that repeat an earlier line, 0..1; white space at the ends is left out."""
-    stripped = [line for line in map(str.strip, lines) if len(line) > 1]
-    return 1 - len(set(stripped)) / len(stripped) if stripped else 0.0
+def line_repetition(lines: list[str]) -> tuple[float, float]:
+    """Shares of the lines with a word in them, 0..1: those that repeat an earlier one, and those with any equal one.
+
+    White space at the ends is left out. The second counts every copy, as OpenCoder does: twice the same line is 2 of 2.
+    """
+    counts = Counter(line for line in map(str.strip, lines) if len(line) > 1)
+    total = max(counts.total(), 1)
+    return 1 - len(counts) / total if counts else 0.0, sum(n for n in counts.values() if n > 1) / total
 
 
 def count_hex_words(texts: pl.Series) -> pl.Series:
