@@ -1,10 +1,10 @@
 """Every number of the pipeline: one frozen dataclass a stage, with unit, meaning and source under each field.
 
 The sections lie in the modules of this folder, in flow order: archive, tables, blobs, annotations, corpus, tokens; the
-model's are in minicode_model/config.py. Values come from the code's default, then the preset's TOML, then overrides;
-`load` resolves them. An asset's code version is the digest of its own sections (`ASSET_SECTIONS`), so moving one
-threshold makes that asset stale and nothing beside it. Fields declared by `operational` say how to run and not what
-comes out; they don't count.
+model's are in minicode_model/config.py. Values come from the code's default, then the preset's TOML (how large), then
+the curation preset's (which rules; a top-level key `curation` chooses it), then overrides; `load` resolves them. An
+asset's code version is the digest of its own sections (`ASSET_SECTIONS`), so moving one threshold makes that asset
+stale and nothing beside it. Fields declared by `operational` say how to run and not what comes out; they don't count.
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from minicode_assets.config.annotations import (
@@ -67,10 +68,12 @@ __all__ = [
     "TokenShards",
     "Tokenizer",
     "contradictions",
+    "curation_names",
     "load",
     "preset_names",
     "resolve",
     "section_digest",
+    "section_names",
     "to_mapping",
 ]
 
@@ -80,6 +83,7 @@ class Config:
     """The resolved configuration of the whole pipeline; one section an artefact."""
 
     preset: str = "tiny"
+    curation: str = "default"
     archive: Archive = field(default_factory=Archive)
     partitions: Partitions = field(default_factory=Partitions)
     tables: Tables = field(default_factory=Tables)
@@ -144,18 +148,31 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
 """Which sections shape which asset."""
 
 
+def section_names() -> list[str]:
+    """Names of all sections, in flow order."""
+    return [f.name for f in dataclasses.fields(Config) if f.name not in ("preset", "curation")]
+
+
 def preset_names() -> list[str]:
-    """Names of the presets that ship with the package."""
-    folder = resources.files("minicode_assets") / "presets"
+    """Names of the presets that ship with the package: how large everything is."""
+    return _toml_names(resources.files("minicode_assets") / "presets")
+
+
+def curation_names() -> list[str]:
+    """Names of the curation presets: `default`, which is the code's own values, and published ones."""
+    return ["default", *_toml_names(resources.files("minicode_assets") / "presets" / "curation")]
+
+
+def _toml_names(folder: Traversable) -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def load(preset: str = "tiny", overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
-    """Resolve a configuration: defaults, then the preset's TOML, then overrides.
+def load(preset: str = "tiny", overrides: Mapping[str, Any] | None = None) -> Config:
+    """Resolve a configuration: defaults, then the preset's TOML, then its curation preset's, then overrides.
 
     Args:
         preset: A name from `preset_names`.
-        overrides: Section name to field values, as in the TOML.
+        overrides: Section name to field values, as in the TOML; `curation` may name another curation preset.
 
     Raises:
         ConfigError: Unknown preset, section or key (the nearest is named), wrong types and contradictions, all listed.
@@ -165,17 +182,28 @@ def load(preset: str = "tiny", overrides: Mapping[str, Mapping[str, Any]] | None
             f"preset {preset!r} is unknown{nearest(preset, preset_names())}",
             hint=f"MINICODE_PRESET={preset_names()[-1]} make run",
         )
-    text = (resources.files("minicode_assets") / "presets" / f"{preset}.toml").read_text()
-    return resolve(tomllib.loads(text), overrides or {}, preset=preset)
+    folder = resources.files("minicode_assets") / "presets"
+    size = tomllib.loads((folder / f"{preset}.toml").read_text())
+    curation = {"curation": "default", **size, **(overrides or {})}["curation"]
+    if curation not in curation_names():
+        raise ConfigError(
+            f"curation {curation!r} is unknown{nearest(str(curation), curation_names())}",
+            hint=f"MINICODE_CURATION={curation_names()[-1]} make run, or one of {', '.join(curation_names())}",
+        )
+    rules = {} if curation == "default" else tomllib.loads((folder / "curation" / f"{curation}.toml").read_text())
+    layers = [
+        {name: values for name, values in layer.items() if name != "curation"} for layer in (size, overrides or {})
+    ]
+    return resolve(layers[0], rules, layers[1], preset=preset, curation=curation)
 
 
-def resolve(*layers: Mapping[str, Any], preset: str) -> Config:
+def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") -> Config:
     """Merge layers of section mappings (the last wins) and build the configuration.
 
     Raises:
         ConfigError: Every problem of every layer and every contradiction, in one message.
     """
-    types_by_section = {f.name: f.type for f in dataclasses.fields(Config) if f.name != "preset"}
+    types_by_section = {f.name: f.type for f in dataclasses.fields(Config) if f.name in section_names()}
     merged: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for layer in layers:
@@ -192,7 +220,7 @@ def resolve(*layers: Mapping[str, Any], preset: str) -> Config:
         assert isinstance(section_type, type)
         sections[name], section_problems = build_section(section_type, values, f"[{name}]")
         problems += section_problems
-    config = Config(preset=preset, **sections)
+    config = Config(preset=preset, curation=curation, **sections)
     problems += contradictions(config)
     if problems:
         raise ConfigError(
@@ -242,7 +270,7 @@ def contradictions(config: Config) -> list[str]:
             f"[tables] export is {config.tables.export!r}, so [blobs] content_folder can't be 'embedded': give the "
             "folder with that export's contents, or backends without 'local'"
         )
-    for section in (f.name for f in dataclasses.fields(Config) if f.name != "preset"):
+    for section in section_names():
         for name, value in dataclasses.asdict(getattr(config, section)).items():
             if name.endswith(("_fraction", "_rate")) and not 0 <= value <= 1:
                 problems.append(f"[{section}] {name}: found {value}, expected 0..1")
@@ -254,6 +282,12 @@ def corpus_problems(config: Config) -> list[str]:
     problems = []
     if config.corpus.drop_unparsable and not config.language.parse:
         problems.append("[corpus] drop_unparsable needs [language] parse = true")
+    verdicts = ("permissive", "no_license", "non_permissive")
+    problems += [
+        f"[corpus] license_types: {name!r} is no verdict{nearest(name, verdicts)}"
+        for name in config.corpus.license_types
+        if name not in verdicts
+    ]
     if config.corpus.drop_contaminated and not config.benchmarks.files:
         problems.append("[corpus] drop_contaminated needs [benchmarks] files: without any, nothing is looked for")
     return problems

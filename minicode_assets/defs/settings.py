@@ -1,6 +1,7 @@
 """What the environment chooses, read once when the definitions load.
 
 MINICODE_PRESET   a name from minicode_assets/presets (default tiny)
+MINICODE_CURATION a name from minicode_assets/presets/curation, or `default` (default: what preset and overrides say)
 MINICODE_CONFIG   a TOML file with overrides, sections and keys as in the presets
 MINICODE_DATA     the data folder (default data/ beside workspace.yaml, else below the current folder)
 MINICODE_STORAGE  where finished artefacts lie for everybody: `s3://<bucket>/<prefix>` (default: in the data folder)
@@ -25,13 +26,13 @@ class Settings:
 
     Attributes:
         preset: Preset name.
-        overrides: Section name to field values.
+        overrides: Section name to field values; `curation` may name a curation preset.
         data_folder: Absolute path.
         storage_root: See `open_storage`.
     """
 
     preset: str
-    overrides: Mapping[str, Mapping[str, Any]]
+    overrides: Mapping[str, Any]
     data_folder: Path
     storage_root: str = ""
 
@@ -66,6 +67,8 @@ def from_environment() -> Settings:
             raise ConfigError(
                 f"MINICODE_CONFIG={file}: {error}", hint="give a TOML file with sections as in minicode_assets/presets"
             ) from error
+    if curation := os.environ.get("MINICODE_CURATION"):
+        overrides = {**overrides, "curation": curation}
     data_folder = Path(os.environ.get("MINICODE_DATA") or project_folder() / "data").absolute()
     storage_root = os.environ.get("MINICODE_STORAGE", "")
     return Settings(os.environ.get("MINICODE_PRESET") or "tiny", overrides, data_folder, storage_root)

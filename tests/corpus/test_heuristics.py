@@ -19,7 +19,7 @@ from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
 from minicode_assets.corpus.annotate.language import is_generated, is_vendored
 from minicode_assets.corpus.annotate.lexer import lexemes_of
 from minicode_assets.corpus.annotate.syntax import syntax_of
-from minicode_assets.corpus.annotate.words import count_hex_words, count_words, duplicate_line_fraction
+from minicode_assets.corpus.annotate.words import count_hex_words, count_words, line_repetition
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import DOCUMENTS, HEURISTICS
 from tests.corpus.worlds import documents_of
@@ -149,6 +149,18 @@ def test_the_fast_filter_misses_no_run(parts):
         ("# TODO: x\nx = 'todo'\n# fixme\n", {"todo_line_fraction": 2 / 3}),
         ("a\na\nb\n  a\n", {"num_lines": 4}),
         ("x = (1\n", {"num_functions": None, "docstring_fraction": None, "num_lines": 1}),
+        ("x = 1\n\n# alone\ny = 2  # beside\n  # alone\n", {"num_code_lines": 2}),
+        (
+            '"""Doc\n\nmore."""\nclass A:\n    """D."""\n    x = y = 1\n    z: int\n    a.b = 2\n',
+            {"num_code_lines": 4, "num_class_variables": 3},
+        ),
+        ("# 'a'\r# b\rx = '# no'\r", {"num_code_lines": 1}),
+        ('"""Doc."""\nx = "abcd"\n', {"code_string_fraction": 6 / 12, "string_fraction": 16 / 22}),
+        (
+            f"x = '{'w ' * 21}'\ny = 'https://e.org/{'a' * 30} {'b' * 30}'\n",
+            {"num_long_string_lines": 1, "long_string_word_fraction": 31 / 131},
+        ),
+        ("def f(a, *b, c=1, **d):\n    return a\n", {"num_variables": 4, "num_returns": 1}),
         ("", {"num_lines": 0, "mean_line_length": 0.0, "alphabetic_fraction": 0.0, "num_functions": 0}),
         ("'" + "\\n" * 40 + "'\n", {"docstring_fraction": 40 / 83}),
     ],
@@ -159,7 +171,8 @@ def test_measures(text, expected):
 
 
 def test_small_measures():
-    assert duplicate_line_fraction(["xx = 1", " xx = 1", "", "}", "y = 2"]) == pytest.approx(1 / 3)
+    assert line_repetition(["xx = 1", " xx = 1", "", "}", "y = 2"]) == pytest.approx((1 / 3, 2 / 3))
+    assert line_repetition([]) == (0.0, 0.0)
     texts = pl.Series(["0x1F deadbeef12 decorated facade \\xff", "x0x1f", None])
     assert count_hex_words(texts).to_list() == [3, 0, None]
 
