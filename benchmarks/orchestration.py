@@ -1,0 +1,245 @@
+"""What Dagster costs here: loading, `dagster dev`, a step by each executor, a run by the daemon, the whole graph.
+
+    .venv/bin/python benchmarks/orchestration.py load ready steps      # under two minutes
+    .venv/bin/python benchmarks/orchestration.py overhead              # `minicode materialize`, some minutes
+    .venv/bin/python benchmarks/orchestration.py backfill              # "Materialize all" by the daemon, some minutes
+
+Every part works in a temporary DAGSTER_HOME and data folder. Results go to
+benchmarks/results/<date>-orchestration.json, each with date, commit and hardware; measured again, a part is replaced.
+"""
+
+import argparse
+import json
+import os
+import platform
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+NUM_STEPS = 8
+SHORT_TRAINING = "[checkpoint]\nmax_steps = 300\n"
+"""A quarter of the tiny preset's training: the share of the orchestration comes out too large rather than too small."""
+
+CHAIN = f"""
+import dagster as dg
+assets = []
+for index in range({NUM_STEPS}):
+    @dg.asset(name=f"a{{index}}", deps=[f"a{{index - 1}}"] if index else [], code_version="1")
+    def _asset():
+        return dg.MaterializeResult(metadata={{"dagster/row_count": 1}})
+    assets.append(_asset)
+in_process = dg.define_asset_job("in_process", selection="*", executor_def=dg.in_process_executor)
+multiprocess = dg.define_asset_job("multiprocess", selection="*", executor_def=dg.multiprocess_executor)
+defs = dg.Definitions(assets=assets, jobs=[in_process, multiprocess])
+"""
+
+
+def environment(home: Path, overrides: str = "") -> dict[str, str]:
+    """Variables of a fresh home with the repository's dagster.yaml."""
+    (home / "dagster_home").mkdir(exist_ok=True)
+    (home / "dagster_home" / "dagster.yaml").write_text((ROOT / "dagster_home" / "dagster.yaml").read_text())
+    (home / "overrides.toml").write_text(overrides)
+    return os.environ | {
+        "DAGSTER_HOME": str(home / "dagster_home"),
+        "MINICODE_DATA": str(home / "data"),
+        "MINICODE_CONFIG": str(home / "overrides.toml"),
+        "MINICODE_PRESET": "tiny",
+    }
+
+
+def timed(*command: str, env: dict[str, str], best_of: int = 1) -> float:
+    """The shortest wall time of a command. Unit: seconds."""
+    found = []
+    for _ in range(best_of):
+        started = time.monotonic()
+        subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True)
+        found.append(time.monotonic() - started)
+    return round(min(found), 2)
+
+
+def load(home: Path) -> dict[str, Any]:
+    """Loading the definitions, process start included; beside it, Dagster alone and Python alone."""
+    env = environment(home)
+    modules = {"python": "sys", "dagster": "dagster", "definitions": "minicode_assets.definitions"}
+    return {
+        f"{name}_s": timed(sys.executable, "-c", f"import {module}", env=env, best_of=3)
+        for name, module in modules.items()
+    }
+
+
+@contextmanager
+def dev(home: Path, env: dict[str, str]) -> Iterator[str]:
+    """`dagster dev` on a free loopback port, from its answer to GraphQL with the location loaded until its end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(BIN / "dagster"), "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
+    with (home / "dev.log").open("w") as log:
+        server = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        try:
+            url = f"http://127.0.0.1:{port}/graphql"
+            while not assets(url):
+                time.sleep(0.1)
+            yield url
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(60)
+
+
+def graphql(url: str, query: str, **variables: Any) -> dict[str, Any]:
+    """The data of a GraphQL answer."""
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer: dict[str, Any] = json.load(response)
+    return answer["data"]
+
+
+def assets(url: str) -> list[str]:
+    """Names of the location's assets; none while the web server or the location isn't ready."""
+    with suppress(OSError):
+        return [
+            node["assetKey"]["path"][-1] for node in graphql(url, "{ assetNodes { assetKey { path } } }")["assetNodes"]
+        ]
+    return []
+
+
+def ready(home: Path) -> dict[str, Any]:
+    """From `dagster dev` to an answer that lists the assets, and from its SIGTERM to its end."""
+    env = environment(home)
+    subprocess.run([str(BIN / "minicode"), "init"], env=env, check=True, capture_output=True)
+    started = time.monotonic()
+    with dev(home, env):
+        ready_s = time.monotonic() - started
+        stopping = time.monotonic()
+    return {"ready_s": round(ready_s, 2), "stopped_s": round(time.monotonic() - stopping, 2)}
+
+
+def steps(home: Path) -> dict[str, Any]:
+    """The cost of a step that does nothing, by executor, on SQLite: mean of the gaps between steps of one run."""
+    (home / "chain.py").write_text(CHAIN)
+    env = environment(home) | {"PYTHONPATH": str(home)}
+    subprocess.run([str(BIN / "minicode"), "init"], env=env, check=True, capture_output=True)
+    found = {}
+    for job in ("in_process", "multiprocess"):
+        command = [str(BIN / "dagster"), "job", "execute", "-m", "chain", "-j", job]
+        found[f"{job}_command_s"] = timed(*command, env=env)
+        found[f"{job}_step_s"] = round(_step_gap(home / "dagster_home"), 3)
+    return found
+
+
+def _step_gap(dagster_home: Path) -> float:
+    """Seconds from the first step's start to the last one's end, a step, in the newest run of an instance."""
+    newest = max((dagster_home / "history" / "runs").glob("*-*.db"), key=lambda path: path.stat().st_mtime)
+    with sqlite3.connect(newest) as log:
+        rows = log.execute(
+            "SELECT dagster_event_type, timestamp FROM event_logs "
+            "WHERE dagster_event_type IN ('STEP_START', 'STEP_SUCCESS')"
+        ).fetchall()
+    moments = [datetime.fromisoformat(when).timestamp() for _, when in rows]
+    assert len(moments) == 2 * NUM_STEPS
+    return (max(moments) - min(moments)) / NUM_STEPS
+
+
+def overhead(home: Path) -> dict[str, Any]:
+    """The whole graph by `minicode materialize`: wall time, and how much of it the library worked."""
+    env = environment(home, SHORT_TRAINING)
+    wall = timed(str(BIN / "minicode"), "materialize", env=env)
+    again = timed(str(BIN / "minicode"), "materialize", env=env)
+    worked = _library_seconds(home, env)
+    return {
+        "wall_s": wall,
+        "library_s": round(sum(worked), 2),
+        "asset_partitions": len(worked),
+        "overhead_fraction": round(1 - sum(worked) / wall, 3),
+        "second_call_s": again,
+    }
+
+
+def _library_seconds(home: Path, env: dict[str, str]) -> list[float]:
+    """What each materialisation of an instance says of itself: the time inside the library call."""
+    code = (
+        "import dagster as dg, json\n"
+        "with dg.DagsterInstance.get() as instance:\n"
+        "    found = [instance.fetch_materializations(key, limit=500).records for key in instance.all_asset_keys()]\n"
+        "    events = [record.asset_materialization for records in found for record in records]\n"
+        "    print(json.dumps([event.metadata['seconds'].value for event in events]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
+    found: list[float] = json.loads(done.stdout)
+    return found
+
+
+BACKFILL = """mutation($assets: [AssetKeyInput!]) { launchPartitionBackfill(
+  backfillParams: {assetSelection: $assets, allPartitions: true, tags: []}) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+STATUS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
+  ... on PartitionBackfill { status error { message } runs(limit: 500) { status startTime endTime } } } }"""
+ENDS = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
+
+
+def backfill(home: Path) -> dict[str, Any]:
+    """What "Materialize all" in the web UI starts: one backfill, by the daemon, from an empty data folder."""
+    env = environment(home, SHORT_TRAINING)
+    subprocess.run([str(BIN / "minicode"), "init"], env=env, check=True, capture_output=True)
+    with dev(home, env) as url:
+        started = time.monotonic()
+        keys = [{"path": [name]} for name in assets(url)]
+        answer = graphql(url, BACKFILL, assets=keys)["launchPartitionBackfill"]
+        while (found := graphql(url, STATUS, id=answer["backfillId"])["partitionBackfillOrError"])[
+            "status"
+        ] not in ENDS:
+            time.sleep(1)
+        wall = time.monotonic() - started
+    runs = found["runs"]
+    return {
+        "status": found["status"],
+        "wall_s": round(wall, 1),
+        "library_s": round(sum(_library_seconds(home, env)), 1),
+        "num_runs": len(runs),
+        "run_s": round(sum(run["endTime"] - run["startTime"] for run in runs if run["endTime"]), 1),
+        "run_statuses": sorted({run["status"] for run in runs}),
+    }
+
+
+PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    part.__name__: part for part in (load, ready, steps, overhead, backfill)
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("parts", nargs="*", default=["load", "ready", "steps"], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--keep", type=Path, help="work in this folder and leave it, to look at logs")
+    options = parser.parse_args()
+    date = datetime.now(UTC).date().isoformat()
+    result = ROOT / "benchmarks" / "results" / f"{date}-orchestration.json"
+    written: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {}
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=ROOT)
+    hardware = f"{os.cpu_count()} cores, {platform.machine()}"
+    for name in options.parts:
+        with tempfile.TemporaryDirectory() as scratch:
+            home = options.keep or Path(scratch)
+            home.mkdir(exist_ok=True, parents=True)
+            load_average = round(os.getloadavg()[0], 1)
+            figures = PARTS[name](home)
+        facts = {"date": date, "commit": git.stdout.strip(), "hardware": hardware, "load_before": load_average}
+        written[name] = figures | facts
+        print(name, json.dumps(written[name]))
+        result.write_text(json.dumps(written, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
