@@ -10,12 +10,13 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from minicode_assets.config import Config  # noqa: E402
-from minicode_assets.defs import blobs, corpus, manifest, model, tables, tokens  # noqa: E402
+from minicode_assets.defs import blobs, corpus, jobs, manifest, model, tables, tokens  # noqa: E402
+from minicode_assets.defs.automation import build_automation  # noqa: E402
 from minicode_assets.defs.resources import Pipeline  # noqa: E402
 from minicode_assets.defs.settings import Settings, from_environment  # noqa: E402
 from minicode_assets.defs.stage import Stage, build_asset  # noqa: E402
 
-MODULES = (tables, manifest, blobs, corpus, tokens, model)
+MODULES = (tables, manifest, blobs, corpus, tokens, model, jobs)
 """Modules of defs/ whose lists JOBS and AUTOMATION (schedules, sensors) are gathered, where they have them."""
 
 STAGES = [*tables.STAGES, *manifest.STAGES, *blobs.STAGES, *corpus.STAGES, *tokens.STAGES, *model.STAGES]
@@ -40,7 +41,7 @@ def _gathered(name: str) -> list[Any]:
 def build_definitions(settings: Settings) -> dg.Definitions:
     """All assets, jobs and resources under the given settings."""
     config = settings.config
-    automation = _gathered("AUTOMATION")
+    automation = [*build_automation(settings), *_gathered("AUTOMATION")]
     return dg.Definitions(
         assets=[build_asset(stage, config) for stage in stages(config)],
         jobs=_gathered("JOBS"),

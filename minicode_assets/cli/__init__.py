@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from minicode_assets.cli import curation, model, run
+from minicode_assets.cli import curation, model, operations, run
 from minicode_assets.cli.parser import Parser
 from minicode_assets.errors import MinicodeError
 
@@ -38,7 +38,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress lines")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (*run.COMMANDS, *curation.COMMANDS, *model.COMMANDS):
+    for add in (*run.COMMANDS, *curation.COMMANDS, *model.COMMANDS, *operations.COMMANDS):
         add(commands)
     return parser
 

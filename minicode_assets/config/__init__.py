@@ -28,6 +28,7 @@ from minicode_assets.config.annotations import (
     near_dup_problems,
 )
 from minicode_assets.config.archive import Archive, Partitions, archive_problems
+from minicode_assets.config.automation import Automation, automation_problems
 from minicode_assets.config.blobs import Blobs, blobs_problems
 from minicode_assets.config.corpus import Corpus
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
@@ -49,6 +50,7 @@ __all__ = [
     "ASSET_SECTIONS",
     "TABLES",
     "Archive",
+    "Automation",
     "Benchmarks",
     "Blobs",
     "BranchHeads",
@@ -105,6 +107,7 @@ class Config:
     model: Model = field(default_factory=Model)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    automation: Automation = field(default_factory=Automation)
 
 
 TABLES = (
@@ -253,6 +256,7 @@ def contradictions(config: Config) -> list[str]:
     problems += archive_problems(config.archive)
     problems += manifest_problems(config)
     problems += blobs_problems(config.blobs)
+    problems += automation_problems(config.automation)
     problems += corpus_problems(config)
     if config.model.vocab_size < config.tokenizer.vocab_size:
         problems.append(

@@ -9,6 +9,7 @@ from minicode_assets.blobs.chain import open_chain
 from minicode_assets.blobs.check import missing_reasons, rehash_sample
 from minicode_assets.blobs.plan import plan_fetch
 from minicode_assets.blobs.store import fetch_partition
+from minicode_assets.defs.limits import MAY_PASS, NETWORK
 from minicode_assets.defs.pictures import frame_table, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.parquet import scan_table
@@ -88,6 +89,7 @@ STAGES = [
         checks={"wanted_or_explained": "Every content is wanted, or names the rule that leaves it out."},
         table=FETCH_PLAN,
         kinds=("polars",),
+        max_age="max_plan_age_h",
     ),
     Stage(
         name="blobs",
@@ -101,5 +103,7 @@ STAGES = [
             "sample_rehashes": "A sample of the stored blobs, hashed again, has its ids.",
         },
         table=BLOBS,
+        pool=NETWORK,
+        retry_policy=MAY_PASS,
     ),
 ]

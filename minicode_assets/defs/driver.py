@@ -13,24 +13,19 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.definitions.temporal_context import TemporalContext
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from minicode_assets.archive.build import fingerprint
 from minicode_assets.config import Config
 from minicode_assets.defs.instance import fail_killed_runs, run_tags
 from minicode_assets.defs.settings import Settings
 from minicode_assets.defs.stage import PARTITIONED
+from minicode_assets.defs.staleness import Staleness
 from minicode_assets.errors import DriverError, MinicodeError
 from minicode_assets.layout import Layout, partition_keys
 from minicode_model.artifact import storage_errors
@@ -137,23 +132,14 @@ class Driver:
                 due = self._due(layer, partition)
 
     def _due(self, layer: Sequence[str], partition: str) -> list[str]:
-        resolver = self._stale_statuses()
-        return [name for name in layer if not self._is_done(name, partition, resolver)]
+        staleness = Staleness(self.instance, self.graph)
+        return [name for name in layer if not self._is_done(name, partition, staleness)]
 
-    def _stale_statuses(self) -> CachingStaleStatusResolver:
-        """Dagster's own staleness, as the web UI shows it; asked anew after each run."""
-        view = AssetGraphView(
-            temporal_context=TemporalContext(effective_dt=datetime.now(UTC), last_event_id=None),
-            instance=self.instance,
-            asset_graph=self.graph,
-        )
-        return CachingStaleStatusResolver(instance=self.instance, asset_graph=self.graph, loading_context=view)
-
-    def _is_done(self, name: str, partition: str, resolver: CachingStaleStatusResolver) -> bool:
+    def _is_done(self, name: str, partition: str, staleness: Staleness) -> bool:
         """Fresh by Dagster's account, passed its checks, and whole on disk."""
-        if resolver.get_status(dg.AssetKey(name), partition or None) != StaleStatus.FRESH:
+        if not staleness.is_fresh(dg.AssetKey(name), partition or None):
             return False
-        if failed := self._failed_checks(name, partition):
+        if failed := staleness.failed_checks(dg.AssetKey(name), partition or None):
             logger.info("%s%s failed before: %s", name, _bracketed(partition), ", ".join(failed))
             return False
         try:
@@ -162,16 +148,6 @@ class Driver:
             logger.info("%s%s is made again: %s", name, _bracketed(partition), problem.what)
             return False
         return name != "archive" or artifact.metadata["fingerprint"] == fingerprint(self.config.archive)
-
-    def _failed_checks(self, name: str, partition: str) -> list[str]:
-        keys = [key for key in self.graph.asset_check_keys if key.asset_key == dg.AssetKey(name)]
-        keys = [key for key in keys if self.graph.get(key).blocking]
-        records = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(
-            keys, partition_filter=PartitionKeyFilter(key=partition) if partition else None
-        )
-        return sorted(
-            key.name for key, record in records.items() if record.status != AssetCheckExecutionRecordStatus.SUCCEEDED
-        )
 
     def _execute(self, step: Step) -> None:
         logger.info("%s", _heading(step))
@@ -266,5 +242,6 @@ def data_folder_lock(root: Path) -> Iterator[None]:
             raise DriverError(
                 f"{root}: another `minicode materialize` is at work here",
                 hint="wait for it to end, or set MINICODE_DATA to another folder",
+                may_pass=True,
             ) from error
         yield

@@ -9,15 +9,18 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
-from minicode_assets.defs.settings import project_folder
-from minicode_assets.errors import DriverError
+from minicode_assets.defs.limits import set_pool_limits
+from minicode_assets.defs.settings import from_environment, project_folder
+from minicode_assets.errors import DriverError, MinicodeError
 from minicode_model.artifact import storage_errors
 
-PID_TAG = "minicode/pid"
+PROCESS_TAG = "minicode/process"
 HOST_TAG = "minicode/host"
 
 
@@ -46,6 +49,9 @@ def ready_instance() -> Iterator[dg.DagsterInstance]:
             instance = dg.DagsterInstance.get()
             instance.get_runs_count()
             instance.get_asset_keys(limit=1)
+            set_pool_limits(instance, from_environment().config.automation)
+        except MinicodeError:
+            raise
         except Exception as error:
             raise DriverError(
                 f"{home}: Dagster can't open its storage: {error}",
@@ -59,24 +65,94 @@ def ready_instance() -> Iterator[dg.DagsterInstance]:
 
 def run_tags() -> dict[str, str]:
     """Tags by which a later process can tell whether the run's process still lives."""
-    return {PID_TAG: str(os.getpid()), HOST_TAG: socket.gethostname()}
+    return {PROCESS_TAG: _process(os.getpid()), HOST_TAG: socket.gethostname()}
+
+
+def tag_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Note which process works on a run that was started elsewhere: by the daemon, or by Dagster's own command."""
+    if run.tags.get(PROCESS_TAG) != _process(os.getpid()):
+        instance.add_run_tags(run.run_id, run_tags())
 
 
 def fail_killed_runs(instance: dg.DagsterInstance) -> int:
-    """Mark our runs whose process is gone as failed, and count them."""
+    """Mark runs of this machine whose process is gone as failed, free the slots of the dead; count the marked ones."""
     open_statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
     runs = instance.get_runs(dg.RunsFilter(statuses=open_statuses, tags={HOST_TAG: socket.gethostname()}))
-    killed = [run for run in runs if not _alive(int(run.tags[PID_TAG]))]
+    killed = [run for run in runs if PROCESS_TAG in run.tags and not _lives(run.tags[PROCESS_TAG])]
+    killed = [run for run in killed if not _waits_as_a_retry(instance, run)]
     for run in killed:
-        instance.report_run_failed(run, f"process {run.tags[PID_TAG]} is gone: the run was killed")
+        instance.report_run_failed(run, f"process {run.tags[PROCESS_TAG]} is gone: the run was killed")
+    free_slots_of_the_dead(instance)
     return len(killed)
 
 
-def _alive(pid: int) -> bool:
+def free_slots_of_the_dead(instance: dg.DagsterInstance) -> int:
+    """Free pool slots and claims of runs that are over or deleted, which would block the next run for ever."""
+    storage = instance.event_log_storage
+    holders = set(storage.get_concurrency_run_ids())
+    for name in storage.get_concurrency_keys():
+        holders |= storage.get_concurrency_info(name).active_run_ids
+    runs = {run_id: instance.get_run_by_id(run_id) for run_id in holders}
+    dead = sorted(run_id for run_id, run in runs.items() if run is None or run.is_finished)
+    for run_id in dead * 2:  # a freed slot may go to another dead run's claim: a second round takes that too
+        storage.free_concurrency_slots_for_run(run_id)
+    return len(dead)
+
+
+def prune_runs(instance: dg.DagsterInstance, *, days: int) -> tuple[int, int]:
+    """Delete finished runs and their events, except those that made what is there now.
+
+    Args:
+        instance: Their instance.
+        days: Only runs that were made longer ago.
+
+    Returns:
+        (deleted, kept): runs of that age.
+    """
+    before = datetime.now(UTC) - timedelta(days=days)
+    old = instance.get_runs(dg.RunsFilter(statuses=list(FINISHED_STATUSES), created_before=before))
+    needed = _runs_of_the_present(instance)
+    gone = [run for run in old if run.run_id not in needed]
+    for run in gone:
+        instance.delete_run(run.run_id)
+    return len(gone), len(old) - len(gone)
+
+
+def _runs_of_the_present(instance: dg.DagsterInstance) -> set[str]:
+    """Runs with the newest materialisation of an asset, or of one of its partitions."""
+    needed = set()
+    for key in instance.all_asset_keys():
+        event = instance.get_latest_materialization_event(key)
+        needed |= {event.run_id} if event else set()
+        partitions = instance.get_latest_storage_id_by_partition(key, dg.DagsterEventType.ASSET_MATERIALIZATION)
+        newest = instance.fetch_materializations(
+            dg.AssetRecordsFilter(key, storage_ids=list(partitions.values())), limit=max(len(partitions), 1)
+        )
+        needed |= {record.run_id for record in newest.records} if partitions else set()
+    return needed
+
+
+def _waits_as_a_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run only carries its parent's process: a retry takes over tags, and its own step hasn't begun."""
+    parent = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    return parent is not None and parent.tags.get(PROCESS_TAG) == run.tags[PROCESS_TAG]
+
+
+def _process(pid: int) -> str:
+    """A process's id and, where the system tells, the moment of its start, as ids come round again."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return str(pid)
+    return f"{pid}-{fields[19]}" if fields[0] != "Z" else f"{pid}-over"
+
+
+def _lives(process: str) -> bool:
+    pid = int(process.partition("-")[0])
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return _process(pid) == process

@@ -5,6 +5,7 @@ import json
 
 import dagster as dg
 
+from minicode_assets.defs.limits import ACCELERATOR
 from minicode_assets.defs.pictures import bar_plot, line_plot, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.report import write_report
@@ -95,6 +96,7 @@ STAGES = [
         description="The trained model: weights in safetensors under Hugging Face's names, config.json, metrics.csv.",
         checks={"loss_fell": "The last training loss is below the first."},
         kinds=("pytorch",),
+        pool=ACCELERATOR,
     ),
     Stage(
         name="evaluation",
@@ -106,6 +108,8 @@ STAGES = [
             "beats_baselines": "Fewer bits per byte than an untrained model and than the byte entropy of the text."
         },
         kinds=("pytorch",),
+        pool=ACCELERATOR,
+        max_age="max_evaluation_age_h",
     ),
     Stage(
         name="report",

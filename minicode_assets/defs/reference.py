@@ -27,6 +27,7 @@ def reference(stages: list[Stage]) -> str:
             group = stage.group
             parts.append(f"\n# Group {group}\n")
         parts.append("\n".join(_asset(stage)))
+    parts.append("\n# Schedules, sensors, freshness\n\n" + "\n".join(_section("automation")))
     return "\n".join(parts).rstrip() + "\n"
 
 

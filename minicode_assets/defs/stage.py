@@ -6,14 +6,18 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from minicode_assets.config import ASSET_SECTIONS, Config, section_digest
+from minicode_assets.defs.instance import tag_run
+from minicode_assets.defs.limits import MEMORY
 from minicode_assets.defs.pictures import column_schema, preview
 from minicode_assets.defs.resources import Pipeline
+from minicode_assets.defs.staleness import REBUILD
 from minicode_assets.errors import ConfigError, MinicodeError
 from minicode_assets.layout import Layout, partition_keys
 from minicode_assets.schemas import Table
@@ -101,9 +105,9 @@ class Stage:
         all_partitions: Partitioned inputs that it reads whole.
         tags: Further tags of the asset.
         owners: Whom to ask.
-        pool: The limit that its steps share, see `minicode_assets.defs.limits`; None for what needs none.
+        pool: The limit that its steps share, see defs/limits.py; None for what needs none.
         retry_policy: How often and when a problem that may pass is tried again; other problems never are.
-        freshness: How old it may become before the web UI says so.
+        max_age: Field of [automation] with the hours after which the web UI calls it no longer fresh; empty: never.
         automation: When the automation sensor requests it; it does nothing until that sensor is switched on.
     """
 
@@ -119,10 +123,10 @@ class Stage:
     warnings: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     owners: Sequence[str] = ("team:minicode",)
-    pool: str | None = None
+    pool: str | None = MEMORY
     retry_policy: dg.RetryPolicy | None = None
-    freshness: dg.FreshnessPolicy | None = None
-    automation: dg.AutomationCondition[dg.AssetKey] | None = None
+    max_age: str = ""
+    automation: dg.AutomationCondition[dg.AssetKey] | None = REBUILD
 
 
 def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
@@ -144,7 +148,7 @@ def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
         tags=dict(stage.tags),
         pool=stage.pool,
         retry_policy=stage.retry_policy,
-        freshness_policy=stage.freshness,
+        freshness_policy=_freshness(stage, config),
         automation_condition=stage.automation,
         code_version=code_version(config, stage.name),
         metadata=_definition_metadata(stage, config),
@@ -156,6 +160,11 @@ def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
         ],
         output_required=True,
     )(compute)
+
+
+def _freshness(stage: Stage, config: Config) -> dg.FreshnessPolicy | None:
+    hours = getattr(config.automation, stage.max_age) if stage.max_age else 0
+    return dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=hours)) if hours else None
 
 
 def prefix_partitions(config: Config) -> dg.StaticPartitionsDefinition:
@@ -188,6 +197,7 @@ def _definition_metadata(stage: Stage, config: Config) -> dict[str, Any]:
 
 
 def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[Any]:
+    tag_run(context.instance, context.run)
     partition = context.partition_key if context.has_partition_key else ""
     started = time.monotonic()
     label = f"{stage.name} [{partition}]" if partition else stage.name

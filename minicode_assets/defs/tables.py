@@ -4,6 +4,7 @@ from typing import Any
 
 from minicode_assets.archive.build import build_archive
 from minicode_assets.config import TABLES
+from minicode_assets.defs.limits import MAY_PASS, NETWORK
 from minicode_assets.defs.pictures import rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.manifest.checks import check_table
@@ -72,6 +73,8 @@ STAGES = [
             },
             table=CANONICAL[name],
             kinds=("polars",),
+            pool=NETWORK,
+            retry_policy=MAY_PASS,
         )
         for name in TABLES
     ],

@@ -36,7 +36,7 @@ class Remote(Protocol):
     url: str
 
     def folders(self, path: str) -> list[str]:
-        """Names of the folders inside a folder; none where it is absent."""
+        """Names of the folders inside a folder (empty: the remote's own); none where it is absent."""
 
     def files(self, path: str) -> list[RemoteFile]:
         """Files inside a folder, by path."""
@@ -87,7 +87,9 @@ class S3Remote:
 
     def _list(self, path: str) -> list[pafs.FileInfo]:
         try:
-            found = self._files.get_file_info(pafs.FileSelector(f"{self._root}/{path}", allow_not_found=True))
+            found = self._files.get_file_info(
+                pafs.FileSelector(f"{self._root}/{path}".rstrip("/"), allow_not_found=True)
+            )
         except (OSError, pa.ArrowException) as error:
             raise TableError(
                 f"{self.url}/{path}: can't be listed: {error}",
@@ -138,7 +140,7 @@ class WebRemote:
 
     def _names(self, path: str) -> list[str]:
         """Names in a listing, folders with a slash at the end; links that lead elsewhere don't count."""
-        page = f"{self.url}/{path}/"
+        page = f"{self.url}/{path}".rstrip("/") + "/"
         response = self._ask("GET", page)
         if response.status_code == httpx.codes.NOT_FOUND:
             return []

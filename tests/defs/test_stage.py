@@ -73,12 +73,12 @@ def test_a_warning_blocks_nothing(tmp_path: Path, passed: dict[str, bool], made:
 
 
 def test_a_stage_says_whom_to_ask_and_what_it_shares(tmp_path: Path) -> None:
-    freshness = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=7))
     stage = Stage(
         "contents", "manifest", lambda run: written(run, {}), (), "One.", {},
-        tags={"cost": "high"}, owners=("me@example.org",), pool="network", freshness=freshness,
+        tags={"cost": "high"}, owners=("me@example.org",), pool="network", max_age="max_plan_age_h",
     )  # fmt: skip
-    asset = build_asset(stage, load())
-    spec = next(iter(asset.specs))
-    assert (spec.tags["cost"], list(spec.owners), spec.freshness_policy) == ("high", ["me@example.org"], freshness)
-    assert asset.op.pool == "network"
+    spec = next(iter(build_asset(stage, load()).specs))
+    assert (spec.tags["cost"], list(spec.owners), spec.freshness_policy) == ("high", ["me@example.org"], None)
+    aged = build_asset(stage, load("tiny", {"automation": {"max_plan_age_h": 36}}))
+    assert next(iter(aged.specs)).freshness_policy == dg.FreshnessPolicy.time_window(timedelta(hours=36))
+    assert aged.op.pool == "network"
