@@ -1,5 +1,6 @@
 """What is out of date, by Dagster's own account: asked by the driver, and by the automation sensor as a condition."""
 
+import functools
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ class Staleness:
         now = TemporalContext(effective_dt=datetime.now(UTC), last_event_id=None)
         view = AssetGraphView(temporal_context=now, instance=instance, asset_graph=graph)
         self._resolver = CachingStaleStatusResolver(instance, graph, loading_context=view)
+        self._failed: dict[tuple[dg.AssetKey, str | None], list[str]] = {}
 
     def is_fresh(self, key: dg.AssetKey, partition: str | None) -> bool:
         """Whether it was made, with the code and configuration of now, from what its inputs are now."""
@@ -28,6 +30,11 @@ class Staleness:
 
     def failed_checks(self, key: dg.AssetKey, partition: str | None) -> list[str]:
         """Names of the blocking checks whose last verdict is not a pass."""
+        if (key, partition) not in self._failed:
+            self._failed[key, partition] = self._ask_failed_checks(key, partition)
+        return self._failed[key, partition]
+
+    def _ask_failed_checks(self, key: dg.AssetKey, partition: str | None) -> list[str]:
         checks = [check for check in self._graph.asset_check_keys if check.asset_key == key]
         blocking = [check for check in checks if self._graph.get(check).blocking]
         records = self._instance.event_log_storage.get_latest_asset_check_execution_by_key(
@@ -73,7 +80,7 @@ class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
     def evaluate(self, context: dg.AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """See `dg.AutomationCondition`."""
         view = context.asset_graph_view
-        staleness = Staleness(view.instance, view.asset_graph)
+        staleness = _at(view)
         candidates = {item.partition_key for item in context.candidate_subset.expensively_compute_asset_partitions()}
         due = {partition for partition in candidates if staleness.is_due(context.key, partition)}
         partitions = view.asset_graph.get(context.key).partitions_def
@@ -81,6 +88,12 @@ class OutOfDate(dg.AutomationCondition[dg.AssetKey]):
             return dg.AutomationResult(context, context.candidate_subset if due else context.get_empty_subset())
         keys = {partition for partition in due if partition}
         return dg.AutomationResult(context, view.get_subset_from_partition_keys(context.key, partitions, keys))
+
+
+@functools.lru_cache(maxsize=1)
+def _at(view: AssetGraphView) -> Staleness:
+    """One set of answers for all assets of a tick."""
+    return Staleness(view.instance, view.asset_graph)
 
 
 REBUILD: dg.AutomationCondition[dg.AssetKey] = (

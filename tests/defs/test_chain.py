@@ -133,7 +133,20 @@ def copy_of(finished: Home, tmp_path: Path) -> Home:
 
 @pytest.mark.parametrize(
     "command",
-    ["materialize", "init", "config", "archive", "resolve", "funnel", "explain", "report", "evaluate", "generate"],
+    [
+        "materialize",
+        "init",
+        "config",
+        "archive",
+        "resolve",
+        "funnel",
+        "explain",
+        "report",
+        "evaluate",
+        "generate",
+        "doctor",
+        "prune",
+    ],
 )
 def test_help_shows_an_example(finished: Home, command: str) -> None:
     text = finished.minicode(command, "--help").stdout
