@@ -125,7 +125,7 @@ def restore(tokenizer: Tokenizer, ids: TokenIds) -> TokenIds:
     since the cuts lie between characters, not tokens.
     """
     start, mark_suffix, mark_middle = map(tokenizer.special, ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"))
-    specials = np.flatnonzero(ids <= tokenizer.special("<pr_diff_hunk_comment_line>"))
+    specials = np.flatnonzero(np.isin(ids, list(tokenizer.special_tokens)))
     parts, position = [], 0
     for index in np.flatnonzero(ids[specials] == start):
         at = [*specials[index : index + 4].tolist(), len(ids)]

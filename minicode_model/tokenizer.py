@@ -1,16 +1,15 @@
 """The tokenizer: text or any bytes to token ids and back, exactly. No torch.
 
-A SentencePiece BPE model with byte fallback does the merging; around it stand three things that it lacks. Its own
-table of bytes a token makes decoding exact, even for half a character. U+2581, which SentencePiece takes for a space,
-and bytes that are not UTF-8 are spliced in as byte tokens. And a cache makes encoding several times faster: of
-chunks, cut before each run of spaces, and below it of parts, cut between ASCII letters and other ASCII. Both are
-exact because no piece reaches across such a place, which loading verifies (where pieces join letters and punctuation,
-chunks alone are kept). Source: model.md 3.2 and 3.3.
+A SentencePiece BPE model with byte fallback defines the pieces. Around it stand three things that it lacks: a table
+of bytes a token makes decoding exact, even for half a character; U+2581, which SentencePiece takes for a space, and
+bytes that are not UTF-8 are written as byte tokens; and a compiled engine gives its ids several times as fast
+(`merges`). Source: model.md 3.2 and 3.3.
 """
 
 import codecs
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import sentencepiece
 
 from minicode_model.artifact import digest_of, open_artifact, rebuild_hint
 from minicode_model.errors import TokenizerError
+from minicode_model.merges import Merges, Pieces
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -68,25 +68,20 @@ MODEL_FILE = "tokenizer.model"
 SPACE = "\u2581"
 """How SentencePiece writes a space inside a piece."""
 
-_OTHER_ASCII = r"\x00-\x1f!-@\[-`{-\x7f"
-_CHUNK = re.compile(" *[^ ]+| +")
-_PART = re.compile(rf" *(?:[A-Za-z]++(?![^\x00-\x7f])|[{_OTHER_ASCII}]++(?![^\x00-\x7f])|[^ ]+)| +")
-_JOINS_LETTERS = re.compile(rf"[A-Za-z][{_OTHER_ASCII}]|[{_OTHER_ASCII}][A-Za-z]")
 _ESCAPED_BYTE = re.compile("([\udc80-\udcff])")
-_CACHE_ENTRIES = 1 << 20
-_CACHED_CHARACTERS = 96
 
 TokenIds = npt.NDArray[np.unsignedinteger[Any]]
 """uint16 or uint32 by vocabulary."""
 
 
 class Tokenizer:
-    """Encodes and decodes; immutable but for its cache.
+    """Encodes and decodes; immutable.
 
     Attributes:
         pieces: (piece, score, type) of every id.
         model: The serialised SentencePiece model.
         vocab_size: Number of pieces, special tokens included.
+        special_tokens: Id to name: SPECIAL_TOKENS, and those that were added, which have the last ids.
         digest: SHA-256 (hex) over the list of (piece, score, type); independent of how the file was written.
         dtype: uint16 where every id fits, otherwise uint32.
         token_bytes: The bytes that each id stands for; empty for special tokens.
@@ -111,10 +106,11 @@ class Tokenizer:
         self.digest = digest_of(pieces)
         self.dtype: np.dtype[Any] = np.dtype(np.uint16 if self.vocab_size <= 1 << 16 else np.uint32)
         self.token_bytes = tuple(_bytes_of(piece, kind) for piece, _, kind in pieces)
-        parts = _PartCache(processor, self.dtype)
-        joins_letters = any(kind == "normal" and _JOINS_LETTERS.search(piece) for piece, _, kind in pieces)
-        self._chunks = parts if joins_letters else _ChunkCache(parts)
-        self._ids = {name: index for index, name in enumerate(SPECIAL_TOKENS)}
+        byte_ids = range(FIRST_BYTE_ID, FIRST_BYTE_ID + 256)
+        ranked = ranked_pieces(pieces, processor)
+        self._merges = Merges(ranked, byte_ids, self.dtype) if ranked else _Spliced(processor, self.dtype)
+        self.special_tokens = {index: piece for index, (piece, _, kind) in enumerate(pieces) if kind == "control"}
+        self._ids = {name: index for index, name in self.special_tokens.items()}
 
     @classmethod
     def load(cls, folder: Path) -> "Tokenizer":
@@ -136,7 +132,10 @@ class Tokenizer:
             TokenizerError: There is none of that name.
         """
         if name not in self._ids:
-            raise TokenizerError(f"special token {name!r} is unknown; known: {' '.join(SPECIAL_TOKENS)}")
+            raise TokenizerError(
+                f"special token {name!r} is unknown; known: {' '.join(self._ids)}",
+                hint="[tokenizer] extra_special_tokens adds to them",
+            )
         return self._ids[name]
 
     def encode(self, text: str | bytes) -> TokenIds:
@@ -155,11 +154,14 @@ class Tokenizer:
             text = text.decode("utf-8", "surrogateescape")
             if not text.isascii() and _ESCAPED_BYTE.search(text):
                 return self._encode_escaped(text)
-        return self._ids_of(self._encode_valid(text))
+        return self._merges.encode(text)
 
-    def encode_batch(self, texts: Iterable[str | bytes]) -> list[TokenIds]:
-        """`encode` of each text, in order."""
-        return [self.encode(text) for text in texts]
+    def encode_batch(self, texts: Sequence[str | bytes], *, num_threads: int = 1) -> list[TokenIds]:
+        """`encode` of each text, in order; threads share the work on as many processors."""
+        if num_threads == 1 or len(texts) < 2:
+            return [self.encode(text) for text in texts]
+        with ThreadPoolExecutor(num_threads) as pool:
+            return list(pool.map(self.encode, texts))
 
     def decode(self, ids: Iterable[int] | TokenIds, *, show_special: bool = False) -> bytes:
         """The bytes that ids stand for.
@@ -197,23 +199,36 @@ class Tokenizer:
 
     @property
     def _visible(self) -> tuple[bytes, ...]:
-        return tuple(name.encode() for name in SPECIAL_TOKENS) + self.token_bytes[UNKNOWN_ID:]
-
-    def _encode_valid(self, text: str) -> bytes:
-        return b"".join(map(self._chunks.__getitem__, _CHUNK.findall(text)))
+        return tuple(
+            self.special_tokens[index].encode() if index in self.special_tokens else text
+            for index, text in enumerate(self.token_bytes)
+        )
 
     def _encode_escaped(self, text: str) -> TokenIds:
         parts = []
         for part in _ESCAPED_BYTE.split(text):
             if len(part) == 1 and "\udc80" <= part <= "\udcff":
-                parts.append(np.array(FIRST_BYTE_ID + ord(part) - 0xDC00, self.dtype).tobytes())
+                parts.append(np.array([FIRST_BYTE_ID + ord(part) - 0xDC00], self.dtype))
             else:
-                parts.append(self._encode_valid(part))
-        return self._ids_of(b"".join(parts))
+                parts.append(self._merges.encode(part))
+        return np.concatenate(parts)
 
-    def _ids_of(self, raw: bytes) -> TokenIds:
-        ids: TokenIds = np.frombuffer(bytearray(raw), dtype=self.dtype)
-        return ids
+
+class _Spliced:
+    """SentencePiece itself, with U+2581 as bytes: for models that `Merges` can't express; several times slower."""
+
+    def __init__(self, processor: sentencepiece.SentencePieceProcessor, dtype: np.dtype[Any]) -> None:
+        self._encode = processor.encode
+        self._dtype = dtype
+        self._space_ids = [FIRST_BYTE_ID + byte for byte in SPACE.encode()]
+
+    def encode(self, text: str) -> TokenIds:
+        """The ids of a text without lone surrogates."""
+        first, *rest = text.split(SPACE)
+        ids = self._encode(first)
+        for part in rest:
+            ids += self._space_ids + self._encode(part)
+        return np.array(ids, dtype=self._dtype)
 
 
 class StreamDecoder:
@@ -230,44 +245,6 @@ class StreamDecoder:
     def flush(self) -> str:
         """What is left at the end: U+FFFD for an unfinished character, otherwise nothing."""
         return self._decoder.decode(b"", final=True)
-
-
-class _PartCache(dict[str, bytes]):
-    """Text whose ids don't depend on its neighbours, to its ids in native byte order; fills itself, up to a bound."""
-
-    def __init__(self, processor: sentencepiece.SentencePieceProcessor, dtype: np.dtype[Any]) -> None:
-        super().__init__()
-        self._encode = processor.encode
-        self._dtype = dtype
-        self._space_ids = [FIRST_BYTE_ID + byte for byte in SPACE.encode()]
-
-    def __missing__(self, part: str) -> bytes:
-        if SPACE in part:
-            ids = []
-            for number, piece in enumerate(part.split(SPACE)):
-                ids += (self._space_ids if number else []) + self._encode(piece)
-        else:
-            ids = self._encode(part)
-        raw = np.array(ids, dtype=self._dtype).tobytes()
-        return _remember(self, part, raw)
-
-
-class _ChunkCache(dict[str, bytes]):
-    """Chunks, each joined from its parts: new chunks are mostly made of known parts."""
-
-    def __init__(self, parts: _PartCache) -> None:
-        super().__init__()
-        self._parts = parts
-
-    def __missing__(self, chunk: str) -> bytes:
-        raw = b"".join(map(self._parts.__getitem__, _PART.findall(chunk)))
-        return _remember(self, chunk, raw)
-
-
-def _remember(cache: dict[str, bytes], text: str, raw: bytes) -> bytes:
-    if len(text) <= _CACHED_CHARACTERS and len(cache) < _CACHE_ENTRIES:
-        cache[text] = raw
-    return raw
 
 
 def _is_unicode(text: str) -> bool:
@@ -294,6 +271,8 @@ def text_bytes(text: str) -> bytes:
 def check_pieces(pieces: list[tuple[str, float, str]], where: str) -> None:
     """Check the rules that exact and cached encoding rest on.
 
+    Special tokens beyond SPECIAL_TOKENS have the last ids, so that all others stay where they are.
+
     Raises:
         TokenizerError: Special tokens or byte tokens are not at their ids, a text could produce a special token, or a
             piece continues from another character into a space.
@@ -306,12 +285,30 @@ def check_pieces(pieces: list[tuple[str, float, str]], where: str) -> None:
             raise TokenizerError(
                 f"{where}: token {index}: found {found}, expected {(name, kind)}", hint=rebuild_hint("tokenizer")
             )
-    for index, (piece, _, kind) in enumerate(pieces[len(expected) :], start=len(expected)):
+    num_added = next((number for number, (_, _, kind) in enumerate(reversed(pieces)) if kind != "control"), 0)
+    for index, (piece, _, kind) in enumerate(pieces[len(expected) : len(pieces) - num_added], start=len(expected)):
         if kind != "normal" or re.search(f"[^{SPACE}]{SPACE}", piece):
             raise TokenizerError(
                 f"{where}: token {index}: found {kind} piece {piece!r}, expected a normal piece without a space inside",
                 hint=rebuild_hint("tokenizer"),
             )
+
+
+def ranked_pieces(
+    pieces: list[tuple[str, float, str]], processor: sentencepiece.SentencePieceProcessor
+) -> Pieces | None:
+    """The normal pieces with real spaces, the best score first; None where `merges` would not be exact.
+
+    That is where two pieces of several characters have the same score, or a piece is encoded as others; training
+    never gives such a model.
+    """
+    normal = sorted((-score, index, piece) for index, (piece, score, kind) in enumerate(pieces) if kind == "normal")
+    scores = [score for score, _, piece in normal if len(piece) > 1]
+    texts = [piece.replace(SPACE, " ") for _, _, piece in normal]
+    alone = processor.encode(texts)
+    if len(set(scores)) < len(scores) or alone != [[index] for _, index, _ in normal]:
+        return None
+    return [(index, text) for (_, index, _), text in zip(normal, texts, strict=True)]
 
 
 def _processor(model: bytes, where: str) -> sentencepiece.SentencePieceProcessor:

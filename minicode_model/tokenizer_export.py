@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from minicode_model.artifact import write_file
-from minicode_model.tokenizer import SPACE, SPECIAL_TOKENS, UNKNOWN_ID, Tokenizer
+from minicode_model.tokenizer import SPACE, UNKNOWN_ID, Tokenizer
 
 _CHUNK = " *[^ ]+| +"
 
@@ -43,7 +43,7 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [_added(index, name) for index, name in enumerate(SPECIAL_TOKENS)],
+        "added_tokens": [_added(index, name) for index, name in tokenizer.special_tokens.items()],
         "normalizer": None,
         "pre_tokenizer": {"type": "Split", "pattern": {"Regex": _CHUNK}, "behavior": "Isolated", "invert": False},
         "post_processor": None,

@@ -32,7 +32,7 @@ from minicode_assets.config.automation import Automation, automation_problems
 from minicode_assets.config.blobs import Blobs, blobs_problems
 from minicode_assets.config.corpus import Corpus
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
-from minicode_assets.config.tokens import Tokenizer, TokenShards
+from minicode_assets.config.tokens import Tokenizer, TokenShards, tokens_problems
 from minicode_assets.errors import ConfigError
 from minicode_model.artifact import digest_of
 from minicode_model.config import (
@@ -257,6 +257,7 @@ def contradictions(config: Config) -> list[str]:
     problems += manifest_problems(config)
     problems += blobs_problems(config.blobs)
     problems += automation_problems(config.automation)
+    problems += tokens_problems(config.tokenizer, config.token_shards)
     problems += corpus_problems(config)
     if config.model.vocab_size < config.tokenizer.vocab_size:
         problems.append(

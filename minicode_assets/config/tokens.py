@@ -1,8 +1,11 @@
 """Sections of the tokenizer and of the shards."""
 
+import re
 from dataclasses import dataclass
 
 from minicode_model.config import operational
+
+_NAME = re.compile(r"<[^<>\s]{1,100}>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,9 @@ class Tokenizer:
     """Share of the sample's characters that get a piece, 0..1; the rest are written as bytes."""
     split_by_unicode_script: bool = True
     """Letters and punctuation never share a piece. Source: model.md 3.4."""
+    extra_special_tokens: tuple[str, ...] = ()
+    """Special tokens beside StarCoder2's 34, e.g. `<reponame>` `<filename>` `<gh_stars>` of StarCoder's format or
+    `<commit_before>` `<commit_msg>` `<commit_after>` of its commits; they get the last ids."""
     num_threads: int = 2
     """Part of the trained file, so it is fixed."""
     seed: int = 1337
@@ -59,3 +65,17 @@ class TokenShards:
     """Less text is encoded in one process, which is faster than starting more. Unit: bytes."""
     seed: int = 1337
     """Seed of the fill-in-the-middle cuts and of the order."""
+
+
+def tokens_problems(tokenizer: Tokenizer, _shards: TokenShards) -> list[str]:
+    """Contradictions of [tokenizer] and [token_shards], one message each."""
+    extra = tokenizer.extra_special_tokens
+    problems = [
+        f"[tokenizer] extra_special_tokens: found {name!r}, expected a name such as '<reponame>', of at most 100 "
+        "characters without white space"
+        for name in extra
+        if not _NAME.fullmatch(name)
+    ]
+    if len(set(extra)) < len(extra):
+        problems.append("[tokenizer] extra_special_tokens: a name is there twice")
+    return problems

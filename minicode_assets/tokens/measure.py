@@ -41,7 +41,8 @@ def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
         if len(raw) >= _OUTLIER_MIN_BYTES:
             outliers = sorted([*outliers, (round(len(raw) / len(ids), 4), file.path)])[:_NUM_SHOWN]
         used += np.bincount(ids, minlength=tokenizer.vocab_size)
-    unused = np.flatnonzero(used[FIRST_BYTE_ID + _NUM_BYTES :] == 0) + FIRST_BYTE_ID + _NUM_BYTES
+    is_normal = np.array([kind == "normal" for _, _, kind in tokenizer.pieces])
+    unused = np.flatnonzero((used == 0) & is_normal)
     num_bytes = sum(count for (_, unit), count in kinds.items() if unit == "bytes")
     return {
         "num_round_trip_documents": counts["documents"],

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,11 +122,16 @@ def train_model(texts: Iterator[str], *, params: TokenizerParams) -> bytes:
     Raises:
         TokenizerError: The texts don't give `vocab_size` pieces; nothing smaller is returned instead.
     """
-    least = len(SPECIAL_TOKENS) + 1 + _NUM_BYTES
+    extra = params.extra_special_tokens
+    if known := set(extra) & set(SPECIAL_TOKENS):
+        raise TokenizerError(
+            f"[tokenizer] extra_special_tokens: {', '.join(sorted(known))} is among the {len(SPECIAL_TOKENS)}"
+        )
+    least = len(SPECIAL_TOKENS) + len(extra) + 1 + _NUM_BYTES
     if params.vocab_size <= least:
         raise TokenizerError(
             f"[tokenizer] vocab_size: found {params.vocab_size}, expected more than {least} "
-            f"({len(SPECIAL_TOKENS)} special tokens, one unknown, {_NUM_BYTES} bytes)"
+            f"({len(SPECIAL_TOKENS) + len(extra)} special tokens, one unknown, {_NUM_BYTES} bytes)"
         )
     buffer = io.BytesIO()
     try:
@@ -137,20 +143,28 @@ def train_model(texts: Iterator[str], *, params: TokenizerParams) -> bytes:
             f"[tokenizer] vocab_size {params.vocab_size}: SentencePiece can't train on this text: {error}",
             hint="lower character_coverage, raise vocab_size, or give it more text",
         ) from error
-    found = len(sentencepiece.SentencePieceProcessor(model_proto=buffer.getvalue()))
+    model = buffer.getvalue() + b"".join(map(control_piece, extra))
+    found = len(sentencepiece.SentencePieceProcessor(model_proto=model))
     if found != params.vocab_size:
         raise TokenizerError(
             f"[tokenizer] vocab_size: the text gives {found} pieces, expected {params.vocab_size}",
             hint=f"set [tokenizer] vocab_size to {found} or less, or enlarge the corpus",
         )
-    return buffer.getvalue()
+    return model
+
+
+def control_piece(name: str) -> bytes:
+    """A special token as Protocol Buffers write it; repeated fields may simply be appended to a model."""
+    raw = name.encode()
+    fields = b"\x0a" + bytes([len(raw)]) + raw + b"\x15" + struct.pack("<f", 0.0) + b"\x18\x03"
+    return b"\x0a" + bytes([len(fields)]) + fields
 
 
 def trainer_options(params: TokenizerParams) -> dict[str, Any]:
     """SentencePiece's options: nothing may change, join or skip a character. Source: model.md 3.1 and 3.2."""
     return {
         "model_type": "bpe",
-        "vocab_size": params.vocab_size,
+        "vocab_size": params.vocab_size - len(params.extra_special_tokens),
         "byte_fallback": True,
         "normalization_rule_name": "identity",
         "add_dummy_prefix": False,

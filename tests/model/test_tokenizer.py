@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -118,11 +119,66 @@ def test_special_tokens_decode_to_nothing_or_to_their_names() -> None:
     assert tokenizer.num_bytes(ids) == 1
 
 
-def test_cache_does_not_change_ids() -> None:
-    text = "\n".join(text for _, _, text in library_files("json"))
-    first = small_tokenizer().encode(text)
-    assert np.array_equal(first, small_tokenizer().encode(text))
-    assert np.array_equal(first, Tokenizer.load(small_home() / "tokenizer").encode(text))
+def test_a_batch_on_any_number_of_threads_gives_the_same_ids() -> None:
+    texts = [text for _, _, text in library_files("json")] + ["", "é\u2581", "\udc80"]
+    alone = [small_tokenizer().encode(text) for text in texts]
+    for num_threads in (1, 2, 3):
+        batch = small_tokenizer().encode_batch(texts, num_threads=num_threads)
+        assert all(np.array_equal(a, b) for a, b in zip(alone, batch, strict=True))
+
+
+NASTY = {
+    "every special token": "".join(SPECIAL_TOKENS) * 3,
+    "the space of SentencePiece": "a\u2581b \u2581\u2581 c",
+    "lone surrogates": "\ud800 \udfff\udc80 x",
+    "line ends": "a\rb\r\nc\fd\x85e\u2028f\0",
+    "a megabyte without a line": "x1_é" * 250_000,
+    "a megabyte without a space": "AbC9+/" * 170_000,
+    "a megabyte of spaces": " " * 1_000_000,
+    "unassigned and private": "\u0378\ufdd0minicode\ufdd0\ue000\U0010ffff\uffff",
+    "what NFKC would change": "ﬁ Å e\u0301 ½ ﾊﾟ ㎏ \u00a0\u3000\u200b",
+}
+
+
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
+def test_nasty_texts_come_back_and_make_no_special_token(text: str) -> None:
+    ids = small_tokenizer().encode(text)
+    assert ids.min() >= FIRST_TEXT_ID
+    assert small_tokenizer().decode(ids) == text_bytes(text)
+
+
+def added_pieces(*pieces: tuple[str, float]) -> bytes:
+    """The small model with more pieces: Protocol Buffers append repeated fields by plain concatenation."""
+    added = b""
+    for text, score in pieces:
+        fields = b"\x0a" + bytes([len(text.encode())]) + text.encode() + b"\x15" + struct.pack("<f", score)
+        added += b"\x0a" + bytes([len(fields)]) + fields
+    return small_tokenizer().model + added
+
+
+@pytest.mark.parametrize(
+    "pieces", [[("qxzj", -10_000.0)], [("qx", -10_000.0), ("zj", -10_000.0)], [("qx", -10_000.0), ("qxé", -10_001.0)]]
+)
+def test_a_model_that_the_compiled_engine_cannot_express_is_encoded_exactly(pieces: list[tuple[str, float]]) -> None:
+    """A piece without a way to it, two of equal score; and, for comparison, pieces that are well made."""
+    tokenizer = Tokenizer(added_pieces(*pieces))
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    for text in ("qxzj", "aqxzjqx zj", "qxé qx é", "x = qxzj(é)\n" * 9):
+        assert tokenizer.encode(text).tolist() == oracle.encode(text)
+    assert tokenizer.decode(tokenizer.encode("qx\u2581zj")) == "qx\u2581zj".encode()
+
+
+def test_added_special_tokens_have_the_last_ids_and_never_come_from_text(tmp_path: Path) -> None:
+    params = dataclasses.replace(SMALL_TOKENIZER, extra_special_tokens=("<reponame>", "<gh_stars>"))
+    train_tokenizer(small_home() / "corpus", tmp_path / "tokenizer", params=params, config_digest="")
+    tokenizer = Tokenizer.load(tmp_path / "tokenizer")
+    assert tokenizer.vocab_size == SMALL_TOKENIZER.vocab_size
+    assert [tokenizer.special(name) for name in ("<fim_prefix>", "<reponame>", "<gh_stars>")] == [1, 698, 699]
+    ids = tokenizer.encode("<reponame><gh_stars>")
+    assert FIRST_TEXT_ID <= ids.min() <= ids.max() < 698
+    marked = np.concatenate([[698], ids, [699]]).astype(np.uint16)
+    assert tokenizer.decode(marked, show_special=True) == b"<reponame><reponame><gh_stars><gh_stars>"
+    assert tokenizer.num_bytes(marked) == len(b"<reponame><gh_stars>")
 
 
 def test_unknown_special_token_lists_the_known() -> None:
