@@ -10,16 +10,34 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from minicode_assets.config import Config  # noqa: E402
-from minicode_assets.defs import blobs, corpus, jobs, manifest, model, tables, tokens  # noqa: E402
+from minicode_assets.defs import (  # noqa: E402
+    blobs,
+    blobs_automation,
+    corpus,
+    jobs,
+    licenses,
+    manifest,
+    model,
+    tables,
+    tokens,
+)
 from minicode_assets.defs.automation import build_automation  # noqa: E402
 from minicode_assets.defs.resources import Pipeline  # noqa: E402
 from minicode_assets.defs.settings import Settings, from_environment  # noqa: E402
 from minicode_assets.defs.stage import Stage, build_asset  # noqa: E402
 
-MODULES = (tables, manifest, blobs, corpus, tokens, model, jobs)
+MODULES = (tables, manifest, licenses, blobs, blobs_automation, corpus, tokens, model, jobs)
 """Modules of defs/ whose lists JOBS and AUTOMATION (schedules, sensors) are gathered, where they have them."""
 
-STAGES = [*tables.STAGES, *manifest.STAGES, *blobs.STAGES, *corpus.STAGES, *tokens.STAGES, *model.STAGES]
+STAGES = [
+    *tables.STAGES,
+    *manifest.STAGES,
+    *licenses.STAGES,
+    *blobs.STAGES,
+    *corpus.STAGES,
+    *tokens.STAGES,
+    *model.STAGES,
+]
 
 
 def stages(config: Config) -> list[Stage]:

@@ -1,6 +1,6 @@
 """The schema of every table artefact: columns with type, unit and meaning; unique key; row order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -183,6 +183,14 @@ FETCH_PLAN = _table(
     key="sha1_git",
     order="sha1_git",
 )
+VAULT_FILES = _table(
+    "vault_files",
+    ("directory", pl.Binary, "A root directory that is fetched as one tarball, 20 bytes"),
+    ("path", pl.Binary, "A wanted file in it: raw bytes, relative to it"),
+    ("sha1_git", pl.Binary, "Its content, 20 bytes"),
+    key="directory path",
+    order="directory path",
+)
 BLOBS = _table(
     "blobs",
     ("sha1_git", pl.Binary, "20 bytes"),
@@ -194,6 +202,7 @@ BLOBS = _table(
     key="sha1_git",
     order="sha1_git",
 )
+LICENSE_BLOBS = replace(BLOBS, name="license_blobs")
 QUARANTINE = _table(
     "quarantine",
     ("sha1_git", pl.Binary, "20 bytes, from the table"),
@@ -217,7 +226,7 @@ DOCUMENTS = _table(
     ("path", pl.String, "Path; bytes that are not UTF-8 as \\xNN"),
     ("length_bytes", pl.Int64, "Bytes of the blob"),
     ("encoding", pl.String, "The codec that decoded it; null without text"),
-    ("status", pl.String, "ok, missing, too_long, nul or undecodable"),
+    ("status", pl.String, "ok, missing, not_fetched (fetch_plan says why), too_long, nul or undecodable"),
     ("text", pl.String, "The text, newlines as they are; null unless ok"),
     key="document_id",
     order="sha1_git origin_url revision path",
@@ -230,6 +239,22 @@ LICENSE_FILES = _table(
     ("score", pl.Float64, "Similarity to the licence text, 0..1; null when it was not recognised"),
     key="sha1_git",
     order="sha1_git",
+)
+_VERDICT = (
+    ("license_type", pl.String, "permissive, no_license or non_permissive"),
+    ("license_expression", pl.String, "SPDX expression; null for no_license"),
+    ("license_rule", pl.String, "origin, ancestor, metadata or header: which rule decided"),
+    ("license_evidence", pl.String, "Paths that decided, joined by newlines; null for no_license"),
+    ("license_score", pl.Float64, "Least score among the evidence, 0..1; null for no_license"),
+)
+ORIGIN_LICENSES = _table(
+    "origin_licenses",
+    ("origin_url", pl.String, "origin.url"),
+    ("revision", pl.Binary, "20 bytes"),
+    ("folder", pl.Binary, "A folder with Python files, raw bytes, no slash at either end; empty is the root"),
+    *_VERDICT,
+    key="origin_url revision folder",
+    order="origin_url revision folder",
 )
 LANGUAGE = _table(
     "language",
@@ -244,11 +269,7 @@ LANGUAGE = _table(
 LICENSE = _table(
     "license",
     ("document_id", pl.String, "documents.document_id"),
-    ("license_type", pl.String, "permissive, no_license or non_permissive"),
-    ("license_expression", pl.String, "SPDX expression; null for no_license"),
-    ("license_rule", pl.String, "origin, ancestor, metadata or header: which rule decided"),
-    ("license_evidence", pl.String, "Paths that decided, joined by newlines; null for no_license"),
-    ("license_score", pl.Float64, "Least score among the evidence, 0..1; null for no_license"),
+    *_VERDICT,
     key="document_id",
 )
 HEURISTICS = _table(

@@ -3,6 +3,7 @@
 Source of statuses and bodies: software_heritage.md 3; `GET /content/sha1_git:<hex>/raw/`.
 """
 
+import json
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,6 +16,8 @@ from minicode_assets.blobs.limits import Clock, Limiter, SystemClock
 from minicode_assets.errors import BlobError
 
 _MAX_REDIRECTS = 3
+_MASKED_STATES = ("decision-pending", "restricted")
+"""Of a takedown. Nothing else that a server says is quoted: it may send the token back."""
 
 
 class ApiBackend:
@@ -88,7 +91,9 @@ class ApiBackend:
         found = self._limiter.figures()
         return {
             "api_limit": found["limit"],
+            "api_window_s": round(self._limiter.window_s),
             "api_in_window": found["in_window"],
+            "api_left": max(0, found["limit"] - found["in_window"]),
             "api_requests": found["granted"],
             "api_refused": found["refused"],
         }
@@ -114,7 +119,7 @@ class ApiBackend:
         """The redirect's target, on this server only: a token is not for others."""
         target = reply.url.join(reply.headers.get("Location", ""))
         if (target.scheme, target.host, target.port) != (self._url.scheme, self._url.host, self._url.port):
-            raise TryAgainError(f"redirected to another server: {target.host}")
+            raise TryAgainError("redirected to another server")
         return str(target)
 
 
@@ -137,8 +142,8 @@ def _judge(reply: Reply, length: int) -> bytes | Absent:
         return reply.body if len(reply.body) <= length else Absent(DAMAGED, f"longer than the expected {length} bytes")
     error = reply.json
     if reply.status == 403 and isinstance(error.get("masked"), dict):
-        states = sorted({str(request.get("status")) for found in error["masked"].values() for request in found})
-        return Absent(MASKED, f"taken down: {', '.join(states)}")
+        states = [state for state in _MASKED_STATES if f'"{state}"' in json.dumps(error["masked"])]
+        return Absent(MASKED, f"taken down: {', '.join(states) or 'no known state'}")
     if reply.status == 404 and error.get("exception") == "NotFoundExc":
         known = "not available" in str(error.get("reason", ""))
         return Absent(MISSING, "the archive knows it but has no bytes" if known else "the archive does not know it")
@@ -155,7 +160,5 @@ def raise_final(reply: Reply) -> None:
     if reply.status == 401:
         raise BlobError("the archive refused the API token (401)", hint="make a new one on the archive's profile page")
     if reply.status in (400, 413):
-        reason = reply.json.get("reason", "")
-        raise BlobError(
-            f"{reply.url}: the archive refused the request ({reply.status}): {reason}", hint="check api_url"
-        )
+        server = f"{reply.url.scheme}://{reply.url.netloc.decode()}"
+        raise BlobError(f"{server}: the archive refused the request ({reply.status})", hint="check api_url")

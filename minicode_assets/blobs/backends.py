@@ -80,7 +80,10 @@ class Backend(Protocol):
         ...
 
     def figures(self) -> dict[str, int]:
-        """What a person wants to know of the source's quota: `<name>_limit`, `<name>_in_window`, `<name>_requests`."""
+        """What a person wants to know of the source's quota.
+
+        `<name>_limit`, `<name>_in_window`, `<name>_left` in this window, `<name>_requests` since its log was made.
+        """
         ...
 
 

@@ -8,6 +8,8 @@ import email.utils
 import importlib.metadata
 import io
 import json
+import logging
+import math
 import re
 import threading
 import time
@@ -25,9 +27,12 @@ MAX_ERROR_BYTES = 65_536
 """More of an error's body is not read. Unit: bytes."""
 _CHUNK_BYTES = 65_536
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _JITTER_S = 0.5, 60.0, 0.5
+_LARGEST_LIMIT = 100_000
+"""A header that tells of more requests a window than this is not believed; the archive's limits are below 15,000."""
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _EXPECTED_IN = re.compile(r"available in (\d+) second")
 Result = TypeVar("Result")
+logger = logging.getLogger("minicode.blobs")
 
 
 class TryAgainError(Exception):
@@ -56,6 +61,10 @@ class BearerToken(httpx.Auth):
         """See `httpx.Auth`."""
         request.headers["Authorization"] = self._header()
         yield request
+
+    def hidden(self, body: bytes) -> bytes:
+        """The body without the token, should a server send it back: what does not match its id is kept as evidence."""
+        return body.replace(self._header().removeprefix("Bearer ").encode(), b"***")
 
     def __repr__(self) -> str:
         return "BearerToken(***)"
@@ -156,7 +165,9 @@ class LimitedClient:
                     quota = _quota(response.headers, self._clock.now())
                     if response.status_code == 429:
                         refusal = self._reply(response, MAX_ERROR_BYTES, None)
-                        limiter.refuse(grant, _retry_after_s(refusal, quota), quota)
+                        pause_s = _retry_after_s(refusal, quota)
+                        logger.warning("refused for the quota (429): nobody asks for %.0f s", pause_s)
+                        limiter.refuse(grant, pause_s, quota)
                         continue
                     limiter.settle(grant, quota)
                     if response.status_code == 200:
@@ -199,7 +210,8 @@ class LimitedClient:
                 raise TryAgainError("stopped")
         if sink and size > max_bytes:
             raise TryAgainError(f"body longer than {max_bytes} bytes")
-        return Reply(response.status_code, response.request.url, response.headers, memory.getvalue())
+        body = self._auth.hidden(memory.getvalue()) if self._auth else memory.getvalue()
+        return Reply(response.status_code, response.request.url, response.headers, body)
 
 
 def _quota(headers: httpx.Headers, now: float) -> Quota | None:
@@ -209,7 +221,7 @@ def _quota(headers: httpx.Headers, now: float) -> Quota | None:
         reset = float(headers["X-RateLimit-Reset"])
     except (KeyError, ValueError):
         return None
-    if limit < 1:
+    if not 1 <= limit <= _LARGEST_LIMIT or not math.isfinite(reset):
         return None
     return Quota(limit, max(0, min(remaining, limit)), max(0.0, reset - _server_time(headers, now)))
 
@@ -223,9 +235,10 @@ def _server_time(headers: httpx.Headers, now: float) -> float:
 
 def _retry_after_s(refusal: Reply, quota: Quota | None) -> float:
     """When a slot frees: by the Retry-After header, the message or the reset time; and a second more."""
-    with contextlib.suppress(KeyError, ValueError):
-        return float(refusal.headers["Retry-After"]) + 1
+    told = quota.reset_s if quota else _LONGEST_PAUSE_S
     expected = _EXPECTED_IN.search(str(refusal.json.get("reason", "")))
     if expected:
-        return float(expected[1]) + 1
-    return (quota.reset_s if quota else _LONGEST_PAUSE_S) + 1
+        told = float(expected[1])
+    with contextlib.suppress(KeyError, ValueError):
+        told = float(refusal.headers["Retry-After"])
+    return max(told, 0.0) + 1 if math.isfinite(told) else _LONGEST_PAUSE_S

@@ -14,6 +14,7 @@ whatever N is.
 """
 
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from minicode_assets.errors import BlobError
+from minicode_assets.errors import BlobError, StorageError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY, sent REAL, free REAL, state INTEGER);
@@ -32,6 +33,9 @@ CREATE TABLE IF NOT EXISTS figures (name TEXT PRIMARY KEY, value REAL);
 _SENT, _SETTLED, _FOREIGN = 0, 1, 2
 _FIRST_FOREIGN = "id IN (SELECT id FROM requests WHERE state = 2 AND free > ? ORDER BY free LIMIT ?)"
 _LOCK_TIMEOUT_S = 60.0
+_LONG_WAIT_S = 120.0
+"""Longer waits are told, so that a sleeping run doesn't look dead; an anonymous request's turn comes every 30 s."""
+logger = logging.getLogger("minicode.blobs")
 
 
 class Clock(Protocol):
@@ -111,6 +115,7 @@ class Limiter:
         self.path, self.window_s, self.timeout_s, self.clock = path, window_s, timeout_s, clock
         self._limit, self._burst_fraction = limit, burst_fraction
         self._thread_lock = threading.Lock()
+        self._told_until = 0.0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._log = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -151,6 +156,9 @@ class Limiter:
             answer = self.reserve()
             if isinstance(answer, Grant):
                 return answer
+            if answer > _LONG_WAIT_S and self.clock.now() > self._told_until:
+                self._told_until = self.clock.now() + answer
+                logger.info("%s: the next request goes in %.0f s", self.path.stem, answer)
             self.clock.sleep(answer, stop)
         raise Stopped
 
@@ -226,8 +234,14 @@ class Limiter:
                     yield now
                     self._log.execute("COMMIT")
                 except BaseException:
-                    self._log.execute("ROLLBACK")
+                    if self._log.in_transaction:  # a full disk has rolled back already
+                        self._log.execute("ROLLBACK")
                     raise
+            except sqlite3.OperationalError as error:
+                raise StorageError(
+                    f"{self.path}: can't write the log of requests: {error}",
+                    hint="free some space, or make the folder writable; the log itself is needed to keep the quota",
+                ) from error
             except sqlite3.Error as error:
                 raise BlobError(f"{self.path}: the log of requests: {error}", hint=f"delete {self.path}") from error
 

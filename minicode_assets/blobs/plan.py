@@ -7,15 +7,20 @@ from typing import Any
 import polars as pl
 
 from minicode_assets.blobs.opt_out import OptOut, is_opted_out, read_opt_out
+from minicode_assets.blobs.vault_plan import FOLDER as VAULT_FOLDER
+from minicode_assets.blobs.vault_plan import plan_vault
 from minicode_assets.config import Blobs
-from minicode_assets.errors import MissingArtifactError
-from minicode_assets.parquet import scan_table, write_table
-from minicode_assets.schemas import BLOBS, CONTENTS, FETCH_PLAN, FILE_MANIFEST
-from minicode_model.artifact import Artifact, open_artifact, sha256_of
+from minicode_assets.errors import CorruptArtifactError, MissingArtifactError
+from minicode_assets.manifest.paths import folder_of
+from minicode_assets.parquet import scan_table, write_parquet
+from minicode_assets.schemas import BLOBS, CONTENTS, FETCH_PLAN, FILE_MANIFEST, ORIGIN_LICENSES, VAULT_FILES
+from minicode_model.artifact import Artifact, open_artifact, sha256_of, write_artifact
 
 RULES = ("other_file", "opted_out", "too_long", "too_short", "license", "vendored")
 """Why a content is not fetched: the first that applies, in this order. Licence files pass the last three."""
 LICENSE_PRIORITY, PYTHON_PRIORITY = 0, 1
+TOKEN_FACTOR = 10
+"""A token multiplies every limit of the web API. Source: software_heritage.md 3."""
 
 
 def plan_fetch(
@@ -25,13 +30,15 @@ def plan_fetch(
     *,
     params: Blobs,
     config_digest: str,
-    allowed_origins: pl.DataFrame | None = None,
+    license_types: Sequence[str],
+    origin_licenses: Path | None = None,
+    branch_heads: Path | None = None,
     store: Sequence[Path] = (),
 ) -> Artifact:
     """After this, `folder` says of each distinct content whether it is fetched, in which order, or which rule saves it.
 
-    Licence files come first. Then, in the order of their ids, the Python files that can survive curation: one origin
-    at least must allow their use, one path at least must not be vendored, one file at least must not be opted out. The
+    Licence files come first. Then, in the order of their ids, the Python files that can survive curation: at one place
+    at least, which is not opted out, the licence verdict must allow their use and the path must not be vendored. The
     order of ids is a random one, so a run that is cut short leaves a fair sample.
 
     Args:
@@ -40,14 +47,16 @@ def plan_fetch(
         folder: The artefact folder.
         params: The `blobs` section.
         config_digest: Digest of the sections that shape the asset.
-        allowed_origins: Column origin_url: origins whose licence verdict allows their use. None: not known yet, all
-            are fetched.
-        store: Folders of finished blobs partitions; what they have verified costs no request.
+        license_types: Verdicts that allow a file's use.
+        origin_licenses: The origin_licenses artefact. None: the verdicts are not known, all are fetched.
+        branch_heads: The branch_heads artefact; where the vault is a source, it chooses root directories by it.
+        store: Folders of finished blobs and license_blobs partitions; what they have verified costs no request.
 
     Returns:
-        The artefact; schema FETCH_PLAN. Metadata: num_files, num_contents, num_wanted, num_in_store, num_requests,
-        wanted_bytes; `rules` (rule, num_contents, bytes, requests_saved) in order, after `duplicates`, with
-        `in_store` last; `estimated_s` by source.
+        The artefact; schema FETCH_PLAN, and `vault/` (schema VAULT_FILES), what comes in whole directories. Metadata:
+        num_files, num_contents, num_licenses, num_wanted, num_in_store, num_vault_directories, num_requests,
+        wanted_bytes; `rules` (rule, num_contents, bytes, requests_saved) in order, after `duplicates`, with `in_store`
+        and `vault` last; `estimated_s` by source.
 
     Raises:
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
@@ -58,39 +67,70 @@ def plan_fetch(
     if params.opt_out:
         opt_out = read_opt_out(Path(params.opt_out))
         inputs["opt_out"] = sha256_of(Path(params.opt_out))
-    files = scan_table(file_manifest, FILE_MANIFEST, verify=False)
-    verdicts = _verdicts(files, opt_out, allowed_origins)
-    table = scan_table(contents, CONTENTS, verify=False).join(verdicts, on="sha1_git", how="left")
+    files = _with_license(scan_table(file_manifest, FILE_MANIFEST, verify=False), origin_licenses, license_types)
+    if origin_licenses:
+        inputs["origin_licenses"] = open_artifact(origin_licenses).digest
+    if branch_heads:
+        inputs["branch_heads"] = open_artifact(branch_heads).digest
+    files = files.with_columns(usable=~is_opted_out(files, opt_out))
+    table = scan_table(contents, CONTENTS, verify=False).join(_verdicts(files), on="sha1_git", how="left")
     plan = table.with_columns(rule=_rule(params)).with_columns(priority=_priority()).sort("sha1_git").collect()
-    metadata = _figures(plan, _stored(store), params)
-    return write_table(
-        folder, plan.select(FETCH_PLAN.polars.names()), FETCH_PLAN,
-        config_digest=config_digest, inputs=inputs, metadata=metadata,
-    )  # fmt: skip
+    vault = (
+        plan_vault(files, plan, branch_heads, params=params) if branch_heads else pl.DataFrame(None, VAULT_FILES.polars)
+    )
+    with write_artifact(folder, name=FETCH_PLAN.name, config_digest=config_digest, inputs=inputs) as writer:
+        write_parquet(plan.select(FETCH_PLAN.polars.names()), writer.path / "part-00000.parquet", FETCH_PLAN)
+        (writer.path / VAULT_FOLDER).mkdir()
+        write_parquet(vault, writer.path / VAULT_FOLDER / "part-00000.parquet", VAULT_FILES)
+        writer.metadata = _figures(plan, _stored(store), vault, params) | {"num_rows": plan.height}
+    return open_artifact(folder, verify=False)
 
 
-def api_seconds(num_requests: int, params: Blobs) -> float:
-    """How long the web API's limit makes this many requests last, from an unused quota; see limits.py."""
+def api_seconds(num_requests: int, params: Blobs, *, factor: int = 1) -> float:
+    """How long the web API's limit makes this many requests last, from an unused quota; see limits.py.
+
+    Args:
+        num_requests: Requests.
+        params: The `blobs` section.
+        factor: What the limit is multiplied by: `TOKEN_FACTOR` with a token.
+    """
+    return limited_seconds(
+        num_requests, params.api_limit * factor, window_s=params.api_window_s, burst_fraction=params.api_burst_fraction
+    )
+
+
+def limited_seconds(num_requests: int, limit: int, *, window_s: float, burst_fraction: float) -> float:
+    """How long a limit a window makes this many requests last, from an unused quota; see limits.py."""
     if not num_requests:
         return 0.0
-    limit = params.api_limit
     full_windows = (num_requests - 1) // limit
     rest = num_requests - full_windows * limit
-    paced = max(0, rest - max(1, int(params.api_burst_fraction * limit)))
-    return full_windows * params.api_window_s + paced * params.api_window_s / limit
+    paced = max(0, rest - max(1, int(burst_fraction * limit)))
+    return full_windows * window_s + paced * window_s / limit
 
 
-def _verdicts(files: pl.LazyFrame, opt_out: OptOut, allowed_origins: pl.DataFrame | None) -> pl.LazyFrame:
+def _with_license(files: pl.LazyFrame, origin_licenses: Path | None, license_types: Sequence[str]) -> pl.LazyFrame:
+    """The files with `allowed`: whether the verdict of their folder is one of `license_types`."""
+    if not origin_licenses:
+        return files.with_columns(allowed=pl.lit(value=True))
+    verdicts = scan_table(origin_licenses, ORIGIN_LICENSES, verify=False).select(
+        "origin_url", "revision", "folder", allowed=pl.col("license_type").is_in(license_types)
+    )
+    joined = files.with_columns(folder=folder_of()).join(verdicts, on=["origin_url", "revision", "folder"], how="left")
+    return joined.with_columns(pl.col("allowed").fill_null(value=False))
+
+
+def _verdicts(files: pl.LazyFrame) -> pl.LazyFrame:
     """Per sha1_git: opted_out (every file is), allowed and unvendored (a file that isn't opted out is)."""
-    named = files.filter(pl.col("is_python") | pl.col("is_license"))
-    allowed = pl.lit(value=True)
-    if allowed_origins is not None:
-        allowed = pl.col("origin_url").is_in(allowed_origins["origin_url"].implode())
-    usable = ~is_opted_out(named, opt_out)
-    return named.group_by("sha1_git").agg(
-        opted_out=~usable.any(),
-        allowed=(usable & allowed).any(),
-        unvendored=(usable & allowed & ~pl.col("is_vendored")).any(),
+    allowed = pl.col("usable") & pl.col("allowed")
+    return (
+        files.filter(pl.col("is_python") | pl.col("is_license"))
+        .group_by("sha1_git")
+        .agg(
+            opted_out=~pl.col("usable").any(),
+            allowed=allowed.any(),
+            unvendored=(allowed & ~pl.col("is_vendored")).any(),
+        )
     )
 
 
@@ -120,13 +160,13 @@ def _stored(store: Sequence[Path]) -> pl.DataFrame:
     for folder in store:
         try:
             rows = scan_table(folder, BLOBS, pattern="part-*.parquet", verify=False)
-        except MissingArtifactError:
-            continue
+        except (MissingArtifactError, CorruptArtifactError):
+            continue  # a damaged partition is mended when it is fetched: it must not hold up the plan
         found.append(rows.filter(pl.col("status") == "verified").select("sha1_git").collect())
     return pl.concat(found)
 
 
-def _figures(plan: pl.DataFrame, stored: pl.DataFrame, params: Blobs) -> dict[str, Any]:
+def _figures(plan: pl.DataFrame, stored: pl.DataFrame, vault: pl.DataFrame, params: Blobs) -> dict[str, Any]:
     wanted = plan.filter(pl.col("priority").is_not_null())
     in_store = wanted.join(stored, on="sha1_git", how="semi")
     num_requests = wanted.height - in_store.height
@@ -136,6 +176,11 @@ def _figures(plan: pl.DataFrame, stored: pl.DataFrame, params: Blobs) -> dict[st
         left_out = plan.filter(pl.col("rule") == rule)
         rules.append(_saved(rule, left_out))
     rules.append(_saved("in_store", in_store))
+    tarballs = vault.join(stored, on="sha1_git", how="anti")
+    cooked = wanted.join(tarballs, on="sha1_git", how="semi")
+    num_roots = tarballs["directory"].n_unique()
+    saved_by_vault = cooked.height - num_roots * params.vault_requests
+    rules.append(_saved("vault", cooked) | {"requests_saved": saved_by_vault})
     return {
         "num_files": num_files,
         "num_contents": plan.height,
@@ -143,13 +188,24 @@ def _figures(plan: pl.DataFrame, stored: pl.DataFrame, params: Blobs) -> dict[st
         "num_wanted": wanted.height,
         "wanted_bytes": int(wanted["length"].sum()),
         "num_in_store": in_store.height,
-        "num_requests": num_requests,
+        "num_vault_directories": num_roots,
+        "num_requests": num_requests - saved_by_vault,
         "rules": rules,
-        "estimated_s": {
-            "local": 0.0,
-            "s3": num_requests / params.s3_blobs_per_s,
-            "api": api_seconds(num_requests, params),
-        },
+        "estimated_s": _estimates(num_requests, num_roots, num_requests - cooked.height, params),
+    }
+
+
+def _estimates(num_blobs: int, num_roots: int, num_others: int, params: Blobs) -> dict[str, float]:
+    """Seconds by source: for all that is not here yet; with the vault, its tarballs and then the rest by the API."""
+    cooking_s = limited_seconds(
+        num_roots, params.vault_limit, window_s=params.api_window_s, burst_fraction=params.api_burst_fraction
+    )
+    return {
+        "local": 0.0,
+        "s3": num_blobs / params.s3_blobs_per_s,
+        "api": api_seconds(num_blobs, params),
+        "api_with_token": api_seconds(num_blobs, params, factor=TOKEN_FACTOR),
+        **({"vault_and_api": cooking_s + api_seconds(num_others, params)} if "vault" in params.backends else {}),
     }
 
 

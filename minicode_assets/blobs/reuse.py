@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +16,7 @@ _KEY = re.compile(r"\d+-of-(\d+)")
 logger = logging.getLogger("minicode.blobs")
 
 
-def reuse_blobs(folder: Path, rows: pl.DataFrame, ledger: Ledger) -> int:
+def reuse_blobs(folder: Path, rows: pl.DataFrame, ledger: Ledger, *, store: Sequence[Path] = ()) -> int:
     """After this, the ledger has every wanted content that an earlier artefact holds intact.
 
     Earlier artefacts are the one that this run replaces, damaged or not, and those of another number of partitions
@@ -26,12 +26,13 @@ def reuse_blobs(folder: Path, rows: pl.DataFrame, ledger: Ledger) -> int:
         folder: The artefact folder of this partition.
         rows: The wanted contents, sorted by sha1_git: sha1_git, sha1, length.
         ledger: What is open and found is entered.
+        store: Other artefacts that may hold some of them.
 
     Returns:
         How many contents were found.
     """
     num_found = 0
-    for part in _parts(folder):
+    for part in [*_parts(folder), *(part for other in store for part in sorted(other.glob("part-*.parquet")))]:
         num_found += _reuse_part(part, rows, ledger)
     if num_found:
         logger.info("%s: %d contents are here from an earlier run", folder.name, num_found)

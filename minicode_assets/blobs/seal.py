@@ -26,11 +26,12 @@ def seal(
     rows: pl.DataFrame,
     ledger: Ledger,
     *,
+    name: str,
     config_digest: str,
     inputs: Mapping[str, str],
     metadata: Mapping[str, Any],
 ) -> Artifact:
-    """Write the artefact from what the ledger knows; see `store.fetch_partition`.
+    """Write the artefact from what the ledger knows; see `store.fetch_rows`.
 
     Raises:
         BlobError: The ledger has an open rank, which a backend has not answered for.
@@ -43,7 +44,7 @@ def seal(
     counts = Counter(dict.fromkeys(STATUSES, 0))
     quarantined: list[tuple[Any, ...]] = []
     verified_bytes = 0
-    with write_artifact(folder, name=BLOBS.name, config_digest=config_digest, inputs=inputs) as writer:
+    with write_artifact(folder, name=name, config_digest=config_digest, inputs=inputs) as writer:
         for number, part in enumerate(_parts(rows, ledger, quarantined)):
             write_parquet(part, writer.path / f"part-{number:05d}.parquet", BLOBS)
             counts.update(part["status"].to_list())

@@ -1,9 +1,6 @@
 """The blobs artefact: the bytes of one partition's contents, each verified against sha1, sha1_git and length."""
 
-import logging
-import time
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +10,19 @@ import polars as pl
 from minicode_assets.blobs.backends import Absent, Answer, Backend, Wanted
 from minicode_assets.blobs.journal import Journal
 from minicode_assets.blobs.ledger import STATUSES, Ledger
+from minicode_assets.blobs.opt_out import is_opted_out, read_opt_out
+from minicode_assets.blobs.progress import Observe, Progress
 from minicode_assets.blobs.reuse import reuse_blobs
 from minicode_assets.blobs.seal import seal
 from minicode_assets.config import Blobs
 from minicode_assets.errors import BlobError
 from minicode_assets.layout import partition_range
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import CONTENTS, FETCH_PLAN
+from minicode_assets.schemas import BLOBS, CONTENTS, FETCH_PLAN, FILE_MANIFEST, LICENSE_BLOBS
 from minicode_assets.swhid import content_ids
-from minicode_model.artifact import Artifact, digest_of, open_artifact
+from minicode_model.artifact import Artifact, digest_of, open_artifact, sha256_of
 
-_PROGRESS_S = 3.0
 _SLICE_ROWS = 4096
-logger = logging.getLogger("minicode.blobs")
 
 
 def fetch_partition(
@@ -37,7 +34,8 @@ def fetch_partition(
     params: Blobs,
     config_digest: str,
     plan: Path | None = None,
-    work: Path | None = None,
+    store: Sequence[Path] = (),
+    observe: Observe | None = None,
 ) -> Artifact:
     """After this, `folder` holds one row for each wanted content of the partition, with its bytes or a problem.
 
@@ -54,7 +52,8 @@ def fetch_partition(
         params: The `blobs` section.
         config_digest: Digest of the sections that shape the asset.
         plan: The fetch_plan artefact; None fetches every Python and licence file.
-        work: Folder of the journal; None is `.journal-<partition>` beside `folder`.
+        store: Other artefacts with verified blobs, of which none is asked for again.
+        observe: Gets the figures of a fetch under way, now and then.
 
     Returns:
         The artefact; schema BLOBS, rows sorted by sha1_git, and `quarantine/` (schema QUARANTINE) where bodies did not
@@ -63,7 +62,7 @@ def fetch_partition(
 
     Raises:
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
-        StorageError: `folder` or `work` can't be written, or another run is fetching this partition.
+        StorageError: `folder` can't be written, or another run is fetching this partition.
         BlobError: The source refuses to go on, or there is an opt-out list and no plan that honours it.
     """
     if params.opt_out and plan is None:
@@ -73,14 +72,106 @@ def fetch_partition(
         )
     inputs = {"contents": open_artifact(contents).digest} | ({"fetch_plan": open_artifact(plan).digest} if plan else {})
     rows, num_too_long = _wanted_rows(contents, plan, partition, params)
-    run = digest_of([inputs, config_digest])
-    with Journal(work or folder.parent / f".journal-{folder.name}") as journal:
-        ledger = Ledger(journal, rows, run=run)
+    return fetch_rows(
+        rows,
+        backend,
+        folder,
+        name=BLOBS.name,
+        params=params,
+        config_digest=config_digest,
+        inputs=inputs,
+        metadata={"partition": partition, "num_too_long": num_too_long},
+        store=store,
+        observe=observe,
+    )
+
+
+def fetch_licenses(
+    contents: Path,
+    file_manifest: Path,
+    backend: Backend,
+    folder: Path,
+    *,
+    partition: str,
+    params: Blobs,
+    config_digest: str,
+    observe: Observe | None = None,
+) -> Artifact:
+    """After this, `folder` holds the partition's licence files as `fetch_partition` would, before there is a plan.
+
+    Wanted are licence files that are not too long, with one place at least that is not opted out.
+
+    Args:
+        contents: The contents artefact.
+        file_manifest: The file_manifest artefact, which says where each content lies.
+        backend: Where bytes come from.
+        folder: The artefact folder of this partition.
+        partition: A key such as `00-of-04`.
+        params: The `blobs` section.
+        config_digest: Digest of the sections that shape the asset.
+        observe: Gets the figures of a fetch under way, now and then.
+
+    Returns:
+        The artefact; schema LICENSE_BLOBS, the rest as in `fetch_partition`.
+
+    Raises:
+        MissingArtifactError, CorruptArtifactError, StorageError, BlobError: As in `fetch_partition`.
+    """
+    inputs = {"contents": open_artifact(contents).digest}
+    named = scan_table(contents, CONTENTS, verify=False).filter("is_license", in_partition("sha1_git", partition))
+    if params.opt_out:
+        inputs |= {"file_manifest": open_artifact(file_manifest).digest, "opt_out": sha256_of(Path(params.opt_out))}
+        files = scan_table(file_manifest, FILE_MANIFEST, verify=False).filter(in_partition("sha1_git", partition))
+        places = files.filter(~is_opted_out(files, read_opt_out(Path(params.opt_out))))
+        named = named.join(places, on="sha1_git", how="semi")
+    rows, num_too_long = _short_rows(named, params.max_length_bytes)
+    return fetch_rows(
+        rows,
+        backend,
+        folder,
+        name=LICENSE_BLOBS.name,
+        params=params,
+        config_digest=config_digest,
+        inputs=inputs,
+        metadata={"partition": partition, "num_too_long": num_too_long},
+        observe=observe,
+    )
+
+
+def fetch_rows(
+    rows: pl.DataFrame,
+    backend: Backend,
+    folder: Path,
+    *,
+    name: str,
+    params: Blobs,
+    config_digest: str,
+    inputs: Mapping[str, str],
+    metadata: Mapping[str, Any],
+    store: Sequence[Path] = (),
+    observe: Observe | None = None,
+) -> Artifact:
+    """Fetch the given contents into the artefact `name` at `folder`; see `fetch_partition`.
+
+    Args:
+        rows: sha1_git, sha1, length, priority (least first); sorted by sha1_git.
+        backend: Where bytes come from.
+        folder: The artefact folder; the journal lies beside it.
+        name: Asset key.
+        params: The `blobs` section.
+        config_digest: Digest of the sections that shape the asset.
+        inputs: Digest of each input artefact, by name.
+        metadata: More figures for the manifest.
+        store: Other artefacts with verified blobs.
+        observe: Gets the figures of a fetch under way, now and then.
+    """
+    with Journal(folder.parent / f".journal-{folder.name}") as journal:
+        ledger = Ledger(journal, rows, run=digest_of([inputs, config_digest]))
         if backend.is_remote:
-            reuse_blobs(folder, rows, ledger)
-        _fetch_rounds(backend, rows, ledger, partition, params.max_attempts)
-        metadata = {"partition": partition, "num_too_long": num_too_long}
-        artifact = seal(folder, rows, ledger, config_digest=config_digest, inputs=inputs, metadata=metadata)
+            reuse_blobs(folder, rows, ledger, store=store)
+        progress = Progress(folder.name, rows, ledger, backend, observe)
+        _fetch_rounds(backend, rows, ledger, progress, params.max_attempts)
+        artifact = seal(folder, rows, ledger, name=name, config_digest=config_digest, inputs=inputs, metadata=metadata)
         journal.remove()
     return artifact
 
@@ -106,60 +197,36 @@ def verify_blob(body: bytes, *, sha1_git: bytes, sha1: bytes, length: int) -> st
 
 def _wanted_rows(contents: Path, plan: Path | None, partition: str, params: Blobs) -> tuple[pl.DataFrame, int]:
     """(sha1_git, sha1, length, priority) sorted by sha1_git, and how many were left out for their length."""
-    if plan:
-        planned = scan_table(plan, FETCH_PLAN, verify=False).filter(in_partition("sha1_git", partition))
-        too_long = planned.filter(pl.col("rule") == "too_long").select(pl.len()).collect().item()
-        chosen = planned.filter(pl.col("priority").is_not_null())
-    else:
+    if not plan:
         source = scan_table(contents, CONTENTS, verify=False)
         named = source.filter(in_partition("sha1_git", partition) & (pl.col("is_python") | pl.col("is_license")))
-        short = pl.col("length") <= params.max_length_bytes
-        too_long = named.filter(~short).select(pl.len()).collect().item()
-        chosen = named.filter(short).with_columns(priority=(~pl.col("is_license")).cast(pl.Int64))
-    return chosen.select("sha1_git", "sha1", "length", "priority").sort("sha1_git").collect(), too_long
+        return _short_rows(named, params.max_length_bytes)
+    planned = scan_table(plan, FETCH_PLAN, verify=False).filter(in_partition("sha1_git", partition))
+    too_long = planned.filter(pl.col("rule") == "too_long").select(pl.len()).collect().item()
+    return _sorted_rows(planned.filter(pl.col("priority").is_not_null())), too_long
 
 
-def _fetch_rounds(backend: Backend, rows: pl.DataFrame, ledger: Ledger, partition: str, max_attempts: int) -> None:
+def _short_rows(named: pl.LazyFrame, max_length_bytes: int) -> tuple[pl.DataFrame, int]:
+    """As `_wanted_rows`, of rows of CONTENTS."""
+    short = pl.col("length") <= max_length_bytes
+    too_long = named.filter(~short).select(pl.len()).collect().item()
+    return _sorted_rows(named.filter(short).with_columns(priority=(~pl.col("is_license")).cast(pl.Int64))), too_long
+
+
+def _sorted_rows(chosen: pl.LazyFrame) -> pl.DataFrame:
+    return chosen.select("sha1_git", "sha1", "length", "priority").sort("sha1_git").collect()
+
+
+def _fetch_rounds(backend: Backend, rows: pl.DataFrame, ledger: Ledger, progress: Progress, max_attempts: int) -> None:
     """Ask for what is unknown; what failed in a way that may pass is asked for again, `max_attempts` times in all."""
     order = np.argsort(rows["priority"].to_numpy(), kind="stable")
-    progress = _Progress(partition, rows.height, ledger.num_closed)
     for attempt in range(1, max_attempts + 1):
         open_ranks = order[ledger.is_open[order]]
         if not len(open_ranks):
             return
         for answer in backend.fetch(_wanted(rows, open_ranks)):
             _enter(ledger, answer, last=attempt == max_attempts)
-            progress.count(answer, ledger, backend)
-
-
-class _Progress:
-    """Says every few seconds how far a partition is, how fast, and when it will be done."""
-
-    def __init__(self, partition: str, num_wanted: int, num_before: int) -> None:
-        self._partition, self._num_wanted, self._num_before = partition, num_wanted, num_before
-        self._num_bytes = 0
-        self._started = self._spoken = time.monotonic()
-
-    def count(self, answer: Answer, ledger: Ledger, backend: Backend) -> None:
-        if isinstance(answer.found, bytes):
-            self._num_bytes += len(answer.found)
-        now = time.monotonic()
-        if now - self._spoken < _PROGRESS_S:
-            return
-        self._spoken = now
-        num_closed = ledger.num_closed
-        rate = (num_closed - self._num_before) / (now - self._started)
-        left = timedelta(seconds=round((self._num_wanted - num_closed) / rate)) if rate else "unknown"
-        logger.info(
-            "%s: %d of %d contents, %.1f MB, %.2f a second, time left %s%s",
-            self._partition,
-            num_closed,
-            self._num_wanted,
-            self._num_bytes / 1e6,
-            rate,
-            left,
-            "".join(f", {name} {value}" for name, value in backend.figures().items()),
-        )
+            progress.tell()
 
 
 def _wanted(rows: pl.DataFrame, ranks: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[Wanted]:

@@ -11,6 +11,7 @@ import fcntl
 import heapq
 import logging
 import os
+import shutil
 import tarfile
 import threading
 import zlib
@@ -25,8 +26,9 @@ from minicode_assets.blobs.api import raise_final
 from minicode_assets.blobs.backends import MASKED, MISSING, RETRY_LATER, Absent, Answer, Wanted
 from minicode_assets.blobs.http import MAX_ERROR_BYTES, BearerToken, LimitedClient, Reply, TryAgainError
 from minicode_assets.blobs.limits import Clock, Limiter, SystemClock
+from minicode_assets.errors import ArtifactError
 from minicode_assets.swhid import object_id
-from minicode_model.artifact import storage_errors, write_file
+from minicode_model.artifact import open_artifact, storage_errors, write_file
 
 SENTINELS = {
     b"This content has not been retrieved in the Software Heritage archive due to its size": MISSING,
@@ -104,9 +106,11 @@ class VaultBackend:
             clock=self._clock,
             stop=stop,
         )
+        ids = pl.DataFrame({"sha1_git": list(open_contents)}, schema={"sha1_git": pl.Binary})
+        files = self._files.join(ids, on="sha1_git", how="semi").sort("directory")
         try:
-            for root in self._roots(open_contents):
-                yield from self._take(client, root, open_contents, reasons)
+            for (root,), here in files.group_by("directory", maintain_order=True):
+                yield from self._take(client, root, here, open_contents, reasons)
         finally:
             stop.set()
             client.close()
@@ -123,16 +127,17 @@ class VaultBackend:
             "vault_requests": cook["granted"],
         } | {"vault_reads": read["granted"]}
 
-    def _roots(self, open_contents: dict[bytes, Wanted]) -> list[bytes]:
-        ids = pl.DataFrame({"sha1_git": list(open_contents)}, schema={"sha1_git": pl.Binary})
-        return sorted(self._files.join(ids, on="sha1_git", how="semi")["directory"].unique())
-
     def _take(
-        self, client: LimitedClient, root: bytes, open_contents: dict[bytes, Wanted], reasons: dict[bytes, Absent]
+        self,
+        client: LimitedClient,
+        root: bytes,
+        files: pl.DataFrame,
+        open_contents: dict[bytes, Wanted],
+        reasons: dict[bytes, Absent],
     ) -> Iterator[Answer]:
         """Answer for what one root's tarball has of the open contents, and note why others are not there."""
-        here = self._files.filter(pl.col("directory") == root).select("path", "sha1_git")
-        expected = {path: sha1_git for path, sha1_git in here.iter_rows() if sha1_git in open_contents}
+        pairs = files.select("path", "sha1_git").iter_rows()
+        expected = {path: sha1_git for path, sha1_git in pairs if sha1_git in open_contents}
         if not expected:
             return
         try:
@@ -216,6 +221,17 @@ class VaultBackend:
         same = (target.scheme, target.host, target.port) == (reply.url.scheme, reply.url.host, reply.url.port)
         limiter, size = self._read_limiter, self._max_bundle_bytes
         return client.send("GET", str(target), limiter, max_bytes=size, sink=sink, authorized=same)
+
+
+def clear_bundles(folder: Path, partitions: Iterable[Path], plan: Path) -> None:
+    """Remove the tarballs once every partition was made by this plan, so that none needs them."""
+    digest = open_artifact(plan, verify=False).digest
+    try:
+        done = all(open_artifact(path, verify=False).inputs.get("fetch_plan") == digest for path in partitions)
+    except ArtifactError:
+        return
+    if done:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def choose_roots(files: pl.DataFrame, *, min_files: int) -> list[bytes]:

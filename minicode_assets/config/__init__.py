@@ -29,7 +29,7 @@ from minicode_assets.config.annotations import (
 )
 from minicode_assets.config.archive import Archive, Partitions, archive_problems
 from minicode_assets.config.automation import Automation, automation_problems
-from minicode_assets.config.blobs import Blobs, blobs_problems
+from minicode_assets.config.blobs import Blobs, FetchPlan, blobs_problems
 from minicode_assets.config.corpus import Corpus
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
 from minicode_assets.config.tokens import Tokenizer, TokenShards, tokens_problems
@@ -59,6 +59,7 @@ __all__ = [
     "Corpus",
     "Documents",
     "ExactDup",
+    "FetchPlan",
     "FileManifest",
     "Heuristics",
     "Language",
@@ -92,6 +93,7 @@ class Config:
     branch_heads: BranchHeads = field(default_factory=BranchHeads)
     file_manifest: FileManifest = field(default_factory=FileManifest)
     blobs: Blobs = field(default_factory=Blobs)
+    fetch_plan: FetchPlan = field(default_factory=FetchPlan)
     documents: Documents = field(default_factory=Documents)
     license_files: LicenseFiles = field(default_factory=LicenseFiles)
     language: Language = field(default_factory=Language)
@@ -129,10 +131,12 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "branch_heads": ("branch_heads",),
     "file_manifest": ("file_manifest",),
     "contents": (),
-    "fetch_plan": ("blobs",),
+    "license_blobs": ("partitions", "blobs"),
+    "license_files": ("partitions", "license_files"),
+    "origin_licenses": ("license",),
+    "fetch_plan": ("blobs", "fetch_plan"),
     "blobs": ("partitions", "blobs"),
     "documents": ("partitions", "documents"),
-    "license_files": ("partitions", "license_files"),
     "language": ("partitions", "language"),
     "license": ("partitions", "license"),
     "heuristics": ("partitions", "heuristics"),
@@ -217,6 +221,9 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
                 problems.append(f"[{name}]: found {values!r}, expected a table of keys")
             else:
                 merged.setdefault(name, {}).update(values)
+    kept = merged.get("corpus", {}).get("license_types")
+    if isinstance(kept, list | tuple):  # what is not kept is not fetched, unless asked for
+        merged.setdefault("fetch_plan", {}).setdefault("license_types", kept)
     sections: dict[str, Any] = {}
     for name, values in merged.items():
         section_type = types_by_section[name]
@@ -258,6 +265,10 @@ def contradictions(config: Config) -> list[str]:
     problems += blobs_problems(config.blobs)
     problems += automation_problems(config.automation)
     problems += tokens_problems(config.tokenizer, config.token_shards)
+    if unfetched := set(config.corpus.license_types) - set(config.fetch_plan.license_types):
+        problems.append(
+            f"[corpus] license_types keeps {sorted(unfetched)}, which [fetch_plan] license_types leaves out"
+        )
     problems += corpus_problems(config)
     if config.model.vocab_size < config.tokenizer.vocab_size:
         problems.append(

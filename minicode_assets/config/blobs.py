@@ -49,23 +49,56 @@ class Blobs:
     """A request, body included, is given up after this time."""
     s3_attempts: int = operational(5)
     """Requests for one content in one round, where the server or the connection fails."""
+    vault_requests: int = 5
+    """Source `vault`: requests that one directory costs, a look, an order, two looks, a download. A root directory with
+    more wanted files than this that no other one has is fetched as a tarball. Source: software_heritage.md 3."""
+    vault_limit: int = operational(120)
+    """Orders a window until the server's headers say otherwise; ten times more with a token."""
+    vault_looks_per_minute: int = operational(60)
+    """Other requests to the vault. Source: software_heritage.md 3."""
+    vault_poll_s: float = operational(30.0)
+    """Pause between two looks at a directory that is being cooked."""
+    vault_max_polls: int = operational(240)
+    """Looks after which the next source is asked for a directory's files."""
+    vault_max_bundle_bytes: int = operational(536_870_912)
+    """Longer tarballs are not taken. Source: the vault's own limit, 512 MiB."""
+    vault_max_expansion: int = operational(20)
+    """Tarballs that unpack to more than this many times `vault_max_bundle_bytes` are not taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchPlan:
+    """Which Python files are worth a request."""
+
+    license_types: tuple[str, ...] = ("permissive",)
+    """Verdicts of origin_licenses whose Python files are fetched; `corpus` license_types unless given."""
 
 
 def blobs_problems(blobs: Blobs) -> list[str]:
     """What is wrong inside the blobs section, one message each."""
-    known = ("local", "s3", "api")
+    known = ("local", "s3", "vault", "api")
     problems = [f"[blobs] backends: {n!r} is unknown{nearest(n, known)}" for n in blobs.backends if n not in known]
     if not blobs.backends:
-        problems.append("[blobs] backends: found none, expected some of 'local', 's3', 'api'")
+        problems.append("[blobs] backends: found none, expected some of 'local', 's3', 'vault', 'api'")
+    if blobs.backends and blobs.backends[-1] == "vault":
+        problems.append("[blobs] backends: 'vault' has whole directories only, so another source must follow it")
     if not 0 <= blobs.min_length_bytes <= blobs.max_length_bytes:
         problems.append(f"[blobs] min_length_bytes: found {blobs.min_length_bytes}, expected 0..max_length_bytes")
-    if {"s3", "api"} & set(blobs.backends):
+    if {"s3", "vault", "api"} & set(blobs.backends):
         if not blobs.accept_terms:
             problems.append("[blobs] remote backends need accept_terms = true: read the archive's terms of use first")
         if not blobs.contact.strip():
             problems.append("[blobs] remote backends need a contact (e-mail address or web page)")
-    positive = ("max_length_bytes", "max_attempts", "api_limit", "api_connections", "api_attempts", "api_window_s")
-    for name in (*positive, "api_timeout_s", "s3_connections", "s3_attempts", "s3_timeout_s"):
+    positive: tuple[str, ...] = (
+        "max_length_bytes",
+        "max_attempts",
+        "api_limit",
+        "api_connections",
+        "api_attempts",
+        "api_window_s",
+    )
+    positive += ("vault_limit", "vault_looks_per_minute", "vault_poll_s", "vault_max_polls", "vault_max_bundle_bytes")
+    for name in (*positive, "vault_max_expansion", "api_timeout_s", "s3_connections", "s3_attempts", "s3_timeout_s"):
         if not getattr(blobs, name) > 0:
             problems += [f"[blobs] {name}: found {getattr(blobs, name)}, expected more than 0"]
     return problems

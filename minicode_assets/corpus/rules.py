@@ -60,6 +60,7 @@ def rules(params: Corpus) -> list[Rule]:
             if verdict not in params.license_types
         ),
         Rule("vendored", pl.col("is_vendored") & params.drop_vendored, ("drop_vendored",), always=True),
+        Rule("text_not_fetched", pl.col("status") == "not_fetched", always=True),
         Rule("generated", pl.col("is_generated") & params.drop_generated, ("drop_generated",)),
         Rule("unparsable", ~pl.col("parses") if params.drop_unparsable else pl.lit(False), ("drop_unparsable",)),
         *_line_rules(params),

@@ -9,32 +9,11 @@ from minicode_assets.corpus.annotate import exact_dup as exact_dup_annotator
 from minicode_assets.corpus.annotate import heuristics as heuristics_annotator
 from minicode_assets.corpus.annotate import language as language_annotator
 from minicode_assets.corpus.annotate import license as license_annotator
-from minicode_assets.corpus.annotate import license_files as license_files_detector
 from minicode_assets.defs.pictures import bar_plot, histogram
 from minicode_assets.defs.stage import Compute, Outcome, Stage, StageRun
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import DOCUMENTS, EXACT_DUP, HEURISTICS, LANGUAGE, LICENSE, LICENSE_FILES, Table
+from minicode_assets.schemas import DOCUMENTS, EXACT_DUP, HEURISTICS, LANGUAGE, LICENSE, Table
 from minicode_model.artifact import Artifact
-
-
-def license_files(run: StageRun) -> Outcome:
-    """Recognise the licence files of one partition."""
-    artifact = license_files_detector.detect_partition(
-        run.input("blobs"),
-        run.layout.asset("contents"),
-        run.folder,
-        partition=run.partition,
-        params=run.config.license_files,
-        config_digest=run.config_digest,
-    )
-    frame = scan_table(run.folder, LICENSE_FILES).collect()
-    outside = frame.filter(~pl.col("score").is_between(0, 1)).height
-    shares = frame.group_by(pl.col("expression").fill_null("not recognised")).len().sort("len", descending=True)
-    return Outcome(
-        artifact,
-        {"scores_in_range": (outside == 0, {"rows": frame.height, "outside": outside})},
-        {"licenses": bar_plot("Licence files by expression", "files", dict(shares.head(20).iter_rows()))},
-    )
 
 
 def language(run: StageRun) -> Outcome:
@@ -146,16 +125,6 @@ def annotation_stage(
 
 
 STAGES = [
-    Stage(
-        name="license_files",
-        group="annotations",
-        compute=license_files,
-        deps=("blobs", "contents"),
-        description="What licence each licence file and package metadata file states.",
-        checks={"scores_in_range": "Every score is within 0..1."},
-        table=LICENSE_FILES,
-        kinds=("polars",),
-    ),
     annotation_stage(
         "language",
         language,

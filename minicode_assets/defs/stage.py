@@ -1,6 +1,7 @@
 """How a library function becomes an asset: one compute function in, checks, metadata and versions out."""
 
 import dataclasses
+import functools
 import inspect
 import logging
 import time
@@ -38,12 +39,14 @@ class StageRun:
         layout: Paths of every artefact.
         name: The asset.
         partition: Its partition key; empty without partitions.
+        observe: Shows figures of the work under way in the web UI, as an observation of the asset.
     """
 
     config: Config
     layout: Layout
     name: str
     partition: str
+    observe: Callable[[Mapping[str, Any]], None] = lambda figures: None
 
     @property
     def folder(self) -> Path:
@@ -205,7 +208,7 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
     try:
         config = pipeline.config
         _check_partition(config, partition)
-        run = StageRun(config, pipeline.layout, stage.name, partition)
+        run = StageRun(config, pipeline.layout, stage.name, partition, observe=functools.partial(_observe, context))
         for folder in _inputs(stage, run):
             pipeline.storage.fetch(folder)
         outcome = stage.compute(run)
@@ -239,6 +242,11 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
         # A run's own configuration may differ from the loaded one: record what was really used.
         tags={"dagster/code_version": code_version(run.config, stage.name)},
     )
+
+
+def _observe(context: dg.AssetExecutionContext, figures: Mapping[str, Any]) -> None:
+    partition = context.partition_key if context.has_partition_key else None
+    context.log_event(dg.AssetObservation(context.asset_key, metadata=dict(figures), partition=partition))
 
 
 def _inputs(stage: Stage, run: StageRun) -> list[Path]:

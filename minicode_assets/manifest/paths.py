@@ -39,6 +39,12 @@ VENDORED_DIRECTORIES = (
 """Folders that hold other people's code. Source: the conventions of pip, setuptools, npm and bower."""
 
 
+def folder_of() -> pl.Expr:
+    """The folder of each file of the columns `path` and `name`: raw bytes, empty for the root."""
+    path, name = (pl.col(column).bin.size().cast(pl.Int64) for column in ("path", "name"))
+    return pl.col("path").bin.head(pl.max_horizontal(path - name - 1, 0))
+
+
 def _decoded(names: pl.Series) -> pl.Series:
     """Names as text; bytes that are not UTF-8 become a sign that no rule looks for."""
     try:

@@ -13,7 +13,7 @@ from minicode_assets.sources.decode import decode
 from minicode_assets.swhid import qualified_swhid
 from minicode_model.artifact import Artifact, open_artifact
 
-STATUSES = ("ok", "missing", "too_long", "nul", "undecodable")
+STATUSES = ("ok", "not_fetched", "missing", "too_long", "nul", "undecodable")
 """What can become of a file's text."""
 _TYPE_MASK, _REGULAR = 0o170000, 0o100000
 
@@ -63,11 +63,13 @@ def readable_path(path: bytes) -> str:
 
 
 def _decode_blobs(blobs: Path, params: Documents) -> pl.DataFrame:
-    """One row a verified blob: sha1_git, status, encoding, text."""
-    verified = scan_table(blobs, BLOBS, verify=False).filter(pl.col("status") == "verified")
-    rows = []
-    for sha1_git, content in verified.select("sha1_git", "data").collect().iter_rows():
-        if len(content) <= params.max_length_bytes:
+    """One row a wanted blob: sha1_git, status, encoding, text."""
+    wanted = scan_table(blobs, BLOBS, verify=False).select("sha1_git", "data")
+    rows: list[tuple[bytes, str, str | None, str | None]] = []
+    for sha1_git, content in wanted.collect().iter_rows():
+        if content is None:
+            rows.append((sha1_git, "missing", None, None))
+        elif len(content) <= params.max_length_bytes:
             decoded = decode(content)
             rows.append((sha1_git, decoded.status, decoded.encoding, decoded.text))
     schema = {"sha1_git": pl.Binary, "status": pl.String, "encoding": pl.String, "text": pl.String}
@@ -80,8 +82,9 @@ def _documents(rows: pl.DataFrame, texts: pl.DataFrame, params: Documents) -> pl
         for row in rows.select("sha1_git", "origin_url", "snapshot", "revision", "path", "anchor").iter_rows(named=True)
     ]
     too_long = pl.col("length") > params.max_length_bytes
+    unwanted = pl.when(pl.col("in_archive") == "present").then(pl.lit("not_fetched")).otherwise(pl.lit("missing"))
     return (
-        rows.drop("status")
+        rows.rename({"status": "in_archive"})
         .join(texts, on="sha1_git", how="left", maintain_order="left")
         .with_columns(
             pl.Series("document_id", [document_id(swhid) for swhid in swhids], dtype=pl.String),
@@ -89,7 +92,7 @@ def _documents(rows: pl.DataFrame, texts: pl.DataFrame, params: Documents) -> pl
             pl.Series("path", [readable_path(path) for path in rows["path"]], dtype=pl.String),
             pl.lit("swh").alias("source"),
             pl.col("length").alias("length_bytes"),
-            pl.when(too_long).then(pl.lit("too_long")).otherwise(pl.col("status").fill_null("missing")).alias("status"),
+            pl.when(too_long).then(pl.lit("too_long")).otherwise(pl.coalesce("status", unwanted)).alias("status"),
         )
         .select(DOCUMENTS.polars.names())
     )

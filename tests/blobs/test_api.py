@@ -12,6 +12,7 @@ import pytest
 
 from minicode_assets.blobs.backends import Absent, Wanted
 from minicode_assets.blobs.http import BearerToken, user_agent
+from minicode_assets.blobs.limits import Limiter, SystemClock
 from minicode_assets.errors import BlobError
 from tests.blobs.archive_server import API_FAULTS, ArchiveServer, Stored, make_contents
 from tests.blobs.tables import CONTACT, all_wanted, api
@@ -155,12 +156,12 @@ class Replies:
             time.sleep(self._drip_s)
             connection.sendall(bytes([byte]))
 
-    def ask(self, tmp_path: Path, **options: object) -> bytes | Absent:
+    def ask(self, tmp_path: Path, *, length: int = 4, **options: object) -> bytes | Absent:
         with ArchiveServer([]) as server:
             backend = api(server, tmp_path / "log.sqlite", clock=Simulated(), **options)  # type: ignore[arg-type]
             backend._url = backend._url.copy_with(port=self.port)
-            (answer,) = backend.fetch([Wanted(0, bytes(20), bytes(20), 4)])
-        self._thread.join(10)
+            (answer,) = backend.fetch([Wanted(0, bytes(20), bytes(20), length)])
+        self._thread.join(0.2)
         self._listener.close()
         return answer.found
 
@@ -180,7 +181,7 @@ def test_redirect_to_another_server_does_not_get_the_token(tmp_path: Path) -> No
     redirect = "HTTP/1.1 302 Found\nLocation: http://localhost:PORT/\nContent-Length: 0\nConnection: close\n\n"
     replies = Replies(redirect, redirect)
     found = replies.ask(tmp_path, token=TOKEN, attempts=2)
-    assert found == Absent("retry_later", "redirected to another server: localhost (2 requests)")
+    assert found == Absent("retry_later", "redirected to another server (2 requests)")
     assert len(replies.asked) == 2
 
 
@@ -229,3 +230,52 @@ def test_closing_ends_requests_at_once(tmp_path: Path) -> None:
         next(answers)
         answers.close()  # type: ignore[attr-defined]
     assert server.num_requests <= 4
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Retry-After: nan", "Retry-After: -5", "Retry-After: inf", "Retry-After: soon",
+        f"X-RateLimit-Limit: {'9' * 30}\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 5",
+        "X-RateLimit-Limit: 1000000000\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: nan",
+        "X-RateLimit-Limit: -1\nX-RateLimit-Remaining: -1\nX-RateLimit-Reset: -1",
+    ],
+)  # fmt: skip
+def test_odd_limits_neither_stop_nor_hurry_anybody(tmp_path: Path, headers: str) -> None:
+    refusal = f"HTTP/1.1 429 Too Many\n{headers}\nContent-Length: 0\nConnection: close\n\n"
+    answer = OK.replace("Connection", f"{headers}\nConnection")
+    assert Replies(refusal, answer).ask(tmp_path) == b"body"
+    limiter = Limiter(tmp_path / "log.sqlite", limit=9, window_s=9, burst_fraction=1, timeout_s=9, clock=SystemClock())
+    assert limiter.limit == 9
+    assert limiter.figures()["refused"] == 1
+
+
+@pytest.mark.parametrize("masked", ['{"swh": 5}', '{"swh": [5]}', '{"swh": null}', "{}"])
+def test_odd_takedown_is_a_takedown(tmp_path: Path, masked: str) -> None:
+    body = f'{{"exception": "MaskedObjectException", "masked": {masked}}}'
+    reply = f"HTTP/1.1 403 Forbidden\nContent-Length: {len(body)}\nConnection: close\n\n{body}"
+    assert Replies(reply).ask(tmp_path) == Absent("masked", "taken down: no known state")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f'HTTP/1.1 400 Bad\nContent-Length: LENGTH\n\n{{"exception": "BadInputExc", "reason": "{TOKEN}"}}',
+        f'HTTP/1.1 403 No\nContent-Length: LENGTH\n\n{{"masked": {{"x": [{{"status": "{TOKEN}"}}]}}}}',
+        f"HTTP/1.1 302 Found\nLocation: http://{TOKEN}.example/{TOKEN}\nContent-Length: 0\n\n",
+        f"HTTP/1.1 200 OK\nContent-Length: LENGTH\n\n{TOKEN}",
+        f"HTTP/1.1 200 OK\n{TOKEN}\nContent-Length: 4\n\nbody",
+    ],
+)
+def test_token_that_a_server_sends_back_is_not_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, reply: str
+) -> None:
+    caplog.set_level(logging.DEBUG, "minicode")
+    length = str(len(reply.partition("\n\n")[2]))
+    replies = Replies(*[reply.replace("LENGTH", length).replace("Content-", "Connection: close\nContent-")] * 2)
+    try:
+        told = repr(replies.ask(tmp_path, token=TOKEN, attempts=2, length=len(TOKEN)))
+    except BlobError as error:
+        told = "".join(traceback.format_exception(error))
+    assert "SECRET" not in told + caplog.text
+    assert all(b"SECRET" not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -14,7 +14,7 @@ from minicode_assets.blobs.plan import RULES, api_seconds, plan_fetch
 from minicode_assets.config import Blobs
 from minicode_assets.errors import BlobError
 from minicode_assets.parquet import read_table, write_table
-from minicode_assets.schemas import CONTENTS, FETCH_PLAN, FILE_MANIFEST
+from minicode_assets.schemas import CONTENTS, FETCH_PLAN, FILE_MANIFEST, ORIGIN_LICENSES
 from tests.blobs.archive_server import ArchiveServer, make_contents
 from tests.blobs.tables import api, fetch, read_blobs, write_contents
 from tests.blobs.test_limits import Simulated, simulate
@@ -50,6 +50,19 @@ def write_world(folder: Path, files: list[Row]) -> tuple[Path, Path]:
     return folder / "contents", folder / "file_manifest"
 
 
+def write_verdicts(folder: Path, files: list[Row], verdicts: dict[str, str]) -> Path:
+    """origin_licenses of files: each folder has its origin's verdict, no_license unless named."""
+    keys = sorted({(origin, path.rpartition(b"/")[0]) for origin, path, _, _, _ in files})
+    rows = [
+        {"origin_url": origin, "revision": digest("rev" + origin), "folder": below,
+         "license_type": verdicts.get(origin, "no_license")}
+        for origin, below in keys
+    ]  # fmt: skip
+    frame = pl.DataFrame(rows, schema=ORIGIN_LICENSES.polars)
+    write_table(folder / "origin_licenses", frame, ORIGIN_LICENSES, config_digest="", inputs={})
+    return folder / "origin_licenses"
+
+
 WORLD: list[Row] = [
     ("https://a.example/r", b"LICENSE", "mit", 1000, False),
     ("https://b.example/r", b"LICENSE", "mit", 1000, False),
@@ -78,10 +91,12 @@ path secret/*
 def test_every_rule(tmp_path: Path) -> None:
     (tmp_path / "opt_out").write_text(OPT_OUT)
     params = Blobs(max_length_bytes=2000, min_length_bytes=10, opt_out=str(tmp_path / "opt_out"))
-    allowed = pl.DataFrame({"origin_url": ["https://a.example/r", "https://gone.example/r"]})
+    inputs = write_world(tmp_path, WORLD)
+    verdicts = {"https://a.example/r": "permissive", "https://gone.example/r": "permissive"}
     artifact = plan_fetch(
-        *write_world(tmp_path, WORLD), tmp_path / "plan", params=params, config_digest="", allowed_origins=allowed
-    )
+        *inputs, tmp_path / "plan", params=params, config_digest="", license_types=["permissive"],
+        origin_licenses=write_verdicts(tmp_path, WORLD, verdicts),
+    )  # fmt: skip
     plan = read_table(artifact.path, FETCH_PLAN)
     names = {digest(name): name for _, _, name, _, _ in WORLD}
     found = {names[sha1_git]: (priority, rule) for sha1_git, _, _, priority, rule in plan.iter_rows()}
@@ -93,7 +108,7 @@ def test_every_rule(tmp_path: Path) -> None:
     }  # fmt: skip
     figures = artifact.metadata
     rules = {rule["rule"]: rule for rule in figures["rules"]}
-    assert list(rules) == ["duplicates", *RULES, "in_store"]
+    assert list(rules) == ["duplicates", *RULES, "in_store", "vault"]
     assert rules["duplicates"]["requests_saved"] == 15 - 11
     assert rules["vendored"] == {"rule": "vendored", "num_contents": 2, "bytes": 1000, "requests_saved": 2}
     assert (figures["num_wanted"], figures["num_licenses"], figures["wanted_bytes"]) == (2, 1, 1500)
@@ -101,7 +116,9 @@ def test_every_rule(tmp_path: Path) -> None:
 
 
 def test_without_verdicts_every_origin_is_fetched(tmp_path: Path) -> None:
-    artifact = plan_fetch(*write_world(tmp_path, WORLD), tmp_path / "plan", params=Blobs(), config_digest="")
+    artifact = plan_fetch(
+        *write_world(tmp_path, WORLD), tmp_path / "plan", params=Blobs(), config_digest="", license_types=[]
+    )
     rules = {rule["rule"]: rule["num_contents"] for rule in artifact.metadata["rules"]}
     assert (rules["license"], rules["vendored"], rules["opted_out"]) == (0, 1, 0)
 
@@ -123,13 +140,15 @@ def test_partition_fetches_what_the_plan_wants_and_the_store_saves_requests(tmp_
     )  # fmt: skip
     write_table(tmp_path / "file_manifest", manifest, FILE_MANIFEST, config_digest="", inputs={})
     inputs = (table, tmp_path / "file_manifest")
-    plan = plan_fetch(*inputs, tmp_path / "plan", params=Blobs(), config_digest="")
+    plan = plan_fetch(*inputs, tmp_path / "plan", params=Blobs(), config_digest="", license_types=[])
     source = Scripted(bodies_of(contents))
     artifact = fetch(table, source, tmp_path / "p", plan=plan.path)
     assert artifact.metadata["num_rows"] == plan.metadata["num_wanted"] == len(source.asked)
     assert artifact.inputs["fetch_plan"] == plan.digest
     assert not {contents[n].ids[0] for n in (1, 8)} & set(read_blobs(artifact.path)["sha1_git"])
-    again = plan_fetch(*inputs, tmp_path / "again", params=Blobs(), config_digest="", store=[tmp_path / "p"])
+    again = plan_fetch(
+        *inputs, tmp_path / "again", params=Blobs(), config_digest="", license_types=[], store=[tmp_path / "p"]
+    )
     assert again.metadata["num_requests"] == 0
     assert again.metadata["estimated_s"]["api"] == 0
     assert again.digest == plan.digest

@@ -24,7 +24,7 @@ def detect_partition(
     """After this, `folder` holds one row for each verified licence-like content of the partition.
 
     Args:
-        blobs: The blobs artefact of the same partition.
+        blobs: The license_blobs artefact of the same partition.
         contents: The contents artefact, which says which contents are licence files by name.
         folder: The artefact folder of this partition.
         partition: A key such as `00-of-04`.
@@ -39,7 +39,7 @@ def detect_partition(
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
         StorageError: `folder` can't be written.
     """
-    inputs = {"blobs": open_artifact(blobs).digest, "contents": open_artifact(contents).digest}
+    inputs = {"license_blobs": open_artifact(blobs).digest, "contents": open_artifact(contents).digest}
     named = scan_table(contents, CONTENTS, verify=False).filter(
         pl.col("is_license") & in_partition("sha1_git", partition)
     )
