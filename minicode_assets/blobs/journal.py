@@ -186,7 +186,9 @@ def _lock(folder: Path) -> int:
         except BlockingIOError as error:
             os.close(descriptor)
             raise StorageError(
-                f"{folder}: another run is fetching this partition", hint="wait for that run to end, then run again"
+                f"{folder}: another run is fetching this partition",
+                hint="wait for that run to end, then run again",
+                may_pass=True,
             ) from error
         if folder.exists() and folder.stat().st_ino == os.fstat(descriptor).st_ino:
             return descriptor
