@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 export MINICODE_DATA ?= $(CURDIR)/data
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .PHONY: help run dagster-run test test-fast check format dev bench docs system-deps clean
@@ -43,10 +44,10 @@ dagster-run: $(VENV)/.installed ## the same by Dagster's own command, one call a
 	@$(BIN)/minicode report
 
 test: $(VENV)/.installed-dev ## the whole test suite (under 10 minutes)
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(PARALLEL)
 
 test-fast: $(VENV)/.installed-dev ## the everyday part (under 2 minutes)
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 check: $(VENV)/.installed-dev ## format, lint, types, architecture
 	@$(BIN)/ruff format --check .

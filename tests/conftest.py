@@ -1,14 +1,19 @@
 """Shared fixtures: one small but complete run of the chain, made once a session by the real command."""
 
+import fcntl
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with two threads each slow each other tenfold
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT.parent / "shared" / "samples"
@@ -119,6 +124,12 @@ def new_home(root: Path, text: str = SMALL) -> Home:
     return home
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first, so that workers that share the files end at about the same time."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """A fresh home of the small configuration; nothing has run in it."""
@@ -128,8 +139,15 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home in which `minicode materialize` has made everything. Read it; do not change it."""
-    home = new_home(tmp_path_factory.mktemp("finished") / "home")
-    home.minicode("materialize")
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    folder = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.mktemp("finished")
+    with (folder / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first worker makes it, the others wait
+        if (folder / "finished.done").exists():
+            return Home(folder / "home")
+        home = new_home(folder / "home")
+        home.minicode("materialize")
+        (folder / "finished.done").touch()
     return home
 
 
