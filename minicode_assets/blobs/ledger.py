@@ -60,7 +60,8 @@ class Ledger:
         return verdict["status"], verdict["problem"], None if came is None else bytes.fromhex(came)
 
     def _replay(self, rows: pl.DataFrame, run: str) -> None:
-        ids = np.array(rows["sha1_git"].to_list(), dtype="S20")
+        slices = [np.empty(0, "S20"), *(np.array(part["sha1_git"].to_list(), "S20") for part in rows.iter_slices(4096))]
+        ids = np.concatenate(slices)
         own, verdicts = False, np.zeros(rows.height, dtype=np.bool_)
         for kind, sha1_git, position, _ in self.journal.replay():
             if kind == RUN:

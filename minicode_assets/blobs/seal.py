@@ -15,7 +15,7 @@ from minicode_assets.schemas import BLOBS, QUARANTINE, Table
 from minicode_assets.swhid import content_ids
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 
-PART_BYTES = 16_000_000
+PART_BYTES = 4_000_000
 """A part file is closed after this many bytes or `PART_ROWS` rows, which bounds memory. Unit: bytes."""
 PART_ROWS = 50_000
 """See `PART_BYTES`. Unit: rows."""
@@ -86,7 +86,7 @@ def _parts(rows: pl.DataFrame, ledger: Ledger, quarantined: list[tuple[Any, ...]
 def _part_starts(lengths: "np.ndarray[Any, np.dtype[np.int64]]") -> list[int]:
     """First rank of each part file, from the tables' lengths alone, so that outcomes don't move the cuts."""
     starts, pending = [0], 0
-    for rank, length in enumerate(lengths.tolist()):
+    for rank, length in enumerate(lengths):
         if rank > starts[-1] and (pending + length > PART_BYTES or rank - starts[-1] >= PART_ROWS):
             starts.append(rank)
             pending = 0

@@ -214,7 +214,8 @@ def _short_rows(named: pl.LazyFrame, max_length_bytes: int) -> tuple[pl.DataFram
 
 
 def _sorted_rows(chosen: pl.LazyFrame) -> pl.DataFrame:
-    return chosen.select("sha1_git", "sha1", "length", "priority").sort("sha1_git").collect()
+    rows = chosen.select("sha1_git", "sha1", "length", "priority").collect()
+    return rows if rows["sha1_git"].is_sorted() else rows.sort("sha1_git")
 
 
 def _fetch_rounds(backend: Backend, rows: pl.DataFrame, ledger: Ledger, progress: Progress, max_attempts: int) -> None:

@@ -215,6 +215,8 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
         pipeline.storage.publish(outcome.artifact.path)
     except MinicodeError as error:
         raise dg.Failure(description=str(error), allow_retries=error.may_pass) from error
+    except dg.DagsterExecutionInterruptedError as stopped:  # or a retry policy would start it again
+        raise dg.Failure(description="stopped; hint: run it again, it resumes", allow_retries=False) from stopped
     except Exception as error:
         told = f"{type(error).__name__}: {error}\nhint: a defect of minicode: please report it with the cause below"
         raise dg.Failure(description=told, allow_retries=False) from error
