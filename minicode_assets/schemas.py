@@ -173,6 +173,13 @@ CONTENTS = _table(
     key="sha1_git",
     order="sha1_git",
 )
+OPT_OUT = _table(
+    "opt_out",
+    ("kind", pl.String, "origin, owner, path or swhid"),
+    ("value", pl.String, "A glob, [<host>/]<name>, or a SWHID"),
+    key="kind value",
+    order="kind value",
+)
 FETCH_PLAN = _table(
     "fetch_plan",
     ("sha1_git", pl.Binary, "20 bytes"),
@@ -226,7 +233,11 @@ DOCUMENTS = _table(
     ("path", pl.String, "Path; bytes that are not UTF-8 as \\xNN"),
     ("length_bytes", pl.Int64, "Bytes of the blob"),
     ("encoding", pl.String, "The codec that decoded it; null without text"),
-    ("status", pl.String, "ok, missing, not_fetched (fetch_plan says why), too_long, nul or undecodable"),
+    (
+        "status",
+        pl.String,
+        "ok, opted_out, missing, not_fetched (fetch_plan says why), too_long, nul or undecodable",
+    ),
     ("text", pl.String, "The text, newlines as they are; null unless ok"),
     key="document_id",
     order="sha1_git origin_url revision path",

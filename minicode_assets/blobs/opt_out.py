@@ -1,4 +1,4 @@
-"""What its authors do not want used: read once, honoured before fetching and again at selection."""
+"""What its authors do not want used: read once, honoured before fetching, in the documents and at selection."""
 
 import hashlib
 import re
@@ -9,8 +9,13 @@ from pathlib import Path
 import polars as pl
 
 from minicode_assets.errors import BlobError
+from minicode_assets.parquet import read_table, write_table
+from minicode_assets.schemas import OPT_OUT
+from minicode_model.artifact import Artifact
 
-_SWHID = re.compile(r"swh:1:(cnt|rev|snp|ori):([0-9a-f]{40})")
+_SWHID = re.compile(r"swh:1:(cnt|rev|snp|ori):([0-9a-f]{40})(;\S*)?")
+_OWNER = re.compile(r"(?:([^/\s]+)/)?([^/\s]+)")
+_ORIGIN = re.compile(r"\w+://(?:[^/@]*@)?([^/:]+)(?::\d+)?/([^/]+)(?:/|$)")
 _COLUMNS = {"cnt": "sha1_git", "rev": "revision", "snp": "snapshot"}
 
 
@@ -19,29 +24,68 @@ class OptOut:
     """A parsed opt-out list.
 
     Attributes:
-        origins: Patterns over whole origin URLs.
+        origins: Patterns over whole origin URLs, without a closing `/` or `.git`.
+        owners: (host, owner) in lower case; an empty host is any.
         paths: Patterns over whole paths, raw bytes.
         ids: SWHID kind (cnt, rev, snp, ori) to ids of 20 bytes.
     """
 
     origins: tuple[re.Pattern[str], ...] = ()
+    owners: frozenset[tuple[str, str]] = frozenset()
     paths: tuple[re.Pattern[bytes], ...] = ()
     ids: dict[str, frozenset[bytes]] = field(default_factory=dict)
 
     def covers_origin(self, url: str) -> bool:
         """Whether an origin is opted out as a whole."""
-        sha1 = hashlib.sha1(url.encode()).digest()
-        return sha1 in self.ids.get("ori", ()) or any(pattern.fullmatch(url) for pattern in self.origins)
+        if hashlib.sha1(url.encode()).digest() in self.ids.get("ori", ()):
+            return True
+        where = _ORIGIN.match(url.lower())
+        if where and {(where[1], where[2]), ("", where[2])} & self.owners:
+            return True
+        return any(pattern.fullmatch(_bare(url)) for pattern in self.origins)
 
     def covers_path(self, path: bytes) -> bool:
         """Whether a path (relative to the root, no leading slash) is opted out in every origin."""
         return any(pattern.fullmatch(path) for pattern in self.paths)
 
 
-def read_opt_out(path: Path) -> OptOut:
-    """Read an opt-out list: `origin <glob>`, `path <glob>` or `swhid <SWHID>` a line; `#` starts a comment line.
+def build_opt_out(folder: Path, *, file: str, config_digest: str) -> Artifact:
+    """After this, `folder` holds the wishes of an opt-out list, one a row: other comments or order, the same bytes.
 
-    `*` and `?` in a glob match any character, `/` included.
+    Args:
+        folder: The artefact folder.
+        file: Path of the list; empty for none.
+        config_digest: Digest of the sections that shape the asset, and of the list.
+
+    Returns:
+        The artefact; schema OPT_OUT, sorted, distinct.
+
+    Raises:
+        BlobError: The list can't be read, or lines have another form.
+    """
+    frame = parse_opt_out(Path(file)) if file else pl.DataFrame(schema=OPT_OUT.polars)
+    return write_table(folder, frame, OPT_OUT, config_digest=config_digest, inputs={})
+
+
+def load_opt_out(folder: Path) -> OptOut:
+    """The wishes of an opt_out artefact."""
+    return _compiled(read_table(folder, OPT_OUT))
+
+
+def read_opt_out(path: Path) -> OptOut:
+    """The wishes of an opt-out list. Raises: see `parse_opt_out`."""
+    return _compiled(parse_opt_out(path))
+
+
+def parse_opt_out(path: Path) -> pl.DataFrame:
+    """Read an opt-out list: a wish a line, `#` starts a comment line.
+
+    `origin <glob>`, `owner <name>` or `owner <host>/<name>` (the first part of an origin's path), `path <glob>`,
+    `swhid <SWHID>` of a content, revision, snapshot or origin; a content goes wherever it is, so qualifiers are passed
+    over. `*` and `?` in a glob match any character, `/` included. Origins and owners are compared without case.
+
+    Returns:
+        Schema OPT_OUT, sorted, distinct.
 
     Raises:
         BlobError: The file can't be read, or lines have another form; all of them are named.
@@ -49,32 +93,51 @@ def read_opt_out(path: Path) -> OptOut:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BlobError(f"{path}: can't read the opt-out list: {error}", hint="set [blobs] opt_out") from error
-    origins: list[re.Pattern[str]] = []
-    paths: list[re.Pattern[bytes]] = []
-    ids: dict[str, set[bytes]] = {}
-    problems = []
+        raise BlobError(f"{path}: can't read the opt-out list: {error}", hint="set [opt_out] file") from error
+    wishes, problems = [], []
     for number, line in enumerate(lines, 1):
         kind, _, value = line.strip().partition(" ")
-        value = value.strip()
-        swhid = _SWHID.fullmatch(value)
         if not kind or kind.startswith("#"):
             continue
-        if kind == "origin" and value:
-            origins.append(re.compile(_regex(value), re.DOTALL))
-        elif kind == "path" and value:
-            paths.append(re.compile(_regex(value).encode(), re.DOTALL))
-        elif kind == "swhid" and swhid:
-            ids.setdefault(swhid[1], set()).add(bytes.fromhex(swhid[2]))
+        if wish := _wish(kind, value.strip()):
+            wishes.append((kind, wish))
         else:
             problems.append(f"line {number}: found {line!r}")
     if problems:
         raise BlobError(
-            f"{path}: expected `origin <glob>`, `path <glob>` or `swhid swh:1:<cnt|rev|snp|ori>:<40 hex digits>`; "
-            + "; ".join(problems),
+            f"{path}: expected `origin <glob>`, `owner [<host>/]<name>`, `path <glob>` or "
+            "`swhid swh:1:<cnt|rev|snp|ori>:<40 hex digits>`; " + "; ".join(problems),
             hint="correct these lines: a wish that can't be read must not be passed over",
         )
-    return OptOut(tuple(origins), tuple(paths), {kind: frozenset(found) for kind, found in ids.items()})
+    return pl.DataFrame(wishes, schema=OPT_OUT.polars, orient="row").unique().sort(*OPT_OUT.order)
+
+
+def _wish(kind: str, value: str) -> str | None:
+    """The value in its plainest form; None where it is none."""
+    if kind == "swhid":
+        return value.partition(";")[0] if _SWHID.fullmatch(value) else None
+    if kind == "owner":
+        return value.lower() if _OWNER.fullmatch(value) else None
+    return value or None if kind in ("origin", "path") else None
+
+
+def _compiled(wishes: pl.DataFrame) -> OptOut:
+    values = {kind: wishes.filter(pl.col("kind") == kind)["value"].to_list() for kind in ("origin", "owner", "path")}
+    ids: dict[str, set[bytes]] = {}
+    for swhid in wishes.filter(pl.col("kind") == "swhid")["value"]:
+        _, _, kind, digits = swhid.split(":")
+        ids.setdefault(kind, set()).add(bytes.fromhex(digits))
+    owners = [value.rpartition("/") for value in values["owner"]]
+    return OptOut(
+        tuple(re.compile(_regex(_bare(value)), re.DOTALL | re.IGNORECASE) for value in values["origin"]),
+        frozenset((host, owner) for host, _, owner in owners),
+        tuple(re.compile(_regex(value).encode(), re.DOTALL) for value in values["path"]),
+        {kind: frozenset(found) for kind, found in ids.items()},
+    )
+
+
+def _bare(url: str) -> str:
+    return url.rstrip("/").removesuffix(".git")
 
 
 def is_opted_out(files: pl.LazyFrame, opt_out: OptOut) -> pl.Expr:
@@ -84,7 +147,8 @@ def is_opted_out(files: pl.LazyFrame, opt_out: OptOut) -> pl.Expr:
         files: Columns origin_url, path (binary), sha1_git, revision, snapshot.
         opt_out: The list.
     """
-    origins = _matching(files, "origin_url", opt_out.covers_origin) if opt_out.origins or "ori" in opt_out.ids else []
+    by_origin = opt_out.origins or opt_out.owners or "ori" in opt_out.ids
+    origins = _matching(files, "origin_url", opt_out.covers_origin) if by_origin else []
     paths = _matching(files, "path", opt_out.covers_path) if opt_out.paths else []
     found = pl.col("origin_url").is_in(origins) | pl.col("path").is_in(pl.Series(paths, dtype=pl.Binary).implode())
     for kind, column in _COLUMNS.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from minicode_assets.blobs.opt_out import OptOut, is_opted_out, read_opt_out
+from minicode_assets.blobs.opt_out import OptOut, is_opted_out, load_opt_out
 from minicode_assets.blobs.vault_plan import FOLDER as VAULT_FOLDER
 from minicode_assets.blobs.vault_plan import plan_vault
 from minicode_assets.config import Blobs
@@ -14,7 +14,7 @@ from minicode_assets.errors import CorruptArtifactError, MissingArtifactError
 from minicode_assets.manifest.paths import folder_of
 from minicode_assets.parquet import scan_table, write_parquet
 from minicode_assets.schemas import BLOBS, CONTENTS, FETCH_PLAN, FILE_MANIFEST, ORIGIN_LICENSES, VAULT_FILES
-from minicode_model.artifact import Artifact, open_artifact, sha256_of, write_artifact
+from minicode_model.artifact import Artifact, open_artifact, write_artifact
 
 RULES = ("other_file", "opted_out", "too_long", "too_short", "license", "vendored")
 """Why a content is not fetched: the first that applies, in this order. Licence files pass the last three."""
@@ -31,6 +31,7 @@ def plan_fetch(
     params: Blobs,
     config_digest: str,
     license_types: Sequence[str],
+    opt_out: Path | None = None,
     origin_licenses: Path | None = None,
     branch_heads: Path | None = None,
     store: Sequence[Path] = (),
@@ -48,6 +49,7 @@ def plan_fetch(
         params: The `blobs` section.
         config_digest: Digest of the sections that shape the asset.
         license_types: Verdicts that allow a file's use.
+        opt_out: The opt_out artefact; None when nobody has any wish.
         origin_licenses: The origin_licenses artefact. None: the verdicts are not known, all are fetched.
         branch_heads: The branch_heads artefact; where the vault is a source, it chooses root directories by it.
         store: Folders of finished blobs and license_blobs partitions; what they have verified costs no request.
@@ -60,19 +62,14 @@ def plan_fetch(
 
     Raises:
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
-        BlobError: The opt-out list can't be read.
     """
     inputs = {"contents": open_artifact(contents).digest, "file_manifest": open_artifact(file_manifest).digest}
-    opt_out = OptOut()
-    if params.opt_out:
-        opt_out = read_opt_out(Path(params.opt_out))
-        inputs["opt_out"] = sha256_of(Path(params.opt_out))
     files = _with_license(scan_table(file_manifest, FILE_MANIFEST, verify=False), origin_licenses, license_types)
-    if origin_licenses:
-        inputs["origin_licenses"] = open_artifact(origin_licenses).digest
-    if branch_heads:
-        inputs["branch_heads"] = open_artifact(branch_heads).digest
-    files = files.with_columns(usable=~is_opted_out(files, opt_out))
+    for name, folder_read in (("opt_out", opt_out), ("origin_licenses", origin_licenses), ("branch_heads", branch_heads)):
+        if folder_read:
+            inputs[name] = open_artifact(folder_read).digest
+    wishes = load_opt_out(opt_out) if opt_out else OptOut()
+    files = files.with_columns(usable=~is_opted_out(files, wishes))
     table = scan_table(contents, CONTENTS, verify=False).join(_verdicts(files), on="sha1_git", how="left")
     plan = table.with_columns(rule=_rule(params)).with_columns(priority=_priority()).sort("sha1_git").collect()
     vault = (

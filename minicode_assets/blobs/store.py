@@ -10,17 +10,16 @@ import polars as pl
 from minicode_assets.blobs.backends import Absent, Answer, Backend, Wanted
 from minicode_assets.blobs.journal import Journal
 from minicode_assets.blobs.ledger import STATUSES, Ledger
-from minicode_assets.blobs.opt_out import is_opted_out, read_opt_out
+from minicode_assets.blobs.opt_out import is_opted_out, load_opt_out
 from minicode_assets.blobs.progress import Observe, Progress
 from minicode_assets.blobs.reuse import reuse_blobs
 from minicode_assets.blobs.seal import seal
 from minicode_assets.config import Blobs
-from minicode_assets.errors import BlobError
 from minicode_assets.layout import partition_range
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import BLOBS, CONTENTS, FETCH_PLAN, FILE_MANIFEST, LICENSE_BLOBS
 from minicode_assets.swhid import content_ids
-from minicode_model.artifact import Artifact, digest_of, open_artifact, sha256_of
+from minicode_model.artifact import Artifact, digest_of, open_artifact
 
 _SLICE_ROWS = 4096
 
@@ -51,7 +50,7 @@ def fetch_partition(
         partition: A key such as `00-of-04`.
         params: The `blobs` section.
         config_digest: Digest of the sections that shape the asset.
-        plan: The fetch_plan artefact; None fetches every Python and licence file.
+        plan: The fetch_plan artefact, which honours the opt-out list; None fetches every Python and licence file.
         store: Other artefacts with verified blobs, of which none is asked for again.
         observe: Gets the figures of a fetch under way, now and then.
 
@@ -63,13 +62,8 @@ def fetch_partition(
     Raises:
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
         StorageError: `folder` can't be written, or another run is fetching this partition.
-        BlobError: The source refuses to go on, or there is an opt-out list and no plan that honours it.
+        BlobError: The source refuses to go on.
     """
-    if params.opt_out and plan is None:
-        raise BlobError(
-            f"[blobs] opt_out is {params.opt_out!r}, and there is no fetch plan that honours it",
-            hint="minicode materialize --select fetch_plan",
-        )
     inputs = {"contents": open_artifact(contents).digest} | ({"fetch_plan": open_artifact(plan).digest} if plan else {})
     rows, num_too_long = _wanted_rows(contents, plan, partition, params)
     return fetch_rows(
@@ -95,6 +89,7 @@ def fetch_licenses(
     partition: str,
     params: Blobs,
     config_digest: str,
+    opt_out: Path | None = None,
     observe: Observe | None = None,
 ) -> Artifact:
     """After this, `folder` holds the partition's licence files as `fetch_partition` would, before there is a plan.
@@ -109,6 +104,7 @@ def fetch_licenses(
         partition: A key such as `00-of-04`.
         params: The `blobs` section.
         config_digest: Digest of the sections that shape the asset.
+        opt_out: The opt_out artefact; None when nobody has any wish.
         observe: Gets the figures of a fetch under way, now and then.
 
     Returns:
@@ -119,10 +115,10 @@ def fetch_licenses(
     """
     inputs = {"contents": open_artifact(contents).digest}
     named = scan_table(contents, CONTENTS, verify=False).filter("is_license", in_partition("sha1_git", partition))
-    if params.opt_out:
-        inputs |= {"file_manifest": open_artifact(file_manifest).digest, "opt_out": sha256_of(Path(params.opt_out))}
+    if opt_out:
+        inputs |= {"file_manifest": open_artifact(file_manifest).digest, "opt_out": open_artifact(opt_out).digest}
         files = scan_table(file_manifest, FILE_MANIFEST, verify=False).filter(in_partition("sha1_git", partition))
-        places = files.filter(~is_opted_out(files, read_opt_out(Path(params.opt_out))))
+        places = files.filter(~is_opted_out(files, load_opt_out(opt_out)))
         named = named.join(places, on="sha1_git", how="semi")
     rows, num_too_long = _short_rows(named, params.max_length_bytes)
     return fetch_rows(

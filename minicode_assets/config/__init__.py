@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from minicode_assets.config.annotations import (
@@ -29,12 +30,12 @@ from minicode_assets.config.annotations import (
 )
 from minicode_assets.config.archive import Archive, Partitions, archive_problems
 from minicode_assets.config.automation import Automation, automation_problems
-from minicode_assets.config.blobs import Blobs, FetchPlan, blobs_problems
+from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, blobs_problems
 from minicode_assets.config.corpus import Corpus
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
 from minicode_assets.config.tokens import Tokenizer, TokenShards, tokens_problems
 from minicode_assets.errors import ConfigError
-from minicode_model.artifact import digest_of
+from minicode_model.artifact import digest_of, sha256_of
 from minicode_model.config import (
     Checkpoint,
     Evaluation,
@@ -66,6 +67,7 @@ __all__ = [
     "License",
     "LicenseFiles",
     "NearDup",
+    "OptOut",
     "Partitions",
     "Tables",
     "TokenShards",
@@ -92,6 +94,7 @@ class Config:
     tables: Tables = field(default_factory=Tables)
     branch_heads: BranchHeads = field(default_factory=BranchHeads)
     file_manifest: FileManifest = field(default_factory=FileManifest)
+    opt_out: OptOut = field(default_factory=OptOut)
     blobs: Blobs = field(default_factory=Blobs)
     fetch_plan: FetchPlan = field(default_factory=FetchPlan)
     documents: Documents = field(default_factory=Documents)
@@ -131,6 +134,7 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "branch_heads": ("branch_heads",),
     "file_manifest": ("file_manifest",),
     "contents": (),
+    "opt_out": ("opt_out",),
     "license_blobs": ("partitions", "blobs"),
     "license_files": ("partitions", "license_files"),
     "origin_licenses": ("license",),
@@ -310,9 +314,18 @@ def corpus_problems(config: Config) -> list[str]:
 
 
 def section_digest(config: Config, asset: str) -> str:
-    """Digest (hex, 16 characters) of the sections that shape an asset, operational fields left out."""
+    """Digest (hex, 16 characters) of the sections that shape an asset, operational fields left out, and of the files
+    that they name."""
     sections = {name: shaping_values(getattr(config, name)) for name in ASSET_SECTIONS[asset]}
+    if files := named_files(config, asset):
+        sections["files"] = {str(path): sha256_of(path) if path.is_file() else None for path in files}
     return digest_of(sections)[:16]
+
+
+def named_files(config: Config, asset: str) -> list[Path]:
+    """Files outside the data folder that an asset reads: what is in them counts as configuration."""
+    named = {"opt_out": (config.opt_out.file,), "benchmarks": config.benchmarks.files}.get(asset, ())
+    return [Path(name) for name in named if name and not name.startswith("package:")]
 
 
 def to_mapping(config: Config) -> dict[str, Any]:

@@ -6,6 +6,15 @@ from minicode_model.config import nearest, operational
 
 
 @dataclass(frozen=True, kw_only=True)
+class OptOut:
+    """What is not used because its authors do not want it."""
+
+    file: str = ""
+    """A wish a line: `origin <glob>`, `owner [<host>/]<name>`, `path <glob>` or `swhid <SWHID>`; empty for none. Its
+    content counts: a changed list makes the asset stale. Unit: path."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Blobs:
     """Which bytes are fetched, and from where."""
 
@@ -23,8 +32,6 @@ class Blobs:
     """You accept Software Heritage's terms of use and ethical charter; remote sources need it."""
     contact: str = operational("")
     """E-mail address or web page, sent in the User-Agent, so that the archive can reach you; remote sources need it."""
-    opt_out: str = ""
-    """File with what its authors do not want used, a line each: `origin <glob>`, `swhid <SWHID>`, `path <glob>`."""
     api_url: str = "https://archive.softwareheritage.org/api/1"
     """Source `api`: the archive's web API."""
     api_limit: int = operational(120)

@@ -9,6 +9,8 @@ from minicode_assets.config import Corpus
 DUPLICATE = "exact_duplicate"
 NEAR_DUPLICATE = "near_duplicate"
 """The last two rules, in this order; they need all partitions, so `select` applies them itself."""
+OPTED_OUT = "opted_out"
+"""The first rule: no threshold moves it."""
 _TEXT_PROBLEMS = ("missing", "too_long", "nul", "undecodable")
 
 
@@ -53,6 +55,7 @@ def rules(params: Corpus) -> list[Rule]:
         params: The `corpus` section.
     """
     return [
+        Rule(OPTED_OUT, pl.col("status") == "opted_out", always=True),
         *(Rule(f"text_{status}", pl.col("status") == status, always=True) for status in _TEXT_PROBLEMS),
         *(
             Rule(f"license_{verdict}", pl.col("license_type") == verdict, ("license_types",), always=True)

@@ -7,14 +7,14 @@ from typing import Any
 
 import dagster as dg
 
-from minicode_assets.config import Config
+from minicode_assets.config import Config, section_digest
 from minicode_assets.defs.jobs import EVALUATION_ONLY, INGESTION, OPTED_OUT, choice_config
 from minicode_assets.defs.settings import Settings
 from minicode_assets.errors import MinicodeError
 from minicode_assets.layout import Layout
 from minicode_assets.tables.download import check_terms
 from minicode_assets.tables.remotes import open_remote
-from minicode_model.artifact import MANIFEST, open_artifact, sha256_of
+from minicode_model.artifact import MANIFEST, open_artifact
 
 WEBHOOK_VARIABLE = "MINICODE_WEBHOOK"
 """Environment variable with the address that failures are posted to; it may be a secret, so it is nowhere else."""
@@ -101,22 +101,21 @@ def _is_successor(name: str, dataset: str) -> bool:
 
 def opt_out_changed(settings: Settings) -> dg.SensorDefinition:
     """Plan anew when the opt-out list isn't the one that the plan honours."""
-    path, folder = settings.config.blobs.opt_out, Layout(settings.data_folder).asset("fetch_plan")
+    folder = Layout(settings.data_folder).asset("opt_out")
 
     @dg.sensor(
         name="opt_out_changed",
         job=OPTED_OUT,
         minimum_interval_seconds=settings.config.automation.poll_s,
-        description="The file [blobs] opt_out is not the one that the plan honours: the plan is made anew, and what "
-        "follows from it.",
+        description="The file [opt_out] file is not the one that was read: it is read anew, and what follows from it.",
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        digest = sha256_of(Path(path)) if path else None
-        if not (folder / MANIFEST).exists() or open_artifact(folder, verify=False).inputs.get("opt_out") == digest:
-            return dg.SkipReason("the plan honours the list as it is, or there is no plan yet")
-        if context.cursor == str(digest):
+        digest = section_digest(settings.config, "opt_out")
+        if not (folder / MANIFEST).exists() or open_artifact(folder, verify=False).config_digest == digest:
+            return dg.SkipReason("the list is the one that was read, or none was read yet")
+        if context.cursor == digest:
             return dg.SkipReason("requested before")
-        return dg.SensorResult([dg.RunRequest()], cursor=str(digest))
+        return dg.SensorResult([dg.RunRequest()], cursor=digest)
 
     return look
 

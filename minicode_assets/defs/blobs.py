@@ -8,20 +8,30 @@ import polars as pl
 from minicode_assets.blobs.backends import Backend
 from minicode_assets.blobs.chain import BUNDLES, open_chain
 from minicode_assets.blobs.check import missing_reasons, rehash_sample
+from minicode_assets.blobs.opt_out import build_opt_out
 from minicode_assets.blobs.plan import plan_fetch
+from minicode_assets.blobs.purge import purge_blobs
 from minicode_assets.blobs.store import fetch_partition
 from minicode_assets.blobs.vault import clear_bundles
 from minicode_assets.blobs.vault_plan import read_vault_files
 from minicode_assets.defs.limits import MAY_PASS, NETWORK
 from minicode_assets.defs.pictures import frame_table, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import BLOBS, FETCH_PLAN
+from minicode_assets.schemas import BLOBS, FETCH_PLAN, OPT_OUT
 from minicode_model.artifact import Artifact
 
 TOKEN_VARIABLE = "SWH_TOKEN"  # noqa: S105
 """Environment variable with the Software Heritage API token; it is passed on and never stored."""
 NUM_REHASHED = 200
+
+
+def opt_out(run: StageRun) -> Outcome:
+    """Read the opt-out list."""
+    artifact = build_opt_out(run.folder, file=run.config.opt_out.file, config_digest=run.config_digest)
+    wishes = scan_table(run.folder, OPT_OUT).collect()
+    return Outcome(artifact, {"distinct": (wishes.is_unique().all(), {"wishes": wishes.height})})
 
 
 def fetch_plan(run: StageRun) -> Outcome:
@@ -33,6 +43,7 @@ def fetch_plan(run: StageRun) -> Outcome:
         params=run.config.blobs,
         config_digest=run.config_digest,
         license_types=run.config.fetch_plan.license_types,
+        opt_out=run.layout.asset("opt_out"),
         origin_licenses=run.layout.asset("origin_licenses"),
         branch_heads=run.layout.asset("branch_heads"),
         store=[*run.partitions("license_blobs"), *run.partitions("blobs")],
@@ -72,6 +83,8 @@ def blobs(run: StageRun) -> Outcome:
         observe=run.observe,
     )
     clear_bundles(run.layout.work / BUNDLES, run.partitions("blobs"), plan)
+    keys = partition_keys(run.config.partitions.num_prefixes)
+    purge_blobs(run.layout.asset("blobs"), plan, keys=keys)
     return fetched(artifact, backend)
 
 
@@ -119,10 +132,21 @@ def fetched(artifact: Artifact, backend: Backend) -> Outcome:
 
 STAGES = [
     Stage(
+        name="opt_out",
+        group="blobs",
+        compute=opt_out,
+        deps=(),
+        description="What its authors do not want used: never fetched, a row without text in the documents, and the "
+        "reason `opted_out` at selection.",
+        checks={"distinct": "No wish stands twice."},
+        table=OPT_OUT,
+        kinds=("polars",),
+    ),
+    Stage(
         name="fetch_plan",
         group="blobs",
         compute=fetch_plan,
-        deps=("branch_heads", "contents", "file_manifest", "origin_licenses", "license_blobs"),
+        deps=("branch_heads", "contents", "file_manifest", "opt_out", "origin_licenses", "license_blobs"),
         description="For each distinct content: whether it is fetched and in which order, or which rule saves its "
         "request; with the time that each source would need.",
         checks={"wanted_or_explained": "Every content is wanted, or names the rule that leaves it out."},

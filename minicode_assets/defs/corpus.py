@@ -2,13 +2,19 @@
 
 import polars as pl
 
+from minicode_assets.blobs.purge import remove_other_partitions
 from minicode_assets.corpus import select
 from minicode_assets.defs import annotations, similarity
 from minicode_assets.defs.pictures import bar_plot, frame_table, histogram
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import DOCUMENTS, FUNNEL
 from minicode_assets.sources.swh import build_documents
+from minicode_model.artifact import open_artifact
+
+NOT_WANTED = ("not_fetched", "opted_out")
+"""Statuses of documents that are without a text on purpose."""
 
 
 def documents(run: StageRun) -> Outcome:
@@ -20,7 +26,11 @@ def documents(run: StageRun) -> Outcome:
         partition=run.partition,
         params=run.config.documents,
         config_digest=run.config_digest,
+        opt_out=run.layout.asset("opt_out"),
     )
+    if open_artifact(run.layout.asset("opt_out")).metadata["num_rows"]:
+        keys = partition_keys(run.config.partitions.num_prefixes)
+        remove_other_partitions(run.layout.asset("documents"), keys=keys)
     frame = scan_table(run.folder, DOCUMENTS).select("document_id", "status", "length_bytes").collect()
     texts = frame.filter(pl.col("status") == "ok")
     statuses = dict(frame.group_by("status").len().sort("status").iter_rows())
@@ -28,7 +38,10 @@ def documents(run: StageRun) -> Outcome:
         artifact,
         {
             "unique_ids": (frame["document_id"].is_unique().all(), {"rows": frame.height}),
-            "mostly_text": (texts.height >= 0.9 * (frame.height - statuses.get("not_fetched", 0)), statuses),
+            "mostly_text": (
+                texts.height >= 0.9 * (frame.height - sum(statuses.get(name, 0) for name in NOT_WANTED)),
+                statuses,
+            ),
         },
         {
             "statuses": statuses,
@@ -75,7 +88,7 @@ def corpus(run: StageRun) -> Outcome:
             ),
             "sample": frame_table(
                 pl.scan_parquet(run.folder / "train" / "*.parquet")
-                .select("origin_url", "path", "license_expression", pl.col("text").str.head(200))
+                .select("origin_url", "path", "license_expression", "length_bytes", "swhid")
                 .head(10)
                 .collect()
             ),
@@ -88,7 +101,7 @@ STAGES = [
         name="documents",
         group="documents",
         compute=documents,
-        deps=("blobs", "file_manifest"),
+        deps=("blobs", "file_manifest", "opt_out"),
         description="One row a Python file of the manifest, decoded, with the SWHID that says where it came from.",
         checks={
             "unique_ids": "document_id names one row.",

@@ -93,8 +93,8 @@ INGESTION = driver_job(
     "ingestion", "Tables, manifest, plan and blobs, as far as they are missing or stale.", select='+key:"blobs"'
 )
 OPTED_OUT = driver_job(
-    "opted_out", "The plan anew, after an opt-out list changed; the sensor new_plan brings blobs to it.",
-    select="fetch_plan", force=True,
+    "opted_out", "The list and the plan anew, after an opt-out list changed; the sensor new_plan brings blobs to it.",
+    select="opt_out,fetch_plan", force=True,
 )  # fmt: skip
 
 JOBS = [FIRST_LOOK, REAL_EXPORT, GPU_PRETRAINING, EVALUATION_ONLY, INGESTION, OPTED_OUT]

@@ -24,6 +24,7 @@ def license_blobs(run: StageRun) -> Outcome:
         partition=run.partition,
         params=run.config.blobs,
         config_digest=run.config_digest,
+        opt_out=run.layout.asset("opt_out"),
         observe=run.observe,
     )
     return fetched(artifact, backend)
@@ -78,7 +79,7 @@ STAGES = [
         name="license_blobs",
         group="licenses",
         compute=license_blobs,
-        deps=("archive", "contents", "file_manifest"),
+        deps=("archive", "contents", "file_manifest", "opt_out"),
         description="The bytes of licence files and package metadata, fetched before anything else.",
         checks=CHECKS,
         table=LICENSE_BLOBS,

@@ -24,10 +24,17 @@ def column_schema(table: Table) -> dg.TableSchema:
 
 
 def preview(folder: Path, table: Table) -> dg.MarkdownMetadataValue:
-    """The first rows of a table artefact, ids in hex, long values cut."""
+    """The first rows of a table artefact, ids in hex, long values cut; of contents their size.
+
+    Dagster keeps what it shows for ever, so contents would outlive their authors' wish to have them removed.
+    """
     paths = sorted(folder.glob("*.parquet"))
     frame = pl.scan_parquet(paths, glob=False).head(PREVIEW_ROWS).collect() if paths else pl.DataFrame()
-    return frame_table(frame)
+    sizes = {"text": pl.col("text").cast(pl.Binary), "data": pl.col("data")}
+    contents = [name for name in sizes if name in frame.columns]
+    return frame_table(frame.with_columns(sizes[name].bin.size().alias(name) for name in contents).rename(
+        {name: f"{name} (bytes)" for name in contents}
+    ))  # fmt: skip
 
 
 def frame_table(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:

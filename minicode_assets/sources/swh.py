@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from minicode_assets.blobs.opt_out import OptOut, is_opted_out, load_opt_out
 from minicode_assets.blobs.store import in_partition
 from minicode_assets.config import Documents
 from minicode_assets.parquet import scan_table, write_table
@@ -13,13 +14,20 @@ from minicode_assets.sources.decode import decode
 from minicode_assets.swhid import qualified_swhid
 from minicode_model.artifact import Artifact, open_artifact
 
-STATUSES = ("ok", "not_fetched", "missing", "too_long", "nul", "undecodable")
+STATUSES = ("ok", "opted_out", "not_fetched", "missing", "too_long", "nul", "undecodable")
 """What can become of a file's text."""
 _TYPE_MASK, _REGULAR = 0o170000, 0o100000
 
 
 def build_documents(
-    file_manifest: Path, blobs: Path, folder: Path, *, partition: str, params: Documents, config_digest: str
+    file_manifest: Path,
+    blobs: Path,
+    folder: Path,
+    *,
+    partition: str,
+    params: Documents,
+    config_digest: str,
+    opt_out: Path | None = None,
 ) -> Artifact:
     """After this, `folder` holds one document row for each regular Python file whose content is in the partition.
 
@@ -30,6 +38,8 @@ def build_documents(
         partition: A key such as `00-of-04`.
         params: The `documents` section.
         config_digest: Digest of the sections that shape the asset.
+        opt_out: The opt_out artefact: what it covers is a row without text, status `opted_out`, even where another
+            origin has the same bytes. None when nobody has any wish.
 
     Returns:
         The artefact; schema DOCUMENTS, rows sorted by sha1_git, origin_url, revision and path (raw bytes). Metadata:
@@ -40,10 +50,14 @@ def build_documents(
         StorageError: `folder` can't be written.
     """
     inputs = {"file_manifest": open_artifact(file_manifest).digest, "blobs": open_artifact(blobs).digest}
+    if opt_out:
+        inputs["opt_out"] = open_artifact(opt_out).digest
     texts = _decode_blobs(blobs, params)
+    files = scan_table(file_manifest, FILE_MANIFEST, verify=False).filter(
+        pl.col("is_python") & (pl.col("perms") & _TYPE_MASK).eq(_REGULAR) & in_partition("sha1_git", partition)
+    )
     rows = (
-        scan_table(file_manifest, FILE_MANIFEST, verify=False)
-        .filter(pl.col("is_python") & (pl.col("perms") & _TYPE_MASK).eq(_REGULAR) & in_partition("sha1_git", partition))
+        files.with_columns(opted_out=is_opted_out(files, load_opt_out(opt_out) if opt_out else OptOut()))
         .sort("sha1_git", "origin_url", "revision", "path")
         .collect()
     )
@@ -92,7 +106,13 @@ def _documents(rows: pl.DataFrame, texts: pl.DataFrame, params: Documents) -> pl
             pl.Series("path", [readable_path(path) for path in rows["path"]], dtype=pl.String),
             pl.lit("swh").alias("source"),
             pl.col("length").alias("length_bytes"),
-            pl.when(too_long).then(pl.lit("too_long")).otherwise(pl.coalesce("status", unwanted)).alias("status"),
+            pl.when("opted_out")
+            .then(pl.lit("opted_out"))
+            .when(too_long)
+            .then(pl.lit("too_long"))
+            .otherwise(pl.coalesce("status", unwanted))
+            .alias("status"),
+            *(pl.when(~pl.col("opted_out")).then(pl.col(name)).alias(name) for name in ("encoding", "text")),
         )
         .select(DOCUMENTS.polars.names())
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicode_assets.blobs.opt_out import is_opted_out, read_opt_out
+from minicode_assets.blobs.opt_out import build_opt_out, is_opted_out, read_opt_out
 from minicode_assets.blobs.plan import RULES, api_seconds, plan_fetch
 from minicode_assets.config import Blobs
 from minicode_assets.errors import BlobError
@@ -90,11 +90,12 @@ path secret/*
 
 def test_every_rule(tmp_path: Path) -> None:
     (tmp_path / "opt_out").write_text(OPT_OUT)
-    params = Blobs(max_length_bytes=2000, min_length_bytes=10, opt_out=str(tmp_path / "opt_out"))
+    params = Blobs(max_length_bytes=2000, min_length_bytes=10)
+    wishes = build_opt_out(tmp_path / "wishes", file=str(tmp_path / "opt_out"), config_digest="").path
     inputs = write_world(tmp_path, WORLD)
     verdicts = {"https://a.example/r": "permissive", "https://gone.example/r": "permissive"}
     artifact = plan_fetch(
-        *inputs, tmp_path / "plan", params=params, config_digest="", license_types=["permissive"],
+        *inputs, tmp_path / "plan", params=params, config_digest="", license_types=["permissive"], opt_out=wishes,
         origin_licenses=write_verdicts(tmp_path, WORLD, verdicts),
     )  # fmt: skip
     plan = read_table(artifact.path, FETCH_PLAN)
@@ -154,15 +155,6 @@ def test_partition_fetches_what_the_plan_wants_and_the_store_saves_requests(tmp_
     assert again.digest == plan.digest
 
 
-def test_opt_out_list_without_a_plan_stops(tmp_path: Path) -> None:
-    contents = make_contents(3)
-    table = write_contents(tmp_path / "contents", contents)
-    source = Scripted(bodies_of(contents))
-    with pytest.raises(BlobError, match="no fetch plan that honours it"):
-        fetch(table, source, tmp_path / "p", opt_out="list.txt")
-    assert not source.asked
-
-
 @given(requests=st.integers(1, 400), limit=st.integers(1, 60), burst=st.floats(0, 1))
 @settings(max_examples=15, deadline=None)
 def test_estimate_is_what_the_simulated_run_takes(
@@ -197,10 +189,40 @@ GLOBS = st.lists(st.sampled_from(["*", "?", "a", "b", "/", ".", "[", "(", "\\"])
 @settings(max_examples=100, deadline=None)
 def test_globs_are_fnmatch_without_brackets(tmp_path_factory: pytest.TempPathFactory, glob: str, path: str) -> None:
     file = tmp_path_factory.mktemp("list") / "opt_out"
-    file.write_text(f"path {glob}\norigin {glob}\n")
-    opt_out = read_opt_out(file)
+    file.write_text(f"path {glob}\n")
     expected = fnmatch.fnmatchcase(path, glob.replace("[", "[[]"))
-    assert opt_out.covers_path(path.encode()) == opt_out.covers_origin(path) == expected
+    assert read_opt_out(file).covers_path(path.encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("wish", "covered"),
+    [
+        ("origin https://github.com/alice/one", "alice/one alice/one/ alice/one.git Alice/One"),
+        ("origin https://github.com/alice/one.git", "alice/one alice/one/ alice/one.git Alice/One"),
+        ("origin https://github.com/alice/*", "alice/one alice/one/ alice/one.git Alice/One alice/two"),
+        ("owner alice", "alice/one alice/one/ alice/one.git Alice/One alice/two"),
+        ("owner GitHub.com/Alice", "alice/one alice/one/ alice/one.git Alice/One alice/two"),
+        ("owner gitlab.com/alice", ""),
+        ("owner ali", ""),
+        ("origin https://github.com/alice/on", ""),
+    ],
+)
+def test_origins_and_owners_as_people_write_them(tmp_path: Path, wish: str, covered: str) -> None:
+    (tmp_path / "list").write_text(wish)
+    opt_out = read_opt_out(tmp_path / "list")
+    repositories = ["alice/one", "alice/one/", "alice/one.git", "Alice/One", "alice/two", "alicea/one", "bob/alice"]
+    found = [name for name in repositories if opt_out.covers_origin(f"https://github.com/{name}")]
+    assert found == covered.split()
+
+
+def test_a_list_with_other_comments_and_order_is_the_same_artefact(tmp_path: Path) -> None:
+    texts = ["# one\nowner a\npath b\npath b\n", "path b\n\n# two\nowner A\n", "owner a\n"]
+    digests = []
+    for number, text in enumerate(texts):
+        (tmp_path / "list").write_text(text)
+        folder = tmp_path / str(number)
+        digests.append(build_opt_out(folder, file=str(tmp_path / "list"), config_digest="").digest)
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_opt_out_by_each_kind_of_id(tmp_path: Path) -> None:
@@ -211,6 +233,7 @@ def test_opt_out_by_each_kind_of_id(tmp_path: Path) -> None:
         f"rev:{digest('revhttps://b.example/r').hex()}": 3,
         f"ori:{digest('https://b.example/r').hex()}": 3,
         f"cnt:{digest('w').hex()}": 2,
+        f"cnt:{digest('w').hex()};origin=https://b.example/r;path=/lib/w.py": 2,
     }
     for swhid, count in everything.items():
         (tmp_path / "list").write_text(f"swhid swh:1:{swhid}\n")
@@ -219,7 +242,8 @@ def test_opt_out_by_each_kind_of_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["origins x", "origin", "path ", "swhid swh:1:dir:" + 40 * "0", "swhid swh:1:cnt:00", "x"]
+    "line",
+    ["origins x", "owner a/b/c", "owner", "origin", "path ", "swhid swh:1:dir:" + 40 * "0", "swhid swh:1:cnt:00", "x"],
 )
 def test_a_wish_that_cannot_be_read_stops(tmp_path: Path, line: str) -> None:
     (tmp_path / "list").write_text(f"# first\n{line}\n")

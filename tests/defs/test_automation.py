@@ -92,7 +92,7 @@ def test_a_changed_opt_out_list_is_seen(finished: Home, tmp_path: Path, instance
     """The finished plan honours no list; one appears, then it is requested once, and again when it changes."""
     assert tick(defined(finished.data), "opt_out_changed", instance)[0] == []
     path = tmp_path / "opt_out.txt"
-    definitions = defined(finished.data, {"blobs": {"opt_out": str(path)}})
+    definitions = defined(finished.data, {"opt_out": {"file": str(path)}})
     path.write_text("origin https://example.org/*\n")
     requests, cursor = tick(definitions, "opt_out_changed", instance)
     assert len(requests) == 1

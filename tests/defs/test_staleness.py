@@ -12,7 +12,7 @@ from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.definitions.temporal_context import TemporalContext
 
-from minicode_assets.config import ASSET_SECTIONS
+from minicode_assets.config import ASSET_SECTIONS, load, section_digest
 from minicode_assets.definitions import build_definitions
 from minicode_assets.defs.settings import Settings
 from minicode_assets.defs.stage import PARTITIONED
@@ -73,6 +73,21 @@ def test_a_threshold_makes_exactly_its_asset_stale(
     finished: Home, overrides: dict[str, dict[str, Any]], expected: set[str]
 ) -> None:
     assert stale(finished, overrides) == expected
+
+
+def test_what_a_named_file_holds_is_configuration(finished: Home, tmp_path: Path) -> None:
+    """The same path, other content: exactly the asset that reads the file is stale."""
+    wishes, problems = tmp_path / "wishes", tmp_path / "own.jsonl"
+    settings = {"opt_out": {"file": str(wishes)}, "benchmarks": {"files": [str(problems)]}}
+    digests = []
+    for content in ("path a", "path b", "path b"):
+        wishes.write_text(content)
+        problems.write_text(content)
+        config = load("tiny", settings)
+        digests.append([section_digest(config, name) for name in ("opt_out", "benchmarks", "fetch_plan", "corpus")])
+    assert [a == b for a, b in zip(*digests[:2], strict=True)] == [False, False, True, True]
+    assert digests[1] == digests[2]
+    assert stale(finished, settings) == {"opt_out", "benchmarks"}
 
 
 @pytest.mark.slow
