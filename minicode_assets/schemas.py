@@ -331,10 +331,20 @@ HEURISTICS = _table(
     ("num_class_variables", pl.Int64, "Names assigned right in a class body; null when it doesn't parse"),
     key="document_id",
 )
+ORIGIN_FACTS = _table(
+    "origin_facts",
+    ("origin_url", pl.String, "origin.url"),
+    ("revision", pl.Binary, "The head, 20 bytes"),
+    ("commit_date", TIME, "Committer date of the head; null where it is no revision or has none"),
+    ("num_stars", pl.Int64, "Stars of the repository; null where unknown"),
+    key="origin_url revision",
+    order="origin_url revision",
+)
 EXACT_DUP = _table(
     "exact_dup",
     ("document_id", pl.String, "documents.document_id"),
     ("text_sha256", pl.Binary, "32 bytes, of the text in UTF-8; null without text"),
+    ("normal_sha256", pl.Binary, "32 bytes, of the text without white space and in NFC; null without text"),
     ("group_size", pl.Int64, "Documents with this text in the partition; null without text"),
     ("keep_rank", pl.Int64, "Preference among equal texts, 0 for the representative; null without text"),
     ("duplicate_of", pl.String, "document_id of the representative; null for it and without text"),

@@ -26,6 +26,7 @@ from minicode_assets.config.annotations import (
     License,
     LicenseFiles,
     NearDup,
+    OriginFacts,
     near_dup_problems,
 )
 from minicode_assets.config.archive import Archive, Partitions, archive_problems
@@ -68,6 +69,7 @@ __all__ = [
     "LicenseFiles",
     "NearDup",
     "OptOut",
+    "OriginFacts",
     "Partitions",
     "Tables",
     "TokenShards",
@@ -102,6 +104,7 @@ class Config:
     language: Language = field(default_factory=Language)
     license: License = field(default_factory=License)
     heuristics: Heuristics = field(default_factory=Heuristics)
+    origin_facts: OriginFacts = field(default_factory=OriginFacts)
     exact_dup: ExactDup = field(default_factory=ExactDup)
     near_dup: NearDup = field(default_factory=NearDup)
     benchmarks: Benchmarks = field(default_factory=Benchmarks)
@@ -144,6 +147,7 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "language": ("partitions", "language"),
     "license": ("partitions", "license"),
     "heuristics": ("partitions", "heuristics"),
+    "origin_facts": ("origin_facts",),
     "exact_dup": ("partitions", "exact_dup"),
     "minhash": ("partitions", "near_dup"),
     "near_dup": ("near_dup",),
@@ -324,8 +328,12 @@ def section_digest(config: Config, asset: str) -> str:
 
 def named_files(config: Config, asset: str) -> list[Path]:
     """Files outside the data folder that an asset reads: what is in them counts as configuration."""
-    named = {"opt_out": (config.opt_out.file,), "benchmarks": config.benchmarks.files}.get(asset, ())
-    return [Path(name) for name in named if name and not name.startswith("package:")]
+    named = {
+        "opt_out": (config.opt_out.file,),
+        "origin_facts": (config.origin_facts.stars_file,),
+        "benchmarks": config.benchmarks.files,
+    }
+    return [Path(name) for name in named.get(asset, ()) if name and not name.startswith("package:")]
 
 
 def to_mapping(config: Config) -> dict[str, Any]:

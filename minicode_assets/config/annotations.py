@@ -61,11 +61,21 @@ class Heuristics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OriginFacts:
+    """What is known of an origin beside its files."""
+
+    stars_file: str = ""
+    """A .csv, .jsonl or .parquet file with origin_url and num_stars, for example from GHArchive; the archive itself
+    knows no stars. Empty for none. Its content counts as configuration. Unit: path."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExactDup:
     """How equal documents are grouped and which one represents them."""
 
-    keep_order: tuple[str, ...] = ("license_type", "is_vendored", "origin_url", "path")
-    """Preference among equal texts. Source: The Stack v2 code keeps permissive first."""
+    keep_order: tuple[str, ...] = ("license_type", "is_vendored", "num_stars", "commit_date")
+    """Preference among equal texts, before the document_id (a stable hash): permissive first, most stars, latest
+    commit. Source: The Stack v2's code, curation.md 1, exact dedup."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +102,8 @@ class NearDup:
     estimate_sigmas: float = 4.0
     """Candidates estimated more than so many standard deviations below the threshold are not verified; at the
     threshold itself that loses 3 pairs in 100,000."""
-    keep_order: tuple[str, ...] = ("license_type", "is_vendored")
-    """Preference among near duplicates, before the document_id (a stable hash). Source: The Stack v2 code keeps
-    permissive first; the archive knows no stars."""
+    keep_order: tuple[str, ...] = ("license_type", "is_vendored", "num_stars", "commit_date")
+    """Preference among near duplicates, before the document_id (a stable hash): as in `exact_dup`."""
     seed: int = 1337
     """Seed of the signatures."""
 

@@ -7,8 +7,10 @@ import polars as pl
 from minicode_assets.config import Corpus
 
 DUPLICATE = "exact_duplicate"
+NORMALISED_DUPLICATE = "normalised_duplicate"
 NEAR_DUPLICATE = "near_duplicate"
-"""The last two rules, in this order; they need all partitions, so `select` applies them itself."""
+DUPLICATES = (DUPLICATE, NORMALISED_DUPLICATE, NEAR_DUPLICATE)
+"""The last rules, in this order; they need all partitions, so `select` applies them itself."""
 OPTED_OUT = "opted_out"
 """The first rule: no threshold moves it."""
 _TEXT_PROBLEMS = ("missing", "too_long", "nul", "undecodable")
@@ -49,7 +51,7 @@ class Rule:
 
 
 def rules(params: Corpus) -> list[Rule]:
-    """All rules but the last, `exact_duplicate` and `near_duplicate`, in order.
+    """All rules but the last, DUPLICATES, in order.
 
     Args:
         params: The `corpus` section.

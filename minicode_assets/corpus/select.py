@@ -12,7 +12,7 @@ from minicode_assets.corpus.annotate.exact_dup import digest_texts
 from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents, read_sidecar
 from minicode_assets.corpus.funnel import funnel
 from minicode_assets.corpus.mix import held_out_origins
-from minicode_assets.corpus.rules import DUPLICATE, NEAR_DUPLICATE, rules
+from minicode_assets.corpus.rules import DUPLICATE, DUPLICATES, NEAR_DUPLICATE, NORMALISED_DUPLICATE, rules
 from minicode_assets.errors import CorpusError
 from minicode_assets.parquet import read_table, write_parquet
 from minicode_assets.provenance.notice import write_notice, write_swhids
@@ -91,11 +91,11 @@ def build_corpus(
             for part, path in enumerate(documents)
         ]
     )
-    decided = drop_duplicates(decided)
+    decided = drop_normalised_duplicates(drop_duplicates(decided))
     if params.drop_near_duplicates:
         decided = drop_near_duplicates(decided)
     decided = assign_splits(decided, params)
-    steps = [*(rule.name for rule in rules(params)), DUPLICATE, NEAR_DUPLICATE]
+    steps = [*(rule.name for rule in rules(params)), *DUPLICATES]
     table = funnel(decided, steps)
     logger.info("kept %d of %d documents", decided["kept"].sum(), decided.height)
     _check_kept(table, folder)
@@ -133,6 +133,7 @@ def judge(documents: Path, sidecars: Mapping[str, Path], near_dup: Path, params:
         "license_expression",
         "license_evidence",
         "text_sha256",
+        "normal_sha256",
         "keep_rank",
         "cluster_id",
         "cluster_rank",
@@ -159,6 +160,15 @@ def drop_duplicates(decided: pl.DataFrame) -> pl.DataFrame:
     return _keep_best(decided, "text_sha256", ("keep_rank", "origin_url", "path", "document_id"), DUPLICATE)
 
 
+def drop_normalised_duplicates(decided: pl.DataFrame) -> pl.DataFrame:
+    """The same for documents whose texts are equal in normal form: white space apart.
+
+    Near duplicates tell which one is preferred, over all partitions; texts that are too short for them go by their id.
+    """
+    order = ("cluster_rank", "keep_rank", "document_id")
+    return _keep_best(decided, "normal_sha256", order, NORMALISED_DUPLICATE)
+
+
 def drop_near_duplicates(decided: pl.DataFrame) -> pl.DataFrame:
     """Keep, of each cluster of near duplicates, the document with the best rank that nothing else drops.
 
@@ -183,7 +193,7 @@ def _keep_best(decided: pl.DataFrame, group: str, order: Sequence[str], name: st
     )
     is_kept = pl.col("document_id").is_in(kept["document_id"].implode())
     stands_for_it = pl.col(group).is_in(kept[group].implode())
-    is_copy = pl.col("drop_reasons").list.contains(DUPLICATE)
+    is_copy = pl.any_horizontal(pl.col("drop_reasons").list.contains(reason) for reason in DUPLICATES)
     reason = (
         pl.when(stands_for_it & ~is_kept & ~is_copy)
         .then(pl.lit(name))

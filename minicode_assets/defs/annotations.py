@@ -75,6 +75,7 @@ def exact_dup(run: StageRun) -> Outcome:
         run.folder,
         params=run.config.exact_dup,
         config_digest=run.config_digest,
+        origin_facts=run.layout.asset("origin_facts"),
     )
     frame = scan_table(run.folder, EXACT_DUP).collect()
     texts = frame.filter(pl.col("text_sha256").is_not_null())
@@ -154,6 +155,6 @@ STAGES = [
         EXACT_DUP,
         "Which documents have equal text, and which one represents them.",
         {"one_representative": "Each text has exactly one representative."},
-        deps=("documents", "license", "language"),
+        deps=("documents", "license", "language", "origin_facts"),
     ),
 ]

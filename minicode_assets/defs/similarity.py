@@ -8,6 +8,7 @@ from minicode_assets.corpus import benchmarks as benchmark_texts
 from minicode_assets.corpus.annotate import contamination as contamination_annotator
 from minicode_assets.corpus.annotate import minhash as minhash_annotator
 from minicode_assets.corpus.annotate import near_dup as near_dup_annotator
+from minicode_assets.corpus.annotate.origin_facts import build_origin_facts
 from minicode_assets.defs.annotations import annotation_stage, sidecar_outcome
 from minicode_assets.defs.pictures import frame_table, histogram
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
@@ -20,11 +21,25 @@ from minicode_assets.schemas import (
     DOCUMENTS,
     MINHASH,
     NEAR_DUP,
+    ORIGIN_FACTS,
     Table,
 )
 
 RANKING = ("license", "language", "exact_dup")
 """The sidecars that near_dup prefers documents by."""
+
+
+def origin_facts(run: StageRun) -> Outcome:
+    """Collect what is known of each origin."""
+    artifact = build_origin_facts(
+        run.layout.asset("branch_heads"),
+        run.layout.asset("swh_revision"),
+        run.folder,
+        params=run.config.origin_facts,
+        config_digest=run.config_digest,
+    )
+    frame = scan_table(run.folder, ORIGIN_FACTS).select("origin_url", "revision").collect()
+    return Outcome(artifact, {"unique_heads": (frame.is_unique().all(), {"heads": frame.height})})
 
 
 def minhash(run: StageRun) -> Outcome:
@@ -52,6 +67,7 @@ def near_dup(run: StageRun) -> Outcome:
         partitions=keys,
         params=params,
         config_digest=run.config_digest,
+        origin_facts=run.layout.asset("origin_facts"),
     )
     folders = zip(keys, run.partitions("documents"), strict=True)
     astray = [key for key, folder in folders if not _is_aligned(run, f"part-{key}.parquet", NEAR_DUP, folder)]
@@ -117,6 +133,17 @@ def _is_aligned(run: StageRun, pattern: str, table: Table, documents: Path) -> b
 
 
 STAGES = [
+    Stage(
+        name="origin_facts",
+        group="annotations",
+        compute=origin_facts,
+        deps=("branch_heads", "swh_revision"),
+        description="How recent each origin's head is and how many stars it has where known: of equal or similar "
+        "documents the better known and the newer one is kept.",
+        checks={"unique_heads": "Origin and revision name one row."},
+        table=ORIGIN_FACTS,
+        kinds=("polars",),
+    ),
     annotation_stage(
         "minhash",
         minhash,
@@ -134,7 +161,7 @@ STAGES = [
             "similar_enough": "A duplicate's Jaccard index with its representative reaches min_jaccard_fraction.",
             "representatives_stay": "A representative is nobody's duplicate.",
         },
-        deps=("documents", "minhash", *RANKING),
+        deps=("documents", "minhash", *RANKING, "origin_facts"),
     ),
     Stage(
         name="benchmarks",

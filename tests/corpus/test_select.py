@@ -36,6 +36,8 @@ ORIGINS = {
         **{f"a{i}.py": module(f"a{i}") for i in range(12)},
         "same.py": module("a0"),
         "same_with_mark.py": b"\xef\xbb\xbf" + module("a0"),
+        "same_with_tabs.py": module("a0").replace(b"    ", b"\t"),
+        "same_of_windows.py": module("a0").replace(b"\n", b"\r\n"),
         "tiny.py": b"x = 1\n",
         "short.py": b"answer = 42\n",
         "pkg/_vendor/six.py": module("six"),
@@ -70,8 +72,10 @@ def test_every_reason_is_told(built):
     reasons = reasons_by_path(built)
     dropped = {key: value for key, value in reasons.items() if value}
     assert dropped == {
-        ("a", "same.py"): ["exact_duplicate"],
+        ("a", "a0.py"): ["exact_duplicate"],
         ("a", "same_with_mark.py"): ["exact_duplicate"],
+        ("a", "same_with_tabs.py"): ["normalised_duplicate"],
+        ("a", "same_of_windows.py"): ["normalised_duplicate"],
         ("a", "tiny.py"): ["too_short", "few_lines", "alphabetic"],
         ("a", "short.py"): ["too_short", "few_lines"],
         ("a", "pkg/_vendor/six.py"): ["vendored"],
@@ -116,7 +120,7 @@ def test_funnel_adds_up(built):
     rows = {step: (documents, first) for step, documents, _, first in table.iter_rows()}
     assert rows["all"][0] - rows["kept"][0] == sum(first for _, first in rows.values())
     assert table["step"].to_list()[0] == "all"
-    assert table["step"].to_list()[-4:] == ["contaminated", "exact_duplicate", "near_duplicate", "kept"]
+    assert table["step"].to_list()[-4:] == ["exact_duplicate", "normalised_duplicate", "near_duplicate", "kept"]
     assert rows["unparsable"] == (2, 2)
     assert rows["too_short"] == (3, 2)
 

@@ -1,12 +1,17 @@
-"""The exact_dup sidecar: documents with the same text, and which one of them represents the others."""
+"""The exact_dup sidecar: documents with the same text, and which one of them represents the others.
+
+Beside the digest of the text stands that of its normal form, which selection compares over all partitions.
+"""
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 from minicode_assets.config import ExactDup
+from minicode_assets.corpus.annotate.origin_facts import with_origin_facts
 from minicode_assets.corpus.annotate.sidecar import read_documents, read_sidecar, write_sidecar
 from minicode_assets.errors import ConfigError
 from minicode_assets.schemas import EXACT_DUP, LANGUAGE, LICENSE
@@ -19,7 +24,13 @@ _SIDECARS = {"license": LICENSE, "language": LANGUAGE}
 
 
 def annotate(
-    documents: Path, sidecars: Mapping[str, Path], folder: Path, *, params: ExactDup, config_digest: str
+    documents: Path,
+    sidecars: Mapping[str, Path],
+    folder: Path,
+    *,
+    params: ExactDup,
+    config_digest: str,
+    origin_facts: Path | None = None,
 ) -> Artifact:
     """After this, `folder` groups the documents with equal texts and ranks each group's members.
 
@@ -30,6 +41,7 @@ def annotate(
         folder: The artefact folder of this partition.
         params: The `exact_dup` section.
         config_digest: Digest of the sections that shape the asset.
+        origin_facts: The origin_facts artefact; None when nothing is known of any origin.
 
     Returns:
         The artefact; schema EXACT_DUP, the documents' rows in order. Metadata: num_duplicates, duplicate_bytes.
@@ -40,9 +52,9 @@ def annotate(
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
         StorageError: `folder` can't be written.
     """
-    frame = read_documents(documents, ["document_id", "origin_url", "path", "length_bytes", "text"])
-    frame = frame.with_columns(text_sha256=digest_texts(frame["text"])).drop("text")
-    joined = _with_sidecars(frame, sidecars)
+    frame = read_documents(documents, ["document_id", "origin_url", "revision", "path", "length_bytes", "text"])
+    frame = frame.with_columns(digest_texts(frame["text"]), digest_normal_forms(frame["text"])).drop("text")
+    joined = with_origin_facts(_with_sidecars(frame, sidecars), origin_facts)
     sidecar = rank_duplicates(joined, params=params)
     duplicates = frame.filter(sidecar["duplicate_of"].is_not_null())
     return write_sidecar(
@@ -51,7 +63,11 @@ def annotate(
         EXACT_DUP,
         document_ids=frame["document_id"],
         config_digest=config_digest,
-        inputs={"documents": documents, **{name: sidecars[name] for name in sorted(sidecars)}},
+        inputs={
+            "documents": documents,
+            **{name: sidecars[name] for name in sorted(sidecars)},
+            **({"origin_facts": origin_facts} if origin_facts else {}),
+        },
         metadata={"num_duplicates": duplicates.height, "duplicate_bytes": int(duplicates["length_bytes"].sum())},
     )
 
@@ -60,6 +76,20 @@ def digest_texts(texts: pl.Series) -> pl.Series:
     """SHA-256 (32 bytes) of each text in UTF-8; null for null."""
     digests = [None if text is None else hashlib.sha256(text.encode()).digest() for text in texts]
     return pl.Series("text_sha256", digests, dtype=pl.Binary)
+
+
+def digest_normal_forms(texts: pl.Series) -> pl.Series:
+    """SHA-256 (32 bytes) of each text's normal form; null for null.
+
+    The normal form has no white space, so that newlines, indentation and formatting of lines don't count, and composed
+    characters (NFC).
+    """
+    digests = [None if text is None else hashlib.sha256(_normal_form(text)).digest() for text in texts]
+    return pl.Series("normal_sha256", digests, dtype=pl.Binary)
+
+
+def _normal_form(text: str) -> bytes:
+    return b"".join((text if text.isascii() else unicodedata.normalize("NFC", text)).encode().split())
 
 
 def rank_duplicates(frame: pl.DataFrame, *, params: ExactDup) -> pl.DataFrame:
@@ -78,7 +108,7 @@ def rank_duplicates(frame: pl.DataFrame, *, params: ExactDup) -> pl.DataFrame:
             "\n".join(f"[exact_dup] keep_order {name!r}{nearest(name, frame.columns)}" for name in unknown),
             hint="minicode config",
         )
-    order = [_preference(name, frame.schema[name]) for name in params.keep_order]
+    order = [preference(name) for name in params.keep_order]
     ranked = (
         frame.with_row_index("row")
         .filter(pl.col("text_sha256").is_not_null())
@@ -98,12 +128,12 @@ def rank_duplicates(frame: pl.DataFrame, *, params: ExactDup) -> pl.DataFrame:
     )
 
 
-def _preference(name: str, dtype: pl.DataType) -> pl.Expr:
-    """The sort key of a column: licence types best first, everything else ascending."""
+def preference(name: str) -> pl.Expr:
+    """The sort key of a column: licence types best first, most stars and latest commit first, else ascending."""
     if name == "license_type":
         ranks = {license_type: rank for rank, license_type in enumerate(LICENSE_ORDER)}
         return pl.col(name).replace_strict(ranks, default=len(ranks), return_dtype=pl.Int8)
-    return pl.col(name).cast(pl.Int8) if dtype == pl.Boolean else pl.col(name)
+    return -pl.col(name).to_physical() if name in ("num_stars", "commit_date") else pl.col(name)
 
 
 def _with_sidecars(frame: pl.DataFrame, sidecars: Mapping[str, Path]) -> pl.DataFrame:

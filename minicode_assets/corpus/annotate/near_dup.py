@@ -41,6 +41,7 @@ def annotate(
     partitions: Sequence[str],
     params: NearDup,
     config_digest: str,
+    origin_facts: Path | None = None,
 ) -> Artifact:
     """After this, `folder` names the representative of each document of each partition.
 
@@ -53,6 +54,7 @@ def annotate(
         partitions: Partition keys, in the order of the folders; the part files are named after them.
         params: The `near_dup` section.
         config_digest: Digest of the sections that shape the asset.
+        origin_facts: The origin_facts artefact; None when nothing is known of any origin.
 
     Returns:
         The artefact: `part-<partition>.parquet`, schema NEAR_DUP, the partition's documents' rows in order. Metadata:
@@ -66,7 +68,9 @@ def annotate(
         StorageError: `folder` can't be written.
     """
     inputs = _input_digests(documents, minhash, sidecars)
-    ranked = rank_documents(documents, sidecars, minhash, params=params)
+    if origin_facts:
+        inputs["origin_facts"] = open_artifact(origin_facts, verify=False).digest
+    ranked = rank_documents(documents, sidecars, minhash, params=params, origin_facts=origin_facts)
     with write_artifact(folder, name=NEAR_DUP.name, config_digest=config_digest, inputs=inputs) as writer:
         with tempfile.TemporaryDirectory(prefix=".scratch-", dir=writer.path) as scratch:
             stars, texts = _compare(documents, minhash, ranked, Path(scratch), params)

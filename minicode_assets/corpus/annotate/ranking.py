@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from minicode_assets.config import NearDup
-from minicode_assets.corpus.annotate.exact_dup import LICENSE_ORDER
+from minicode_assets.corpus.annotate.exact_dup import preference
+from minicode_assets.corpus.annotate.origin_facts import with_origin_facts
 from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents, read_sidecar
 from minicode_assets.corpus.shingles import Numbers
 from minicode_assets.errors import ConfigError
@@ -34,12 +35,18 @@ class Ranked:
 
 
 def rank_documents(
-    documents: Sequence[Path], sidecars: Mapping[str, Sequence[Path]], minhash: Sequence[Path], *, params: NearDup
+    documents: Sequence[Path],
+    sidecars: Mapping[str, Sequence[Path]],
+    minhash: Sequence[Path],
+    *,
+    params: NearDup,
+    origin_facts: Path | None = None,
 ) -> Ranked:
     """Order all documents by `keep_order`, then document_id; those with a signature of their own take part."""
     parts = []
     for number, (folder, signatures) in enumerate(zip(documents, minhash, strict=True)):
-        frame = read_documents(folder, ["document_id", "origin_url", "path", "length_bytes"])
+        frame = read_documents(folder, ["document_id", "origin_url", "revision", "path", "length_bytes"])
+        frame = with_origin_facts(frame, origin_facts)
         ids = frame["document_id"]
         beside = [read_sidecar(sidecars[n][number], _SIDECARS[n], ids).drop("document_id") for n in sorted(sidecars)]
         beside.append(_signed(signatures, ids))
@@ -77,7 +84,7 @@ def _ranked(frame: pl.DataFrame, params: NearDup) -> Ranked:
     frame = frame.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
     originals = frame.select("row", "document_id").rename({"row": "same_row", "document_id": "same_as"})
     frame = frame.join(originals, on="same_as", how="left", maintain_order="left")
-    order = [_preference(name) for name in params.keep_order]
+    order = [preference(name) for name in params.keep_order]
     participants = (
         frame.filter(pl.col("has_signature") & pl.col("same_row").is_null())
         .sort(*order, "document_id", nulls_last=True)["row"]
@@ -86,11 +93,3 @@ def _ranked(frame: pl.DataFrame, params: NearDup) -> Ranked:
     ranks = pl.DataFrame({"row": participants, "rank": np.arange(len(participants))})
     rows = frame.join(ranks, on="row", how="left", maintain_order="left")
     return Ranked(rows.select("document_id", "partition", "has_text", "same_row", "rank"), participants)
-
-
-def _preference(name: str) -> pl.Expr:
-    """The sort key of a column: licence types best first, everything else ascending (false before true)."""
-    if name == "license_type":
-        ranks = {license_type: rank for rank, license_type in enumerate(LICENSE_ORDER)}
-        return pl.col(name).replace_strict(ranks, default=len(ranks), return_dtype=pl.Int8)
-    return pl.col(name)
