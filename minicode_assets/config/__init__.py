@@ -318,8 +318,7 @@ def corpus_problems(config: Config) -> list[str]:
 
 
 def section_digest(config: Config, asset: str) -> str:
-    """Digest (hex, 16 characters) of the sections that shape an asset, operational fields left out, and of the files
-    that they name."""
+    """Digest (hex, 16 characters) of an asset's sections without operational fields, and of the files they name."""
     sections = {name: shaping_values(getattr(config, name)) for name in ASSET_SECTIONS[asset]}
     if files := named_files(config, asset):
         sections["files"] = {str(path): sha256_of(path) if path.is_file() else None for path in files}

@@ -97,6 +97,9 @@ class NearDup:
     more candidates affordable, and 42 x 6 finds 99.5 % of them: 1 - (1 - 0.7^6)^42."""
     rows_per_band: int = 6
     """Values a band."""
+    max_bucket_texts: int = 64
+    """So many texts that share a band are compared with those behind them: different texts with common boilerplate
+    would cost the square of their number. Source: measured, no near duplicate lost (benchmarks/near_dup.py crowd)."""
     min_jaccard_fraction: float = 0.7
     """Exact Jaccard index from which on two documents are near duplicates, 0..1. Source: StarCoder2, The Stack v3."""
     estimate_sigmas: float = 4.0
@@ -153,7 +156,7 @@ def near_dup_problems(near_dup: NearDup) -> list[str]:
     """Contradictions inside the near-duplicate section, one message each."""
     problems = [
         f"[near_dup] {name}: found {getattr(near_dup, name)}, expected at least 1"
-        for name in ("shingle_words", "num_permutations", "num_bands", "rows_per_band")
+        for name in ("shingle_words", "num_permutations", "num_bands", "rows_per_band", "max_bucket_texts")
         if getattr(near_dup, name) < 1
     ]
     if near_dup.tokens not in ("words", "stack_v2"):

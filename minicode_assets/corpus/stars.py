@@ -4,6 +4,9 @@ Texts are taken in order of preference. A text is dropped when the exact Jaccard
 reaches the threshold, and kept otherwise. So a chain a ~ b ~ c with a and c different keeps a and c, where connected
 components would keep one (they swallowed 98 % of a corpus once: curation.md 5.1). Dropped texts leave the index, so a
 thousand copies of one file cost a thousand comparisons and not a million; and the result does not depend on batches.
+
+Texts that share much boilerplate and are yet different fill a bucket with texts that are all kept. Only the first of a
+bucket are compared with those behind them: a real near duplicate shares other buckets too, which its own part fills.
 """
 
 import logging
@@ -33,12 +36,14 @@ class Buckets:
         members: Text numbers, bucket after bucket, ascending within a bucket, shape (M,).
         offsets: Bucket b has members[offsets[b] : offsets[b + 1]].
         of_text: Bucket numbers, text after text, shape (M,).
+        places: Place of the text in that bucket, from 0, shape (M,).
         text_offsets: Text t is in the buckets of_text[text_offsets[t] : text_offsets[t + 1]].
     """
 
     members: Indices
     offsets: Numbers
     of_text: Indices
+    places: Indices
     text_offsets: Numbers
 
 
@@ -53,6 +58,7 @@ class Stars:
         num_likely: Candidates whose estimate is near the threshold or above.
         num_verified: Likely candidates whose exact index was computed.
         num_confirmed: Of those, at the threshold or above.
+        num_crowded: Buckets with more texts than were compared with those behind them.
     """
 
     representative: Indices
@@ -61,6 +67,7 @@ class Stars:
     num_likely: int
     num_verified: int
     num_confirmed: int
+    num_crowded: int
 
 
 def build_buckets(keys: Hashes) -> Buckets:
@@ -81,12 +88,19 @@ def build_buckets(keys: Hashes) -> Buckets:
     offsets = np.concatenate(([0], np.cumsum(counts)))
     by_text = np.argsort(members, kind="stable")
     buckets = np.repeat(np.arange(len(counts), dtype=np.int32), counts)[by_text]
+    places = (np.arange(len(members)) - np.repeat(offsets[:-1], counts)).astype(np.int32)[by_text]
     text_offsets = np.concatenate(([0], np.cumsum(np.bincount(members, minlength=keys.shape[1]))))
-    return Buckets(members, offsets, buckets, text_offsets)
+    return Buckets(members, offsets, buckets, places, text_offsets)
 
 
 def find_stars(
-    buckets: Buckets, signatures: Signatures, sets: ShingleSets, *, min_jaccard: float, estimate_sigmas: float
+    buckets: Buckets,
+    signatures: Signatures,
+    sets: ShingleSets,
+    *,
+    min_jaccard: float,
+    estimate_sigmas: float,
+    max_bucket_texts: int,
 ) -> Stars:
     """Decide for each text whether it is kept, and which kept text stands for it otherwise.
 
@@ -97,12 +111,14 @@ def find_stars(
         min_jaccard: Texts at least so similar are near duplicates, 0..1.
         estimate_sigmas: A pair whose estimate lies more than so many standard deviations below `min_jaccard` is not
             verified.
+        max_bucket_texts: So many texts of a bucket, the most preferred ones, are compared with those behind them.
 
     Returns:
         The stars. The representative is the most preferred kept text that is similar enough.
     """
     deviation = np.sqrt(min_jaccard * (1 - min_jaccard) / signatures.shape[1])
     search = _Search(buckets, signatures, sets, min_jaccard, min_jaccard - estimate_sigmas * float(deviation))
+    search.max_bucket_texts = max_bucket_texts
     start, size, reported = 0, MAX_BATCH, time.monotonic()
     while start < search.num_texts:
         end = min(start + size, search.num_texts)
@@ -125,6 +141,7 @@ class _Search:
     ) -> None:
         self.buckets, self.signatures, self.sets = buckets, signatures, sets
         self.min_jaccard, self.min_estimate = min_jaccard, min_estimate
+        self.max_bucket_texts = 0
         self.num_texts = len(buckets.text_offsets) - 1
         self.representative = np.arange(self.num_texts, dtype=np.int32)
         self.jaccard = np.ones(self.num_texts)
@@ -136,9 +153,8 @@ class _Search:
 
     def num_pairs(self, start: int, end: int) -> int:
         """Candidate pairs of texts start to end, with kept texts and with one another, repeats included."""
-        buckets, _ = self._memberships(start, end)
-        inside = np.unique(buckets, return_counts=True)[1]
-        return int(self.num_kept[buckets].sum() + (inside * (inside - 1) // 2).sum())
+        buckets, _, places = self._memberships(start, end)
+        return int(self.num_kept[buckets].sum() + self._earlier(buckets, places)[2].sum())
 
     def decide(self, start: int, end: int) -> None:
         """Keep or drop the texts start to end, all earlier ones being decided."""
@@ -150,20 +166,27 @@ class _Search:
         kept = np.flatnonzero(self.representative[start:end] == np.arange(start, end)) + start
         self._remember(kept)
 
-    def _memberships(self, start: int, end: int) -> tuple[Indices, Numbers]:
-        """Buckets of the texts start to end, and the text that each belongs to."""
+    def _memberships(self, start: int, end: int) -> tuple[Indices, Numbers, Indices]:
+        """Buckets of the texts start to end, the text that each belongs to, and its place there."""
         offsets = self.buckets.text_offsets[start : end + 1]
-        return self.buckets.of_text[offsets[0] : offsets[-1]], np.repeat(np.arange(start, end), np.diff(offsets))
+        cut = slice(offsets[0], offsets[-1])
+        return self.buckets.of_text[cut], np.repeat(np.arange(start, end), np.diff(offsets)), self.buckets.places[cut]
+
+    def _earlier(self, buckets: Indices, places: Indices) -> tuple[Numbers, Numbers, Numbers]:
+        """An order by bucket; in it the first of each one's bucket, and how many from there on to compare it with."""
+        order = np.argsort(buckets, kind="stable")
+        firsts = np.searchsorted(buckets[order], buckets[order])
+        listed = np.maximum(self.max_bucket_texts - places[order][firsts], 0)
+        return order, firsts, np.minimum(np.arange(len(buckets)) - firsts, listed)
 
     def _candidates(self, start: int, end: int) -> tuple[Numbers, Numbers]:
         """Distinct pairs (text, more preferred text), sorted: the latter kept, or undecided in the same batch."""
-        buckets, texts = self._memberships(start, end)
+        buckets, texts, places = self._memberships(start, end)
         slots, counts = ranges(self.buckets.offsets[buckets], self.num_kept[buckets])
         pairs = [np.repeat(texts, counts) * self.num_texts + self.kept_members[slots]]
-        order = np.argsort(buckets, kind="stable")
-        buckets, texts = buckets[order], texts[order]
-        firsts = np.searchsorted(buckets, buckets)
-        earlier, counts = ranges(firsts, np.arange(len(buckets)) - firsts)
+        order, firsts, counts = self._earlier(buckets, places)
+        texts = texts[order]
+        earlier, counts = ranges(firsts, counts)
         pairs.append(np.repeat(texts, counts) * self.num_texts + texts[earlier])
         distinct = np.unique(np.concatenate(pairs))
         return np.divmod(distinct, self.num_texts) if distinct.size else (distinct, distinct)
@@ -194,10 +217,11 @@ class _Search:
         self.jaccard[left[same]] = exact[same]
 
     def _remember(self, kept: Numbers) -> None:
-        """Append kept texts to their buckets."""
+        """Append kept texts to their buckets, where they are among the first."""
         offsets = self.buckets.text_offsets
         slots, counts = ranges(offsets[kept], offsets[kept + 1] - offsets[kept])
-        buckets, texts = self.buckets.of_text[slots], np.repeat(kept, counts)
+        listed = self.buckets.places[slots] < self.max_bucket_texts
+        buckets, texts = self.buckets.of_text[slots][listed], np.repeat(kept, counts)[listed]
         order = np.argsort(buckets, kind="stable")
         buckets, texts = buckets[order], texts[order]
         place = np.arange(len(buckets)) - np.searchsorted(buckets, buckets)
@@ -207,4 +231,5 @@ class _Search:
     def stars(self) -> Stars:
         """The result."""
         counts = {f"num_{name}": count for name, count in self.counts.items()}
-        return Stars(self.representative, self.jaccard, **counts)
+        crowded = int((np.diff(self.buckets.offsets) > self.max_bucket_texts).sum())
+        return Stars(self.representative, self.jaccard, **counts, num_crowded=crowded)

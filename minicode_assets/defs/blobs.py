@@ -8,7 +8,6 @@ import polars as pl
 from minicode_assets.blobs.backends import Backend
 from minicode_assets.blobs.chain import BUNDLES, open_chain
 from minicode_assets.blobs.check import missing_reasons, rehash_sample
-from minicode_assets.blobs.opt_out import build_opt_out
 from minicode_assets.blobs.plan import plan_fetch
 from minicode_assets.blobs.purge import purge_blobs
 from minicode_assets.blobs.store import fetch_partition
@@ -19,19 +18,12 @@ from minicode_assets.defs.pictures import frame_table, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import BLOBS, FETCH_PLAN, OPT_OUT
+from minicode_assets.schemas import BLOBS, FETCH_PLAN
 from minicode_model.artifact import Artifact
 
 TOKEN_VARIABLE = "SWH_TOKEN"  # noqa: S105
 """Environment variable with the Software Heritage API token; it is passed on and never stored."""
 NUM_REHASHED = 200
-
-
-def opt_out(run: StageRun) -> Outcome:
-    """Read the opt-out list."""
-    artifact = build_opt_out(run.folder, file=run.config.opt_out.file, config_digest=run.config_digest)
-    wishes = scan_table(run.folder, OPT_OUT).collect()
-    return Outcome(artifact, {"distinct": (wishes.is_unique().all(), {"wishes": wishes.height})})
 
 
 def fetch_plan(run: StageRun) -> Outcome:
@@ -131,17 +123,6 @@ def fetched(artifact: Artifact, backend: Backend) -> Outcome:
 
 
 STAGES = [
-    Stage(
-        name="opt_out",
-        group="blobs",
-        compute=opt_out,
-        deps=(),
-        description="What its authors do not want used: never fetched, a row without text in the documents, and the "
-        "reason `opted_out` at selection.",
-        checks={"distinct": "No wish stands twice."},
-        table=OPT_OUT,
-        kinds=("polars",),
-    ),
     Stage(
         name="fetch_plan",
         group="blobs",

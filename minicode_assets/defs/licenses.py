@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from minicode_assets.blobs.opt_out import build_opt_out
 from minicode_assets.blobs.store import fetch_licenses
 from minicode_assets.corpus.annotate import license_files as license_files_detector
 from minicode_assets.corpus.annotate.origin_licenses import judge_origins
@@ -10,7 +11,14 @@ from minicode_assets.defs.limits import MAY_PASS, NETWORK
 from minicode_assets.defs.pictures import bar_plot
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import LICENSE_BLOBS, LICENSE_FILES, ORIGIN_LICENSES
+from minicode_assets.schemas import LICENSE_BLOBS, LICENSE_FILES, OPT_OUT, ORIGIN_LICENSES
+
+
+def opt_out(run: StageRun) -> Outcome:
+    """Read the opt-out list."""
+    artifact = build_opt_out(run.folder, file=run.config.opt_out.file, config_digest=run.config_digest)
+    wishes = scan_table(run.folder, OPT_OUT).collect()
+    return Outcome(artifact, {"distinct": (wishes.is_unique().all(), {"wishes": wishes.height})})
 
 
 def license_blobs(run: StageRun) -> Outcome:
@@ -75,6 +83,17 @@ def origin_licenses(run: StageRun) -> Outcome:
 
 
 STAGES = [
+    Stage(
+        name="opt_out",
+        group="licenses",
+        compute=opt_out,
+        deps=(),
+        description="What its authors do not want used: never fetched, a row without text in the documents, and the "
+        "reason `opted_out` at selection.",
+        checks={"distinct": "No wish stands twice."},
+        table=OPT_OUT,
+        kinds=("polars",),
+    ),
     Stage(
         name="license_blobs",
         group="licenses",

@@ -21,7 +21,8 @@ def run(texts: list[bytes], min_jaccard: float) -> Stars:
     """One value a band: whatever shares a value is a candidate, so nothing similar is missed."""
     signatures, sets = prepared(texts)
     buckets = build_buckets(band_keys(signatures, num_bands=256, rows_per_band=1))
-    return find_stars(buckets, signatures, sets, min_jaccard=min_jaccard, estimate_sigmas=8)
+    return find_stars(buckets, signatures, sets, min_jaccard=min_jaccard, estimate_sigmas=8,
+                      max_bucket_texts=10**6)  # fmt: skip
 
 
 def by_definition(texts: list[bytes], min_jaccard: float) -> list[int]:
@@ -95,6 +96,31 @@ def test_many_copies_cost_one_comparison_each() -> None:
     assert found.num_verified == found.num_confirmed == 399
 
 
+def test_common_boilerplate_costs_no_square_and_loses_no_duplicate() -> None:
+    """Different texts, each half one licence and frame; every tenth has a near duplicate of its own."""
+    rng = random.Random(4)
+    frame = [f"frame{i}" for i in range(100)]
+    texts, pairs = [], []
+    for number in range(1500):
+        own = [f"own{number}x{i}" for i in range(60)]
+        texts.append(" ".join(frame + own).encode())
+        if number % 10 == 0:
+            own[rng.randrange(60)] = "edited"
+            pairs.append((len(texts) - 1, len(texts)))
+            texts.append(" ".join(frame + own).encode())
+    signatures, _ = sketch(texts, shingle_words=5, tokens="words", num_permutations=256, seed=7)
+    sets = shingle_sets(texts, shingle_words=5, tokens="words")
+    buckets = build_buckets(band_keys(signatures, num_bands=42, rows_per_band=6))
+    found = {
+        limit: find_stars(buckets, signatures, sets, min_jaccard=0.7, estimate_sigmas=4, max_bucket_texts=limit)
+        for limit in (64, 10**6)
+    }
+    assert found[64].representative.tolist() == found[10**6].representative.tolist()
+    assert [(int(found[64].representative[right]), right) for _, right in pairs] == pairs
+    assert found[64].num_crowded > 0 == found[10**6].num_crowded
+    assert found[64].num_candidates * 2 < found[10**6].num_candidates
+
+
 def test_nothing_to_compare() -> None:
     assert run([b"one text of its own"], 0.7).representative.tolist() == [0]
     empty = find_stars(
@@ -103,5 +129,6 @@ def test_nothing_to_compare() -> None:
         shingle_sets([], shingle_words=2, tokens="words"),
         min_jaccard=0.7,
         estimate_sigmas=4,
+        max_bucket_texts=64,
     )
     assert empty.representative.size == 0

@@ -58,7 +58,7 @@ def annotate(
 
     Returns:
         The artefact: `part-<partition>.parquet`, schema NEAR_DUP, the partition's documents' rows in order. Metadata:
-        num_rows, num_duplicates, num_candidates, num_likely, num_verified, num_confirmed (see Stars),
+        num_rows, num_duplicates, num_candidates, num_likely, num_verified, num_confirmed, num_crowded (see Stars),
         edge_precision_fraction (confirmed of verified), cluster_sizes (documents to clusters), largest_cluster.
 
     Raises:
@@ -146,6 +146,7 @@ def _compare(
         sets,
         min_jaccard=params.min_jaccard_fraction,
         estimate_sigmas=params.estimate_sigmas,
+        max_bucket_texts=params.max_bucket_texts,
     )
     return stars, texts
 
@@ -153,7 +154,8 @@ def _compare(
 def _renumbered(buckets: Buckets, texts: Numbers) -> Buckets:
     """The same buckets, of the texts that are in any, numbered from 0."""
     members = np.searchsorted(texts, buckets.members).astype(np.int32)
-    return Buckets(members, buckets.offsets, buckets.of_text, np.append(buckets.text_offsets[texts], len(members)))
+    offsets = np.append(buckets.text_offsets[texts], len(members))
+    return Buckets(members, buckets.offsets, buckets.of_text, buckets.places, offsets)
 
 
 def _signatures(
@@ -232,6 +234,7 @@ def _figures(frame: pl.DataFrame, stars: Stars) -> dict[str, Any]:
         "num_likely": stars.num_likely,
         "num_verified": stars.num_verified,
         "num_confirmed": stars.num_confirmed,
+        "num_crowded": stars.num_crowded,
         "edge_precision_fraction": stars.num_confirmed / stars.num_verified if stars.num_verified else None,
         "cluster_sizes": {str(size): count for size, count in histogram},
         "largest_cluster": sizes.max(),

@@ -1,5 +1,6 @@
 """The origin_facts table: how recent each origin's head is and how many stars it has, to prefer one copy to another."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,11 @@ from minicode_assets.parquet import read_table, scan_table, write_table
 from minicode_assets.schemas import BRANCH_HEADS, ORIGIN_FACTS, REVISION
 from minicode_model.artifact import Artifact, open_artifact
 
-_READERS = {".csv": pl.read_csv, ".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson}
+_READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".csv": pl.read_csv,
+    ".parquet": pl.read_parquet,
+    ".jsonl": pl.read_ndjson,
+}
 
 
 def build_origin_facts(
