@@ -65,7 +65,11 @@ def plan_fetch(
     """
     inputs = {"contents": open_artifact(contents).digest, "file_manifest": open_artifact(file_manifest).digest}
     files = _with_license(scan_table(file_manifest, FILE_MANIFEST, verify=False), origin_licenses, license_types)
-    for name, folder_read in (("opt_out", opt_out), ("origin_licenses", origin_licenses), ("branch_heads", branch_heads)):
+    for name, folder_read in (
+        ("opt_out", opt_out),
+        ("origin_licenses", origin_licenses),
+        ("branch_heads", branch_heads),
+    ):
         if folder_read:
             inputs[name] = open_artifact(folder_read).digest
     wishes = load_opt_out(opt_out) if opt_out else OptOut()
