@@ -340,6 +340,35 @@ ORIGIN_FACTS = _table(
     key="origin_url revision",
     order="origin_url revision",
 )
+PII = _table(
+    "pii",
+    ("document_id", pl.String, "documents.document_id"),
+    (
+        "pii_status",
+        pl.String,
+        "clean, redacted, or unsafe: redacted it would not parse any more; null without text",
+    ),
+    ("num_emails", pl.Int64, "E-mail addresses; null without text"),
+    ("num_ips", pl.Int64, "Public IP addresses; null without text"),
+    ("num_keys", pl.Int64, "Keys and tokens; null without text"),
+    ("num_passwords", pl.Int64, "Passwords; null without text"),
+    ("num_names", pl.Int64, "Names and user names of persons; null without text"),
+    ("num_copyrights", pl.Int64, "Copyright headers; null without text"),
+    ("pii_fraction", pl.Float64, "0..1 of characters in these but names and headers; null without text"),
+    ("redacted_sha256", pl.Binary, "32 bytes, of the redacted text in UTF-8; null unless redacted"),
+    key="document_id",
+)
+PII_SPANS = _table(
+    "pii_spans",
+    ("document_id", pl.String, "documents.document_id"),
+    ("start", pl.Int64, "First byte in the document's text in UTF-8"),
+    ("end", pl.Int64, "Byte after the last"),
+    ("kind", pl.String, "email, ip, key, password, name or copyright"),
+    ("rule", pl.String, "What found it: a rule, the maker of a key, or model"),
+    ("replacement", pl.String, "What takes its place; null where it is left"),
+    key="document_id start kind",
+    order="document_id start",
+)
 EXACT_DUP = _table(
     "exact_dup",
     ("document_id", pl.String, "documents.document_id"),
@@ -411,6 +440,7 @@ CHANGED_TEXTS = _table(
     ("changes", pl.List(pl.String), "Names of the steps that changed it, in order; empty where it stays as it is"),
     key="document_id",
 )
+REDACT = replace(CHANGED_TEXTS, name="redact")
 CORPUS = _table(
     "corpus",
     ("document_id", pl.String, "documents.document_id"),

@@ -27,7 +27,9 @@ from minicode_assets.config.annotations import (
     LicenseFiles,
     NearDup,
     OriginFacts,
+    Pii,
     near_dup_problems,
+    pii_problems,
 )
 from minicode_assets.config.archive import Archive, Partitions, archive_problems
 from minicode_assets.config.automation import Automation, automation_problems
@@ -71,6 +73,7 @@ __all__ = [
     "OptOut",
     "OriginFacts",
     "Partitions",
+    "Pii",
     "Tables",
     "TokenShards",
     "Tokenizer",
@@ -105,6 +108,7 @@ class Config:
     license: License = field(default_factory=License)
     heuristics: Heuristics = field(default_factory=Heuristics)
     origin_facts: OriginFacts = field(default_factory=OriginFacts)
+    pii: Pii = field(default_factory=Pii)
     exact_dup: ExactDup = field(default_factory=ExactDup)
     near_dup: NearDup = field(default_factory=NearDup)
     benchmarks: Benchmarks = field(default_factory=Benchmarks)
@@ -148,11 +152,13 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "license": ("partitions", "license"),
     "heuristics": ("partitions", "heuristics"),
     "origin_facts": ("origin_facts",),
+    "pii": ("partitions", "pii"),
     "exact_dup": ("partitions", "exact_dup"),
     "minhash": ("partitions", "near_dup"),
     "near_dup": ("near_dup",),
     "benchmarks": ("benchmarks",),
     "contamination": ("partitions", "contamination"),
+    "redact": ("partitions",),
     "corpus": ("partitions", "corpus"),
     "tokenizer": ("tokenizer",),
     "token_shards": ("token_shards",),
@@ -262,7 +268,7 @@ def manifest_problems(config: Config) -> list[str]:
 def contradictions(config: Config) -> list[str]:
     """What can't hold at the same time, one message each."""
     problems = model_problems(config.model) + checkpoint_problems(config.checkpoint)
-    problems += near_dup_problems(config.near_dup)
+    problems += near_dup_problems(config.near_dup) + pii_problems(config.pii)
     if config.contamination.long_ngram_words < config.contamination.ngram_words:
         problems.append("[contamination] long_ngram_words is smaller than ngram_words")
     prefixes = config.partitions.num_prefixes

@@ -1,5 +1,6 @@
 """Sections of the documents and of everything that is measured on them."""
 
+import ipaddress
 from dataclasses import dataclass
 
 
@@ -150,6 +151,64 @@ class Contamination:
     max_problems: int = 3
     """N-grams that more different problems share are the benchmarks' own boilerplate ("write a python function to find
     the"). Tasks with the same docstring, or else the same prompt, are one problem, in whatever benchmark."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pii:
+    """How personal data and secrets are found, and what is replaced."""
+
+    replace: tuple[str, ...] = ("email", "ip", "key", "password", "name")
+    """Kinds that are replaced in the corpus; `copyright` removes copyright headers as well. Kinds that are left are
+    recorded all the same. Source: StarCoder2, curation.md 2.3; OpenCoder removes headers."""
+    left_domains: tuple[str, ...] = (
+        "example.com",
+        "example.org",
+        "example.net",
+        "example.edu",
+        "users.noreply.github.com",
+    )
+    """Domains whose addresses stay, subdomains included. Source: RFC 2606."""
+    left_addresses: tuple[str, ...] = (
+        *("8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "149.112.112.112", "208.67.222.222"),
+        *("208.67.220.220", "76.76.19.19", "76.223.122.150", "94.140.14.14", "94.140.15.15", "185.228.168.9"),
+        *("185.228.169.9", "4.2.2.1", "4.2.2.2", "2001:4860:4860::8888", "2001:4860:4860::8844"),
+        *("2606:4700:4700::1111", "2606:4700:4700::1001", "2620:fe::fe"),
+    )
+    """Public name servers; private, local and documentation addresses stay anyway. Source: StarCoder2 leaves 14 popular
+    ones, curation.md 2.3; their operators' pages."""
+    min_entropy_bits: float = 3.5
+    """Least entropy of a key that only its name gives away; hexadecimal has half a bit less. Unit: bits a character.
+    Source: measured on benchmarks/pii.py's labelled set (random base62 of 20 characters has 3.8 and more)."""
+    min_key_length: int = 16
+    """Least length of such a key. Unit: characters."""
+    model: str = ""
+    """Folder of a token classification checkpoint (Hugging Face format) that looks for the same kinds; empty for none.
+    Needs the extra `pii-model`."""
+    model_labels: tuple[str, ...] = ("EMAIL=email", "IP_ADDRESS=ip", "KEY=key", "PASSWORD=password", "NAME=name")
+    """The checkpoint's labels (without B-, I-) and our kinds; other labels are left. Source: StarPII's labels."""
+    min_model_score_fraction: float = 0.8
+    """Least probability of a token's label, 0..1."""
+
+
+def pii_problems(pii: Pii) -> list[str]:
+    """Contradictions inside the section on personal data, one message each."""
+    kinds = ("email", "ip", "key", "password", "name", "copyright")
+    problems = [
+        f"[pii] replace: found {kind!r}, expected one of {', '.join(kinds)}"
+        for kind in pii.replace
+        if kind not in kinds
+    ]
+    problems += [
+        f"[pii] model_labels: found {pair!r}, expected LABEL=kind, the kind one of {', '.join(kinds[:-1])}"
+        for pair in pii.model_labels
+        if pair.partition("=")[2] not in kinds[:-1]
+    ]
+    for address in pii.left_addresses:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            problems.append(f"[pii] left_addresses: found {address!r}, expected an IP address")
+    return problems
 
 
 def near_dup_problems(near_dup: NearDup) -> list[str]:

@@ -72,6 +72,8 @@ def rules(params: Corpus) -> list[Rule]:
         *_character_rules(params),
         *_repetition_rules(params),
         *_syntax_rules(params),
+        Rule("pii_unsafe", pl.col("pii_status") == "unsafe"),
+        _above("pii_density", "pii_fraction", "max_pii_fraction", params),
         Rule("contaminated", _contaminated() if params.drop_contaminated else pl.lit(False), ("drop_contaminated",)),
     ]
 

@@ -27,6 +27,7 @@ from minicode_assets.schemas import (
     LANGUAGE,
     LICENSE,
     NEAR_DUP,
+    PII,
     Table,
 )
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
@@ -35,6 +36,7 @@ SIDECARS: dict[str, Table] = {
     "language": LANGUAGE,
     "license": LICENSE,
     "heuristics": HEURISTICS,
+    "pii": PII,
     "contamination": CONTAMINATION,
     "exact_dup": EXACT_DUP,
 }
@@ -66,7 +68,8 @@ def build_corpus(
         params: The `corpus` section.
         config_digest: Digest of the sections that shape the asset.
         changed_texts: The same partitions of an artefact with schema CHANGED_TEXTS, the documents' rows in order: what
-            the corpus gets instead of some documents' texts. Selection looks at the texts as they are in the archive.
+            the corpus gets instead of some documents' texts. The rules look at the texts as they are in the archive;
+            only `exact_duplicate` compares them as changed: two files that differ in an address are one text.
 
     Returns:
         The artefact. `train/` and `validation/`: schema CORPUS, one part a partition, sorted within a part by
@@ -91,7 +94,7 @@ def build_corpus(
             for part, path in enumerate(documents)
         ]
     )
-    decided = drop_normalised_duplicates(drop_duplicates(decided))
+    decided = drop_normalised_duplicates(drop_duplicates(_as_changed(decided, documents, changed_texts)))
     if params.drop_near_duplicates:
         decided = drop_near_duplicates(decided)
     decided = assign_splits(decided, params)
@@ -237,6 +240,18 @@ def corpus_texts(documents: Path, changed: Path | None) -> pl.DataFrame:
         "changes",
         digest_texts(before).alias("parent_sha256"),
     )
+
+
+def _as_changed(decided: pl.DataFrame, documents: Sequence[Path], changed: Sequence[Path]) -> pl.DataFrame:
+    """The same rows, with `text_sha256` of the changed text where there is one."""
+    if not changed:
+        return decided
+    texts = (
+        corpus_texts(path, other).drop_nulls("parent_sha256") for path, other in zip(documents, changed, strict=True)
+    )
+    digests = pl.concat([part.select("document_id", changed_sha256=digest_texts(part["text"])) for part in texts])
+    joined = decided.join(digests, on="document_id", how="left", maintain_order="left")
+    return joined.with_columns(text_sha256=pl.coalesce("changed_sha256", "text_sha256")).drop("changed_sha256")
 
 
 def _write_part(texts: pl.DataFrame, decided: pl.DataFrame, folder: Path, part: int) -> None:

@@ -4,7 +4,7 @@ import polars as pl
 
 from minicode_assets.blobs.purge import remove_other_partitions
 from minicode_assets.corpus import select
-from minicode_assets.defs import annotations, similarity
+from minicode_assets.defs import annotations, rewriting, safety, similarity
 from minicode_assets.defs.pictures import bar_plot, frame_table, histogram
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.layout import partition_keys
@@ -59,6 +59,7 @@ def corpus(run: StageRun) -> Outcome:
         run.folder,
         params=run.config.corpus,
         config_digest=run.config_digest,
+        changed_texts=run.partitions(rewriting.CHANGED_TEXTS),
     )
     train, validation = (
         pl.scan_parquet(run.folder / split / "*.parquet").select("origin_url", "text_sha256", "length_bytes").collect()
@@ -111,12 +112,14 @@ STAGES = [
         kinds=("polars",),
     ),
     *annotations.STAGES,
+    *safety.STAGES,
     *similarity.STAGES,
+    *rewriting.STAGES,
     Stage(
         name="corpus",
         group="corpus",
         compute=corpus,
-        deps=("documents", *select.SIDECARS, "near_dup"),
+        deps=("documents", *select.SIDECARS, "near_dup", rewriting.CHANGED_TEXTS),
         description="The selected documents in train/ and validation/ (whole origins), every decision with all its "
         "reasons in decisions/, and the funnel.",
         checks={

@@ -10,13 +10,24 @@ import pytest
 from minicode_assets.corpus.annotate.sidecar import check_rows
 from minicode_assets.errors import CorpusError, CorruptArtifactError, MissingArtifactError
 from minicode_assets.parquet import read_table
-from minicode_assets.schemas import CONTAMINATION, DOCUMENTS, EXACT_DUP, HEURISTICS, LANGUAGE, LICENSE, MINHASH
+from minicode_assets.schemas import (
+    CONTAMINATION,
+    DOCUMENTS,
+    EXACT_DUP,
+    HEURISTICS,
+    LANGUAGE,
+    LICENSE,
+    MINHASH,
+    PII,
+    REDACT,
+)
 from tests.corpus.worlds import MIT_METADATA, World, make_world
 
 ANNOTATORS = {"language": LANGUAGE, "license": LICENSE, "heuristics": HEURISTICS, "exact_dup": EXACT_DUP,
-              "minhash": MINHASH, "contamination": CONTAMINATION}  # fmt: skip
+              "minhash": MINHASH, "contamination": CONTAMINATION, "pii": PII, "redact": REDACT}  # fmt: skip
 WITHOUT_TEXT = {"language": ["parses", "is_generated"], "heuristics": ["num_lines", "num_calls"],
                 "exact_dup": ["text_sha256", "group_size", "keep_rank"], "minhash": ["num_words"],
+                "pii": ["pii_status", "num_emails", "pii_fraction"],
                 "contamination": ["num_exact", "num_ngrams", "num_long_ngrams", "tasks"]}  # fmt: skip
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 

@@ -19,9 +19,11 @@ from minicode_assets.corpus.annotate import (
     license_files,
     minhash,
     near_dup,
+    pii,
 )
 from minicode_assets.corpus.annotate import license as license_annotator
 from minicode_assets.corpus.benchmarks import build_benchmarks
+from minicode_assets.corpus.rewrite.redact import redact_partition
 from minicode_assets.corpus.select import SIDECARS, build_corpus
 from minicode_assets.layout import partition_keys
 from minicode_assets.manifest.paths import is_license, is_python
@@ -100,6 +102,8 @@ class World:
             params=config.license, config_digest="",
         )  # fmt: skip
         heuristics.annotate(documents, self.folder("heuristics", key), params=config.heuristics, config_digest="")
+        pii.annotate(documents, self.folder("pii", key), params=config.pii, config_digest="")
+        redact_partition(documents, self.folder("pii", key), self.folder("redact", key), config_digest="")
         exact_dup.annotate(
             documents, {name: self.folder(name, key) for name in ("license", "language")},
             self.folder("exact_dup", key), params=config.exact_dup, config_digest="",
@@ -122,6 +126,7 @@ class World:
         return build_corpus(
             self.partitions("documents"), {name: self.partitions(name) for name in SIDECARS}, self.folder("near_dup"),
             self.folder("corpus"), params=self.config.corpus, config_digest="",
+            changed_texts=self.partitions("redact"),
         )  # fmt: skip
 
 

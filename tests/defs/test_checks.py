@@ -20,7 +20,7 @@ from minicode_assets.definitions import STAGES
 from minicode_assets.defs.stage import PARTITIONED, Outcome, Stage, StageRun
 from minicode_assets.layout import Layout
 from minicode_assets.parquet import write_parquet, write_table
-from minicode_assets.schemas import BENCHMARKS, CONTAMINATION, CONTAMINATION_HITS, NEAR_DUP, Table
+from minicode_assets.schemas import BENCHMARKS, CONTAMINATION, CONTAMINATION_HITS, NEAR_DUP, PII, Table
 from minicode_model.artifact import MANIFEST, Artifact, open_artifact, write_artifact
 from tests.conftest import SMALL, Home
 
@@ -42,6 +42,8 @@ LIBRARY_CALLS = {
     "heuristics": "heuristics_annotator.annotate",
     "origin_facts": "build_origin_facts",
     "exact_dup": "exact_dup_annotator.annotate",
+    "pii": "pii_annotator.annotate",
+    "redact": "redact_partition",
     "minhash": "minhash_annotator.annotate",
     "near_dup": "near_dup_annotator.annotate",
     "benchmarks": "benchmark_texts.build_benchmarks",
@@ -197,6 +199,10 @@ CASES: dict[tuple[str, str], Tamper] = {
     ("origin_facts", "unique_heads"): twice,
     ("exact_dup", "row_aligned"): reverse,
     ("exact_dup", "one_representative"): column("text_sha256", b"0" * 32),
+    ("pii", "row_aligned"): parts(PII, lambda frame: frame.reverse()),
+    ("pii", "replacements_are_told"): parts(PII, lambda frame: frame.with_columns(pii_status=pl.lit("redacted"))),
+    ("redact", "row_aligned"): reverse,
+    ("redact", "changes_are_told"): column("text", "x = 1\n"),
     ("minhash", "row_aligned"): reverse,
     ("minhash", "whole_signatures"): rows(lambda frame: frame.with_columns(signature=b"short")),
     ("near_dup", "row_aligned"): parts(NEAR_DUP, lambda frame: frame.reverse()),

@@ -53,3 +53,8 @@ def _begins_line(before: str, *, at_start: bool) -> bool:
     """Whether a token that follows `before` is the first of its line."""
     newline = max(before.rfind("\n"), before.rfind("\r"))
     return (newline >= 0 or at_start) and not before[newline + 1 :].strip()
+
+
+def token_spans(text: str) -> list[tuple[int, int]]:
+    """(start, end) of each comment and string literal, quotes included, in text order."""
+    return [match.span() for match in _TOKEN.finditer(text)]

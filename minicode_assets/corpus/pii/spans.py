@@ -1,0 +1,95 @@
+"""What a detector gives back, and the parts of a text in which it may look."""
+
+import bisect
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from minicode_assets.corpus.annotate.lexer import token_spans
+
+KINDS = ("email", "ip", "key", "password", "name", "copyright")
+"""What can be found. `copyright` is a header, which is not private: it can be removed, not replaced."""
+_ESCAPE_LENGTHS = {"x": 3, "u": 5, "U": 9}
+
+
+class Span(NamedTuple):
+    """A find: characters start to end (exclusive) of a text, what it is, and the rule that says so."""
+
+    start: int
+    end: int
+    kind: str
+    rule: str
+
+
+class Regions:
+    """The comments and string literals of a text: the only places where personal data can stand, or be replaced.
+
+    `a@b.T` outside of them is a product of matrices, and a replacement there would break the syntax.
+
+    Attributes:
+        text: The text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @functools.cached_property
+    def _spans(self) -> tuple[list[int], list[int]]:
+        """Starts and ends of the comments and literals."""
+        spans = token_spans(self.text)
+        return [start for start, _ in spans], [end for _, end in spans]
+
+    @functools.cached_property
+    def _lower(self) -> str:
+        """The text in lower case, at the same length."""
+        lower = self.text.lower()
+        if len(lower) == len(self.text):
+            return lower
+        return "".join(small if len(small := letter.lower()) == 1 else letter for letter in self.text)
+
+    def places(self, words: Sequence[str]) -> Iterator[int]:
+        """Where each of some words (in lower case) begins, in any case: many times faster than `re` with IGNORECASE."""
+        for word in words:
+            place = self._lower.find(word)
+            while place >= 0:
+                yield place
+                place = self._lower.find(word, place + 1)
+
+    def around(self, start: int, end: int) -> tuple[int, int] | None:
+        """The comment or literal, as (start, end), in which all these characters stand; None outside of one."""
+        starts, ends = self._spans
+        index = bisect.bisect_right(starts, start) - 1
+        if index < 0 or end > ends[index]:
+            return None
+        return starts[index], ends[index]
+
+    def in_comment(self, start: int, end: int) -> bool:
+        """Whether these characters stand in one comment."""
+        region = self.around(start, end)
+        return region is not None and self.text[region[0]] == "#"
+
+
+def after_escape(text: str, start: int, end: int) -> int:
+    r"""Where a find really starts: behind the escape sequence that its first letters may belong to (`\nbob@...`)."""
+    slashes = start
+    while slashes and text[slashes - 1] == "\\" and start - slashes < 64:
+        slashes -= 1
+    if (start - slashes) % 2 == 0:
+        return start
+    return min(end, start + _ESCAPE_LENGTHS.get(text[start], 1))
+
+
+def without_overlaps(spans: Iterable[Span], order: Sequence[str]) -> list[Span]:
+    """Spans in text order of which no two overlap; of two that do, the one whose kind is first in `order` stays.
+
+    Of one kind the longer stays, then the earlier. Empty spans are left out.
+    """
+    preference = {kind: number for number, kind in enumerate(order)}
+    ranked = sorted(set(spans), key=lambda s: (preference[s.kind], s.start - s.end, s.start, s.rule))
+    covered = bytearray(max((span.end for span in ranked), default=0))
+    taken = []
+    for span in ranked:
+        if span.end > span.start and covered.find(1, span.start, span.end) < 0:
+            covered[span.start : span.end] = b"\1" * (span.end - span.start)
+            taken.append(span)
+    return sorted(taken)
