@@ -477,6 +477,9 @@ FUNNEL = _table(
     ("num_documents", pl.Int64, "Documents that the rule drops (all, kept: that there are)"),
     ("length_bytes", pl.Int64, "Their bytes"),
     ("num_first", pl.Int64, "Documents for which it is the first reason"),
+    ("num_left", pl.Int64, "Documents that neither this step nor one before it drops"),
+    ("bytes_left", pl.Int64, "Their bytes"),
+    ("tokens_left", pl.Int64, "Their tokens, estimated by bytes_per_token"),
     key="step",
 )
 TOKEN_DOCUMENTS = _table(

@@ -152,6 +152,17 @@ class PackedSplit:
         names = ("piece_document", "piece_start", "piece_length")
         return list(zip(*(self._index[name][first:last].tolist() for name in names), strict=True))
 
+    def place(self, document: int) -> tuple[str, int]:
+        """The name of the shard that holds a document, and the document's first token in it."""
+        shard = int(np.searchsorted(self._first, document, side="right")) - 1
+        return shard_name(shard), int(self._offsets[shard][document - self._first[shard]])
+
+    def sequences_of(self, document: int) -> list[int]:
+        """The sequences that hold a piece of a document, ascending."""
+        pieces = np.flatnonzero(self._index["piece_document"] == document)
+        found = np.searchsorted(self._index["row_offsets"], pieces, side="right") - 1
+        return sorted(set(found.tolist()))
+
     def trace(self, i: int) -> list[Source]:
         """The files behind the i-th sequence, by position; tokens between files (repository names) are left out."""
         sources, position = [], 0

@@ -74,13 +74,17 @@ def run_resolve(options: argparse.Namespace) -> int:
 
 def add_funnel(commands: Any) -> None:
     """The parser of `minicode funnel`."""
-    add_command(
+    parser = add_command(
         commands,
         "funnel",
-        "Show how many documents each curation rule dropped.",
-        "minicode funnel",
+        "Show how many documents each curation rule dropped and how many were left, or documents to look at.",
+        "minicode funnel\nminicode funnel --samples near_duplicate --count 3 --lines 40",
         run_funnel,
     )
+    parser.add_argument("--samples", metavar="STEP", help="show documents that this rule dropped, or `kept` ones")
+    parser.add_argument("--count", type=int, default=10, help="how many samples")
+    parser.add_argument("--lines", type=int, default=12, help="lines of each sample")
+    parser.add_argument("--all", action="store_true", help="steps that drop nothing too")
 
 
 def run_funnel(options: argparse.Namespace) -> int:
@@ -90,12 +94,33 @@ def run_funnel(options: argparse.Namespace) -> int:
     from minicode_assets.schemas import FUNNEL
     from minicode_model.artifact import open_artifact
 
+    if options.samples:
+        return _show_samples(options.samples, options.count, options.lines)
     folder = data_layout("corpus").asset("corpus")
     open_artifact(folder)
     frame = pl.read_parquet(folder / "funnel.parquet", schema=FUNNEL.polars)
-    print(f"{'step':<34}{'documents':>12}{'MB':>10}{'as first':>12}")
-    for step, num_documents, length_bytes, num_first in frame.iter_rows():
-        print(f"{step:<34}{num_documents:>12,}{length_bytes / 1e6:>10.1f}{num_first:>12,}")
+    print(f"{'step':<34}{'documents':>12}{'MB':>9}{'as first':>10}{'left':>12}{'MB':>9}{'M tokens':>10}")
+    for step, count, size, first, left, bytes_left, tokens in frame.iter_rows():
+        if count or options.all:
+            sizes = f"{size / 1e6:>9.1f}{first:>10,}{left:>12,}{bytes_left / 1e6:>9.1f}{tokens / 1e6:>10.2f}"
+            print(f"{step:<34}{count:>12,}{sizes}")
+    return 0
+
+
+def _show_samples(step: str, count: int, lines: int) -> int:
+    from minicode_assets.corpus.funnel import samples
+    from minicode_assets.defs.settings import from_environment
+    from minicode_assets.layout import partition_keys
+
+    layout = data_layout("corpus")
+    keys = partition_keys(from_environment().config.partitions.num_prefixes)
+    found = samples(layout.asset("corpus"), [layout.asset("documents", key) for key in keys], step, count=count)
+    for row in found.iter_rows(named=True):
+        text = row["text"] or ""
+        shown = "\n".join(text.splitlines()[:lines])
+        reasons = ", ".join(row["drop_reasons"]) or f"kept, in {row['split']}"
+        print(f"════ {row['origin_url']} {row['path']} ({row['length_bytes']:,} bytes; {reasons})")
+        print(f"{row['swhid']}\n{shown}\n")
     return 0
 
 
@@ -104,7 +129,7 @@ def add_explain(commands: Any) -> None:
     parser = add_command(
         commands,
         "explain",
-        "Say what happened to one file and why.",
+        "Say what happened to one file and why, from the manifest to its tokens.",
         "minicode explain swh:1:cnt:94a9ed024d3859793618152ea559a168bbcbb5e2",
         run_explain,
     )
@@ -113,9 +138,10 @@ def add_explain(commands: Any) -> None:
 
 def run_explain(options: argparse.Namespace) -> int:
     """`minicode explain`."""
-    from minicode_assets.corpus.funnel import explain
+    from minicode_assets.defs.settings import from_environment
+    from minicode_assets.provenance.explain import explain
 
-    print(explain(data_layout("corpus").asset("corpus"), options.swhid))
+    print(explain(data_layout("corpus"), from_environment().config, options.swhid))
     return 0
 
 

@@ -113,6 +113,8 @@ class Corpus:
     """Share of the documents past it that are dropped, chosen by document_id. OpenCoder drops 0.8, by chance."""
     min_variables: int = 0
     """Names that are bound. OpenCoder asks for 1, which drops modules that only import."""
+    bytes_per_token: float = 3.3
+    """What the funnel's estimate of tokens assumes. Source: held-out text of the embedded archive (README)."""
     validation_fraction: float = 0.05
     """Share of the kept bytes, in whole origins, held out, 0..1."""
     seed: int = 1337

@@ -1,100 +1,98 @@
-"""The funnel: how many documents each rule drops; and what happened to one document."""
+"""The funnel: how many documents each rule drops and how many are left; and samples of them to look at."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
+from minicode_assets.corpus.annotate.sidecar import read_documents
 from minicode_assets.errors import CorpusError
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import DECISIONS, FUNNEL
-from minicode_assets.sources.swh import document_id
-from minicode_model.artifact import open_artifact
+from minicode_model.config import nearest
+
+KEPT = "kept"
 
 
-def funnel(decisions: pl.DataFrame, steps: Sequence[str]) -> pl.DataFrame:
+def funnel(decisions: pl.DataFrame, steps: Sequence[str], *, bytes_per_token: float) -> pl.DataFrame:
     """Count documents and bytes: all, then those that each rule drops, in order, then kept.
 
     Args:
         decisions: Schema DECISIONS.
         steps: Names of the rules in order; reasons beside them (`..._unmeasured`) follow, sorted.
+        bytes_per_token: What the estimate of tokens assumes.
 
     Returns:
         Schema FUNNEL. `num_first` adds up, over the rules, to all - kept.
     """
-    reasons = decisions.select("length_bytes", pl.col("drop_reasons")).with_columns(
-        first=pl.col("drop_reasons").list.first()
-    )
-    firsts = dict(reasons["first"].drop_nulls().value_counts().iter_rows())
-    dropped = {
-        reason: (count, size)
-        for reason, count, size in reasons.explode("drop_reasons")
+    reasons = decisions.select("length_bytes", "drop_reasons", step=pl.col("drop_reasons").list.first())
+    size = pl.col("length_bytes").sum()
+    dropped = (
+        reasons.drop("step")
+        .explode("drop_reasons")
         .drop_nulls("drop_reasons")
-        .group_by("drop_reasons")
-        .agg(pl.len().cast(pl.Int64), pl.col("length_bytes").sum().alias("bytes"))
-        .iter_rows()
-    }
-    order = [*steps, *sorted(set(dropped) - set(steps))]
+        .group_by(step="drop_reasons")
+        .agg(num_documents=pl.len().cast(pl.Int64), length_bytes=size)
+    )
+    first = reasons.drop_nulls("step").group_by("step").agg(num_first=pl.len().cast(pl.Int64), bytes_first=size)
+    order = [*steps, *sorted(set(dropped["step"]) - set(steps))]
     kept = decisions.filter("kept")
-    rows = [
-        ("all", decisions.height, int(decisions["length_bytes"].sum()), 0),
-        *((step, *dropped.get(step, (0, 0)), firsts.get(step, 0)) for step in order),
-        ("kept", kept.height, int(kept["length_bytes"].sum()), 0),
-    ]
-    return pl.DataFrame(rows, schema=FUNNEL.polars, orient="row")
+    rules = pl.DataFrame({"step": order}, schema={"step": pl.String})
+    whole = pl.DataFrame(
+        [("all", decisions.height, int(decisions["length_bytes"].sum()), 0, 0)],
+        schema={**dropped.schema, "num_first": pl.Int64, "bytes_first": pl.Int64}, orient="row",
+    )  # fmt: skip
+    counted = rules.join(dropped, on="step", how="left", maintain_order="left").join(
+        first, on="step", how="left", maintain_order="left"
+    )
+    last = whole.with_columns(
+        step=pl.lit(KEPT), num_documents=pl.lit(kept.height, pl.Int64),
+        length_bytes=pl.lit(int(kept["length_bytes"].sum()), pl.Int64),
+    )  # fmt: skip
+    return _with_rest(pl.concat([whole, counted.fill_null(0), last]), bytes_per_token)
 
 
-def explain(corpus: Path, identifier: str) -> str:
-    """What the selection decided about a document, one paragraph a document, for a person to read.
+def _with_rest(steps: pl.DataFrame, bytes_per_token: float) -> pl.DataFrame:
+    """Add what is left after each step."""
+    return steps.with_columns(
+        num_left=pl.col("num_documents").first() - pl.col("num_first").cum_sum(),
+        bytes_left=pl.col("length_bytes").first() - pl.col("bytes_first").cum_sum(),
+    ).with_columns(tokens_left=(pl.col("bytes_left") / bytes_per_token).round().cast(pl.Int64)).select(
+        FUNNEL.polars.names()
+    )  # fmt: skip
+
+
+def sample_decisions(corpus: Path, reason: str, *, count: int) -> pl.DataFrame:
+    """Some documents that a rule dropped, or that were kept: the first by document_id, which is a fair sample.
 
     Args:
         corpus: The corpus artefact.
-        identifier: A document_id, a qualified SWHID, or a core SWHID of a content (which may be several documents).
+        reason: A step of the funnel, or `kept`.
+        count: How many, at most.
+
+    Returns:
+        Schema DECISIONS.
 
     Raises:
-        CorpusError: The corpus never saw such a document, or the identifier has another form.
+        CorpusError: The funnel has no such step.
         MissingArtifactError, CorruptArtifactError: The corpus is absent or differs from its manifest.
     """
-    open_artifact(corpus, verify=False)
+    steps = (
+        scan_table(corpus, FUNNEL, pattern="funnel.parquet", verify=False).select("step").collect()["step"].to_list()
+    )
+    if reason not in steps[1:]:
+        raise CorpusError(f"step {reason!r} is unknown{nearest(reason, steps[1:])}", hint="minicode funnel")
     decisions = scan_table(corpus, DECISIONS, pattern="decisions/*.parquet", verify=False)
-    rows = decisions.filter(_matches(identifier)).sort("origin_url", "path", "document_id").collect()
-    if not rows.height:
-        raise CorpusError(
-            f"{corpus}: no decision about {identifier}",
-            hint="only Python files of the manifest are documents: minicode resolve shows the manifest",
-        )
-    return "\n\n".join(_paragraph(row) for row in rows.iter_rows(named=True))
+    chosen = pl.col("kept") if reason == KEPT else pl.col("drop_reasons").list.contains(reason)
+    return decisions.filter(chosen).sort("document_id").head(count).collect()
 
 
-def _matches(identifier: str) -> pl.Expr:
-    if identifier.startswith("swh:1:cnt:"):
-        core, _, qualifiers = identifier.partition(";")
-        if qualifiers:
-            return pl.col("document_id") == document_id(identifier)
-        try:
-            return pl.col("sha1_git") == bytes.fromhex(core.rpartition(":")[2])
-        except ValueError:
-            pass
-    elif len(identifier) == 32:
-        return pl.col("document_id") == identifier.lower()
-    raise CorpusError(
-        f"{identifier!r}: found no identifier of a document",
-        hint="give a document_id (32 hex digits) or a SWHID: swh:1:cnt:<40 hex digits>[;origin=...]",
-    )
-
-
-def _paragraph(row: dict[str, object]) -> str:
-    reasons = row["drop_reasons"]
-    assert isinstance(reasons, list)
-    assert isinstance(row["sha1_git"], bytes)
-    outcome = f"kept, in {row['split']}" if row["kept"] else "dropped: " + ", ".join(reasons)
-    return "\n".join(
-        [
-            f"document  {row['document_id']}",
-            f"content   swh:1:cnt:{row['sha1_git'].hex()}",
-            f"origin    {row['origin_url']}",
-            f"path      {row['path']}",
-            f"bytes     {row['length_bytes']}",
-            f"outcome   {outcome}",
-        ]
-    )
+def samples(corpus: Path, documents: Sequence[Path], reason: str, *, count: int) -> pl.DataFrame:
+    """The same with `swhid` and `text`, read from the documents: the corpus keeps no text that it dropped."""
+    chosen = sample_decisions(corpus, reason, count=count)
+    wanted = chosen.select("document_id")
+    texts = [
+        read_documents(path, ["document_id", "swhid", "text"]).join(wanted, on="document_id", how="semi")
+        for path in documents
+    ]
+    return chosen.join(pl.concat(texts), on="document_id", how="left", maintain_order="left")

@@ -75,7 +75,7 @@ def build_corpus(
         The artefact. `train/` and `validation/`: schema CORPUS, one part a partition, sorted within a part by
         origin_url and path. `decisions/`: schema DECISIONS, the documents' rows in order. `funnel.parquet`: schema
         FUNNEL. `NOTICE`, `swhids.txt`. Metadata: num_documents, num_kept, kept_bytes, num_<split>, <split>_bytes,
-        validation_origins.
+        validation_origins, settings (thresholds by rule).
 
     Raises:
         CorpusError: Sidecars are absent or out of step, or nothing is kept.
@@ -99,7 +99,7 @@ def build_corpus(
         decided = drop_near_duplicates(decided)
     decided = assign_splits(decided, params)
     steps = [*(rule.name for rule in rules(params)), *DUPLICATES]
-    table = funnel(decided, steps)
+    table = funnel(decided, steps, bytes_per_token=params.bytes_per_token)
     logger.info("kept %d of %d documents", decided["kept"].sum(), decided.height)
     _check_kept(table, folder)
     with write_artifact(folder, name="corpus", config_digest=config_digest, inputs=inputs) as to:
@@ -112,7 +112,7 @@ def build_corpus(
         kept = decided.filter("kept")
         write_notice(kept, to.path / "NOTICE")
         write_swhids(kept["swhid"], to.path / "swhids.txt")
-        to.metadata = _figures(decided)
+        to.metadata = _figures(decided) | {"settings": _settings(params)}
     return open_artifact(folder, verify=False)
 
 
@@ -302,6 +302,11 @@ def _digests(
     return {
         f"{name}/{path.name}": open_artifact(path, verify=False).digest for name in folders for path in folders[name]
     }
+
+
+def _settings(params: Corpus) -> dict[str, dict[str, Any]]:
+    """The thresholds of each rule, for whoever asks why a document was dropped."""
+    return {rule.name: {name: getattr(params, name) for name in rule.settings} for rule in rules(params)}
 
 
 def _figures(decided: pl.DataFrame) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import polars as pl
 
 from minicode_assets.blobs.purge import remove_other_partitions
 from minicode_assets.corpus import select
+from minicode_assets.corpus.funnel import KEPT, sample_decisions
 from minicode_assets.defs import annotations, rewriting, safety, similarity
 from minicode_assets.defs.pictures import bar_plot, frame_table, histogram
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
@@ -87,6 +88,12 @@ def corpus(run: StageRun) -> Outcome:
                 "documents",
                 dict(funnel.select("step", "num_documents").iter_rows()),
             ),
+            "dropped": frame_table(_dropped_samples(run, funnel)),
+            "left_picture": bar_plot(
+                "Curation funnel: documents left after each rule that drops any",
+                "documents",
+                dict(funnel.filter(pl.col("num_first") > 0).select("step", "num_left").iter_rows()),
+            ),
             "sample": frame_table(
                 pl.scan_parquet(run.folder / "train" / "*.parquet")
                 .select("origin_url", "path", "license_expression", "length_bytes", "swhid")
@@ -95,6 +102,20 @@ def corpus(run: StageRun) -> Outcome:
             ),
         },
     )
+
+
+NUM_SAMPLES = 3
+"""Documents of each reason in the web UI's table; `minicode funnel --samples` shows more, with their texts."""
+
+
+def _dropped_samples(run: StageRun, funnel: pl.DataFrame) -> pl.DataFrame:
+    """Some documents of each reason, without their texts."""
+    steps = funnel.filter((pl.col("num_documents") > 0) & ~pl.col("step").is_in(["all", KEPT]))["step"]
+    frames = [pl.DataFrame(schema={"step": pl.String, "origin_url": pl.String, "path": pl.String})]
+    for step in steps:
+        rows = sample_decisions(run.folder, step, count=NUM_SAMPLES)
+        frames.append(rows.select(pl.lit(step).alias("step"), "origin_url", "path", "length_bytes", "document_id"))
+    return pl.concat(frames, how="diagonal")
 
 
 STAGES = [

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from minicode_assets.config import Config, Corpus, contradictions
 from minicode_assets.corpus.benchmarks import build_benchmarks
-from minicode_assets.corpus.funnel import explain, funnel
+from minicode_assets.corpus.funnel import funnel, samples
 from minicode_assets.corpus.mix import held_out_origins
 from minicode_assets.corpus.rules import rules
 from minicode_assets.corpus.select import SIDECARS, build_corpus, drop_duplicates, drop_near_duplicates
 from minicode_assets.errors import CorpusError, CorruptArtifactError
 from minicode_assets.parquet import read_table, write_table
 from minicode_assets.schemas import BENCHMARKS, CHANGED_TEXTS, CORPUS, DECISIONS, DOCUMENTS, FUNNEL, NEAR_DUP
-from minicode_assets.swhid import content_ids
 from minicode_model.artifact import open_artifact, write_artifact
 from tests.corpus.worlds import MIT_METADATA, make_world
 
@@ -117,10 +116,14 @@ def test_parts_are_sorted(built):
 
 def test_funnel_adds_up(built):
     table = read_table(built.folder("corpus"), FUNNEL, pattern="funnel.parquet")
-    rows = {step: (documents, first) for step, documents, _, first in table.iter_rows()}
+    rows = {step: (documents, first) for step, documents, _, first, *_ in table.iter_rows()}
     assert rows["all"][0] - rows["kept"][0] == sum(first for _, first in rows.values())
     assert table["step"].to_list()[0] == "all"
     assert table["step"].to_list()[-4:] == ["exact_duplicate", "normalised_duplicate", "near_duplicate", "kept"]
+    last = table.row(-1, named=True)
+    assert (last["num_left"], last["bytes_left"]) == (last["num_documents"], last["length_bytes"])
+    assert last["tokens_left"] == round(last["bytes_left"] / Corpus().bytes_per_token)
+    assert table["num_left"].is_sorted(descending=True)
     assert rows["unparsable"] == (2, 2)
     assert rows["too_short"] == (3, 2)
 
@@ -341,22 +344,16 @@ def test_an_empty_corpus_is_an_error_with_reasons(tmp_path):
     assert not world.folder("corpus").exists()
 
 
-def test_explain(built):
-    corpus = built.folder("corpus")
-    core = f"swh:1:cnt:{content_ids(module('a1'))[0].hex()}"
-    told = explain(corpus, core)
-    assert "outcome   kept, in train" in told
-    assert "outcome   dropped: license_non_permissive, exact_duplicate" in told
-    documents = built.read("documents", DOCUMENTS)
-    (row,) = documents.filter(pl.col("path") == "short.py").iter_rows(named=True)
-    assert explain(corpus, row["swhid"]) == explain(corpus, row["document_id"])
-    assert "dropped: too_short, few_lines" in explain(corpus, row["document_id"])
-    with pytest.raises(CorpusError, match="no decision about"):
-        explain(corpus, "swh:1:cnt:" + "0" * 40)
-    with pytest.raises(CorpusError, match="found no identifier of a document"):
-        explain(corpus, "README")
-    with pytest.raises(CorpusError, match="found no identifier of a document"):
-        explain(corpus, "swh:1:cnt:zz")
+def test_samples_to_look_at(built):
+    found = samples(built.folder("corpus"), built.partitions("documents"), "too_short", count=2)
+    assert found.height == 2
+    assert all("too_short" in reasons for reasons in found["drop_reasons"])
+    assert set(found["text"]) <= {"x = 1\n", "answer = 42\n", "print 'x'\n"}
+    kept = samples(built.folder("corpus"), built.partitions("documents"), "kept", count=100)
+    assert kept["kept"].all()
+    assert kept["document_id"].is_sorted()
+    with pytest.raises(CorpusError, match="did you mean 'unparsable'"):
+        samples(built.folder("corpus"), built.partitions("documents"), "unparseable", count=2)
 
 
 ORIGIN_SIZES = st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 1000), max_size=12)
@@ -390,4 +387,4 @@ def test_nothing_is_held_out_on_demand():
 
 def test_funnel_of_nothing():
     empty = pl.DataFrame(schema=DECISIONS.polars)
-    assert funnel(empty, ["a"])["num_documents"].to_list() == [0, 0, 0]
+    assert funnel(empty, ["a"], bytes_per_token=3.0)["num_documents"].to_list() == [0, 0, 0]
