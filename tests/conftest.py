@@ -57,6 +57,12 @@ validation_sequences = 8
 [evaluation]
 max_bytes = 6000
 max_new_tokens = 16
+
+[benchmark_scores]
+max_problems = 2
+num_samples = 1
+max_new_tokens = 16
+num_lines = 4
 """
 """Overrides that shrink the tiny preset to seconds; every stage still runs for real."""
 

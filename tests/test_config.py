@@ -23,6 +23,7 @@ def test_presets_resolve_without_contradictions(preset: str) -> None:
         ({"corpus": {"validation_fraction": 2.0}}, "found 2.0, expected 0..1"),
         ({"tables": {"export": "/somewhere"}}, "content_folder"),
         ({"benchmarks": {"files": []}}, "drop_contaminated needs [benchmarks] files"),
+        ({"benchmark_scores": {"k": [1, 3]}}, "expected 1 to num_samples 2"),
         ({"tokenizer": {"vocab_size": 100_000}}, "smaller than [tokenizer] vocab_size"),
     ],
 )

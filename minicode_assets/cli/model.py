@@ -1,4 +1,4 @@
-"""The commands about the model: evaluate, generate."""
+"""The commands about the model: evaluate, leaderboard, generate."""
 
 import argparse
 import sys
@@ -36,6 +36,25 @@ def run_evaluate(options: argparse.Namespace) -> int:
         config_digest="",
     )
     print((options.out / "results.json").read_text())
+    return 0
+
+
+def add_leaderboard(commands: Any) -> None:
+    """The parser of `minicode leaderboard`."""
+    add_command(
+        commands,
+        "leaderboard",
+        "Print all evaluated checkpoints of the data folder as a Markdown table, the fewest bits per byte first.",
+        "minicode leaderboard",
+        run_leaderboard,
+    )
+
+
+def run_leaderboard(options: argparse.Namespace) -> int:
+    """`minicode leaderboard`."""
+    from minicode_model.evaluation.leaderboard import leaderboard_table, read_history
+
+    print(leaderboard_table(read_history(data_layout().history)))
     return 0
 
 
@@ -82,4 +101,4 @@ def run_generate(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = (add_evaluate, add_generate)
+COMMANDS = (add_evaluate, add_leaderboard, add_generate)

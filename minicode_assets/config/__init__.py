@@ -40,9 +40,12 @@ from minicode_assets.config.tokens import Tokenizer, TokenShards, tokens_problem
 from minicode_assets.errors import ConfigError
 from minicode_model.artifact import digest_of, sha256_of
 from minicode_model.config import (
+    BenchmarkScores,
     Checkpoint,
     Evaluation,
     Model,
+    Sandbox,
+    benchmark_problems,
     build_section,
     checkpoint_problems,
     model_problems,
@@ -120,6 +123,8 @@ class Config:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     evaluation: Evaluation = field(default_factory=Evaluation)
     automation: Automation = field(default_factory=Automation)
+    benchmark_scores: BenchmarkScores = field(default_factory=BenchmarkScores)
+    sandbox: Sandbox = field(default_factory=Sandbox)
 
 
 TABLES = (
@@ -164,6 +169,8 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "token_shards": ("token_shards",),
     "checkpoint": ("model", "checkpoint"),
     "evaluation": ("evaluation",),
+    "benchmark_scores": ("benchmark_scores", "sandbox"),
+    "leaderboard": (),
     "report": (),
 }
 """Which sections shape which asset."""
@@ -269,6 +276,7 @@ def contradictions(config: Config) -> list[str]:
     """What can't hold at the same time, one message each."""
     problems = model_problems(config.model) + checkpoint_problems(config.checkpoint)
     problems += near_dup_problems(config.near_dup) + pii_problems(config.pii)
+    problems += benchmark_problems(config.benchmark_scores)
     if config.contamination.long_ngram_words < config.contamination.ngram_words:
         problems.append("[contamination] long_ngram_words is smaller than ngram_words")
     prefixes = config.partitions.num_prefixes

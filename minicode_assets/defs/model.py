@@ -68,6 +68,54 @@ def evaluation(run: StageRun) -> Outcome:
     )
 
 
+def benchmark_scores(run: StageRun) -> Outcome:
+    """Put the checkpoint to the benchmarks."""
+    from minicode_model.evaluation.benchmarks import controls_hold, score_benchmarks
+
+    artifact = score_benchmarks(
+        run.layout.asset("checkpoint"),
+        run.layout.asset("token_shards"),
+        run.layout.asset("tokenizer"),
+        run.folder,
+        params=run.config.benchmark_scores,
+        limits=run.config.sandbox,
+        config_digest=run.config_digest,
+    )
+    scores = json.loads((run.folder / "scores.json").read_text())
+    executed, lines = scores["executed"], scores["held_out_lines"]
+    suites = [(suite, json.dumps(figures)) for suite, figures in executed.items()]
+    table = [(way, *(round(value, 4) for value in figures.values())) for way, figures in lines.items()]
+    header = ["way", *next(iter(lines.values()), {})]
+    controls = {suite: json.dumps(figures) for suite, figures in executed.items()}
+    return Outcome(
+        artifact,
+        {"controls_hold": (controls_hold(executed), controls)},
+        {"benchmarks": rows_table(["benchmark", "figures"], suites), "held_out_lines": rows_table(header, table)},
+    )
+
+
+def leaderboard(run: StageRun) -> Outcome:
+    """Add the checkpoint to the history, and make the table of all."""
+    from minicode_model.evaluation.leaderboard import checkpoint_row, record, write_leaderboard
+
+    folders = {name: run.layout.asset(name) for name in ("checkpoint", "evaluation", "benchmark_scores")}
+    row = checkpoint_row(run.config.preset, *folders.values())
+    record(run.layout.history, row)
+    inputs = {name: row[name] for name in folders}
+    artifact = write_leaderboard(run.layout.history, run.folder, inputs=inputs, config_digest=run.config_digest)
+    rows = json.loads((run.folder / "leaderboard.json").read_text())
+    by_tokens = sorted((float(row["num_tokens"]), float(row["bits_per_byte"])) for row in rows)
+    curve = ([tokens for tokens, _ in by_tokens], [bits for _, bits in by_tokens])
+    return Outcome(
+        artifact,
+        {"holds_this_checkpoint": (row in rows, {"checkpoint": row["checkpoint"], "num_checkpoints": len(rows)})},
+        {
+            "table": dg.MetadataValue.md((run.folder / "leaderboard.md").read_text()),
+            "history": line_plot("Evaluated checkpoints", "training tokens", "bits per byte", {"checkpoints": curve}),
+        },
+    )
+
+
 def report(run: StageRun) -> Outcome:
     """Gather the figures of the whole run."""
     artifact = write_report(run.layout, run.config, run.folder, config_digest=run.config_digest)
@@ -110,6 +158,24 @@ STAGES = [
         kinds=("pytorch",),
         pool=ACCELERATOR,
         max_age="max_evaluation_age_h",
+    ),
+    Stage(
+        name="benchmark_scores",
+        group="model",
+        compute=benchmark_scores,
+        deps=("checkpoint", "token_shards", "tokenizer"),
+        description="pass@k of executed benchmarks, exact match of held-out lines with and without the repository.",
+        checks={"controls_hold": "In every benchmark that was run, the authors' solutions score 1 and empty ones 0."},
+        kinds=("pytorch",),
+    ),
+    Stage(
+        name="leaderboard",
+        group="model",
+        compute=leaderboard,
+        deps=("checkpoint", "evaluation", "benchmark_scores"),
+        description="All checkpoints that were evaluated in this data folder, best first: a table and a curve.",
+        checks={"holds_this_checkpoint": "The checkpoint at hand is one of its rows."},
+        kinds=("json",),
     ),
     Stage(
         name="report",

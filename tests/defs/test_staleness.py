@@ -66,6 +66,8 @@ def test_nothing_is_stale_after_a_run(finished: Home) -> None:
         ({"checkpoint": {"learning_rate": 1e-4}}, {"checkpoint"}),
         ({"model": {"intermediate_size": 96}}, {"checkpoint"}),
         ({"evaluation": {"temperature": 0.9}}, {"evaluation"}),
+        ({"benchmark_scores": {"num_lines": 5}}, {"benchmark_scores"}),
+        ({"sandbox": {"max_wall_s": 9.0}}, {"benchmark_scores"}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )

@@ -122,6 +122,17 @@ def test_accumulation_equals_one_large_batch(train_here) -> None:
     assert np.allclose(*rows, atol=1e-3)
 
 
+def test_without_document_mask_a_sequence_is_one_text(train_split, tiny_params) -> None:
+    with_mask, without = (
+        StepLoader(train_split, dataclasses.replace(tiny_params, document_mask=on, batch_size=8)).step_batches(0)[0]
+        for on in (True, False)
+    )
+    assert torch.equal(with_mask.tokens_BT, without.tokens_BT)
+    assert len(with_mask.segments_BT.unique()) > 2
+    assert torch.equal(without.segments_BT, torch.where(with_mask.segments_BT < 0, -1, 0))
+    assert without.step_targets > with_mask.step_targets
+
+
 def test_the_process_is_left_as_it_was(train_here, capfd, recwarn, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = torch.get_num_threads(), torch.get_rng_state(), logging.getLogger("lightning.pytorch").level
