@@ -33,7 +33,7 @@ from minicode_model.artifact import MANIFEST, digest_of, write_file
 from minicode_model.config import Checkpoint, Model
 from minicode_model.evaluation.bits_per_byte import bits_per_byte, score_documents
 from minicode_model.evaluation.run import choose_documents
-from minicode_model.model import initialise, target_mask
+from minicode_model.model import initialise
 from minicode_model.shards import open_split
 from minicode_model.tokenizer import Tokenizer
 from minicode_model.training.run import fit
@@ -70,9 +70,8 @@ class NanoGPT(nn.Module):
         """NanoGPT ties it to the embedding, as we do."""
         return self.model.network.lm_head.weight
 
-    def loss(self, tokens_BT: Tensor, segments_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, tokens_BT: Tensor, segments_BT: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """As Starcoder2.loss: summed, and how many targets there are."""
-        counts = target_mask(segments_BT)
         targets = tokens_BT[:, 1:].masked_fill(~counts, -1)
         mean = self.model.network(tokens_BT[:, :-1].contiguous(), targets.contiguous())[1]
         return mean * counts.sum(), counts.sum()

@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from minicode_model import attention
+from minicode_model.artifact import sha256_of
 from minicode_model.config import Checkpoint, Model
 from minicode_model.model import Starcoder2, initialise, target_mask
 from minicode_model.shards import open_split
@@ -58,7 +60,10 @@ def ours(config: Model, params: Checkpoint, dtype: str, *, compiled: bool = Fals
     network = initialise(config, params.seed)
     loss = torch.compile(network.loss) if compiled else network.loss
     return network, build_step(
-        network, lambda batch: loss(batch.tokens_BT, batch.segments_BT)[0] / batch.step_targets, params, dtype
+        network,
+        lambda batch: loss(batch.tokens_BT, batch.segments_BT, batch.targets_BT)[0] / batch.step_targets,
+        params,
+        dtype,
     )
 
 
@@ -140,9 +145,27 @@ def loader_wait(loader: StepLoader, count: int) -> float:
     return (time.perf_counter() - start) / count
 
 
+def ratios(rows: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Our tokens a second over nanoGPT's: at equal precision and means, and the best of each."""
+    speeds = {name: row["tokens_per_second"] for name, row in rows.items()}
+    found = {
+        name.removeprefix("minicode "): speed / speeds[f"nanoGPT {name.removeprefix('minicode ')}"]
+        for name, speed in speeds.items()
+        if f"nanoGPT {name.removeprefix('minicode ')}" in speeds
+    }
+    best = {who: [speed for name, speed in speeds.items() if name.startswith(who)] for who in ("minicode", "nanoGPT")}
+    if best["nanoGPT"]:
+        found["best means of each"] = max(best["minicode"]) / max(best["nanoGPT"])
+    return {name: round(ratio, 3) for name, ratio in found.items()}
+
+
 def build_variants(options: argparse.Namespace, config: Model, params: Checkpoint) -> dict[str, tuple[nn.Module, Step]]:
     variants = {f"minicode {dtype}": ours(config, params, dtype) for dtype in ("bf16", "fp32")}
-    variants |= {f"minicode {dtype}, plain means": plain(config, params, dtype) for dtype in ("bf16", "fp32")}
+    if options.kv_heads != options.width // 64:
+        many = dataclasses.replace(config, num_key_value_heads=config.num_attention_heads)
+        variants["minicode bf16, no shared keys"] = ours(many, params, "bf16")
+    if options.plain:
+        variants |= {f"minicode {dtype}, plain means": plain(config, params, dtype) for dtype in ("bf16", "fp32")}
     if options.compile:
         variants["minicode bf16, compiled"] = ours(config, params, "bf16", compiled=True)
     if options.nanogpt:
@@ -163,10 +186,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         intermediate_size=4 * options.width,
         num_hidden_layers=options.layers,
         num_attention_heads=options.width // 64,
-        num_key_value_heads=1,
+        num_key_value_heads=options.kv_heads,
         max_position_embeddings=split.seq_len,
     )
-    params = Checkpoint(batch_size=options.batch, max_steps=10**6)
+    params = Checkpoint(batch_size=options.batch, max_steps=10**6, optimizer="adamw")
     variants = build_variants(options, config, params)
     peaks = {"bf16": 0.0, "fp32": 0.0}
     speeds: dict[str, list[float]] = {name: [] for name in variants}
@@ -192,6 +215,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "torch": torch.__version__,
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ).stdout.strip(),
+        "nanogpt_sha256": sha256_of(options.nanogpt) if options.nanogpt else "",
+        "against_nanogpt": ratios(rows),
         "shape": dataclasses.asdict(config),
         "batch": f"{params.batch_size} x {split.seq_len}",
         "peak_gflops": {name: round(peak / 1e9) for name, peak in peaks.items()},
@@ -206,10 +234,12 @@ def main() -> None:
     parser.add_argument("--nanogpt", type=Path, help="nanoGPT's model.py")
     parser.add_argument("--width", type=int, default=320, help="a multiple of 64")
     parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--kv-heads", type=int, default=1, help="ours share keys; nanoGPT has as many as queries")
     parser.add_argument("--batch", type=int, default=8, help="sequences a step")
     parser.add_argument("--steps", type=int, default=3, help="a round and variant")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: torch's choice")
+    parser.add_argument("--plain", action="store_true", help="also our architecture by plain means")
     parser.add_argument("--compile", action="store_true", help="also the compiled variants (a minute more)")
     parser.add_argument("--out", type=Path, help="also write the figures as JSON")
     options = parser.parse_args()

@@ -18,6 +18,7 @@ from minicode_assets.defs import (  # noqa: E402
     licenses,
     manifest,
     model,
+    phases,
     tables,
     tokens,
 )
@@ -41,12 +42,13 @@ STAGES = [
 
 
 def stages(config: Config) -> list[Stage]:
-    """The stages that a configuration needs: tables that come from elsewhere need no embedded archive."""
+    """The stages that a configuration needs: its phases too; tables from elsewhere need no embedded archive."""
+    every = [*STAGES, *phases.stages_of(config)]
     if config.tables.export == "embedded":
-        return STAGES
+        return every
     return [
         dataclasses.replace(stage, deps=[name for name in stage.deps if name != "archive"])
-        for stage in STAGES
+        for stage in every
         if stage.name != "archive"
     ]
 

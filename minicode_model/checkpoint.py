@@ -68,7 +68,7 @@ def save_checkpoint(
         metadata: Figures for the manifest (outside of the digest: durations belong here).
         tables: Further text files, by name, e.g. `metrics.csv`.
     """
-    with write_artifact(folder, name="checkpoint", config_digest=config_digest, inputs=inputs) as writer:
+    with write_artifact(folder, name=folder.name, config_digest=config_digest, inputs=inputs) as writer:
         write_weights(network, writer.path)
         written = dataclasses.asdict(settings)
         (writer.path / SETTINGS).write_text(json.dumps(written, indent=2, sort_keys=True) + "\n")

@@ -70,6 +70,10 @@ class Model:
     """Normalise queries and keys by head before they are turned (not StarCoder2's; not loadable elsewhere)."""
 
 
+MAY_CHANGE = ("max_position_embeddings", "rope_theta", "sliding_window")
+"""What a phase of training may change about the model that it starts from: no weight's shape depends on it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """How the model is trained."""
@@ -117,7 +121,10 @@ class Checkpoint:
     gradient_checkpointing: bool = False
     """Recompute the blocks' activations in the backward pass: less memory for a third more work."""
     devices: int = 1
-    """Processes, each with a device and `batch_size` sequences (DDP); more than one are started by torchrun."""
+    """Processes, each with a device and `batch_size` sequences; more than one are started by torchrun."""
+    launcher: str = operational("in_process")
+    """Where an asset trains: `in_process`, or `process`: a process of its own (torchrun for several devices), which
+    goes on when the run or the code server ends."""
     num_threads: int = 0
     """Threads of the matrix products on the CPU; 0 takes one a core. The last bits of the weights depend on it."""
     checkpoint_every_steps: int = operational(200)
@@ -178,7 +185,7 @@ class BenchmarkScores:
     """The same for MBPP. Source: the BigCode evaluation harness."""
     batch_size: int = 16
     """Completions that are written at once. Unit: sequences."""
-    num_workers: int = 2
+    num_workers: int = operational(2)
     """Programs that run at once, each in a cell of its own."""
     skip_without_isolation: bool = True
     """Where this machine can't isolate programs, leave out what has to be executed, and say so in the results; False
@@ -322,6 +329,8 @@ def checkpoint_problems(checkpoint: Checkpoint) -> list[str]:
         problems.append(f"[checkpoint] optimizer: found {checkpoint.optimizer!r}, expected 'adamw' or 'muon'")
     if checkpoint.schedule not in ("wsd", "cosine"):
         problems.append(f"[checkpoint] schedule: found {checkpoint.schedule!r}, expected 'wsd' or 'cosine'")
+    if checkpoint.launcher not in ("in_process", "process"):
+        problems.append(f"[checkpoint] launcher: found {checkpoint.launcher!r}, expected 'in_process' or 'process'")
     if checkpoint.warmup_fraction + checkpoint.decay_fraction > 1:
         problems.append("[checkpoint] warmup_fraction + decay_fraction exceeds 1")
     counts = (

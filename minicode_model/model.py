@@ -67,13 +67,14 @@ class Starcoder2(nn.Module):
         """Logits (B, V) after the last of the given positions only."""
         return functional.linear(self.model(tokens_BT, None, cache)[:, -1], self.output_weight)
 
-    def loss(self, tokens_BT: Tensor, segments_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, tokens_BT: Tensor, segments_BT: Tensor, targets_BT: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Summed negative log-likelihood (nats) of the targets, and how many targets there are.
 
-        Position t predicts t + 1 where both belong to the same document; nothing else is a target.
+        Position t predicts t + 1 where `targets_BT` (B, T - 1) is True; by default where both belong to the same
+        document.
         """
         hidden_BTC = self.model(tokens_BT, segments_BT, None)[:, :-1]
-        counts_BT = target_mask(segments_BT)
+        counts_BT = target_mask(segments_BT) if targets_BT is None else targets_BT
         loss: Tensor = LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
             hidden_BTC.flatten(0, 1), self.output_weight, tokens_BT[:, 1:].flatten(), counts_BT.flatten()
         )

@@ -19,6 +19,8 @@ from minicode_model.tokenizer import SPECIAL_TOKENS, TokenIds
 FORMAT_VERSION = 1
 INDEX_FILE = "index.safetensors"
 DOCUMENTS_FILE = "documents.parquet"
+PROMPTS_FILE = "prompts.safetensors"
+"""Only in shards for fine-tuning: how many tokens each document begins with that are read and not learnt."""
 PADDING_ID = SPECIAL_TOKENS.index("<fim_pad>")
 """What fills a sequence behind its last document."""
 PADDING_SEGMENT = -1
@@ -89,11 +91,16 @@ class PackedSplit:
         self._tokens = [tokens for tokens, _ in shards]
         self._offsets = [offsets for _, offsets in shards]
         self._first = np.cumsum([0] + [len(offsets) - 1 for offsets in self._offsets])
+        self._prompts = map_tensors(path / PROMPTS_FILE)[0]["doc_prompt_tokens"] if self._has_prompts else None
         self.num_sequences = len(index["row_offsets"]) - 1
         self.num_documents = len(index["doc_num_bytes"])
         self.num_tokens = sum(len(tokens) for tokens in self._tokens)
         self.num_bytes = int(index["doc_num_bytes"].sum())
         self._check()
+
+    @property
+    def _has_prompts(self) -> bool:
+        return (self.path / PROMPTS_FILE).exists()
 
     def _shard(self, number: int) -> tuple[TokenIds, npt.NDArray[np.uint64]]:
         path = self.path / shard_name(number)
@@ -109,6 +116,11 @@ class PackedSplit:
 
     def _check(self) -> None:
         pieces = int(self._index["piece_length"].sum())
+        if self._prompts is not None and len(self._prompts) != self.num_documents:
+            raise ShardError(
+                f"{self.path / PROMPTS_FILE}: found {len(self._prompts)} documents, expected {self.num_documents}",
+                hint=_HINT,
+            )
         if self._first[-1] != self.num_documents or pieces != self.num_tokens:
             raise ShardError(
                 f"{self.path}: found {self._first[-1]} documents and {self.num_tokens} tokens in the shards, "
@@ -139,6 +151,22 @@ class PackedSplit:
             segments[position : position + length] = segment
             position += length
         return tokens, segments
+
+    def learnt(self, i: int) -> npt.NDArray[np.bool_] | None:
+        """Which tokens [T] of the i-th sequence are learnt: all but those of prompts. None where there are no prompts.
+
+        Raises:
+            IndexError: There is no such sequence.
+        """
+        if self._prompts is None:
+            return None
+        learnt = np.ones(self.seq_len, dtype=np.bool_)
+        position = 0
+        for document, start, length in self.pieces(i):
+            learnt[position : position + max(0, int(self._prompts[document]) - start)] = False
+            learnt[position + length :] = True
+            position += length
+        return learnt
 
     def document(self, d: int) -> tuple[TokenIds, int]:
         """A whole document: its tokens, special ones included, and the bytes of text that they stand for."""

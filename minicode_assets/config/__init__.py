@@ -35,6 +35,7 @@ from minicode_assets.config.archive import Archive, Partitions, archive_problems
 from minicode_assets.config.automation import Automation, automation_problems
 from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, blobs_problems
 from minicode_assets.config.corpus import Corpus
+from minicode_assets.config.phases import Phase, build_phases, merge_phases
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
 from minicode_assets.config.tokens import Tokenizer, TokenShards, tokens_problems
 from minicode_assets.errors import ConfigError
@@ -76,10 +77,12 @@ __all__ = [
     "OptOut",
     "OriginFacts",
     "Partitions",
+    "Phase",
     "Pii",
     "Tables",
     "TokenShards",
     "Tokenizer",
+    "asset_sections",
     "contradictions",
     "curation_names",
     "load",
@@ -125,6 +128,7 @@ class Config:
     automation: Automation = field(default_factory=Automation)
     benchmark_scores: BenchmarkScores = field(default_factory=BenchmarkScores)
     sandbox: Sandbox = field(default_factory=Sandbox)
+    phases: tuple[Phase, ...] = ()
 
 
 TABLES = (
@@ -177,8 +181,8 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
 
 
 def section_names() -> list[str]:
-    """Names of all sections, in flow order."""
-    return [f.name for f in dataclasses.fields(Config) if f.name not in ("preset", "curation")]
+    """Names of all sections that are one table, in flow order; [phases] is a table of tables (config/phases.py)."""
+    return [f.name for f in dataclasses.fields(Config) if f.name not in ("preset", "curation", "phases")]
 
 
 def preset_names() -> list[str]:
@@ -236,11 +240,11 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
     problems: list[str] = []
     for layer in layers:
         for name, values in layer.items():
-            if name not in types_by_section:
-                problems.append(f"[{name}]: unknown section{nearest(name, types_by_section)}")
+            if name not in (*types_by_section, "phases"):
+                problems.append(f"[{name}]: unknown section{nearest(name, (*types_by_section, 'phases'))}")
             elif not isinstance(values, Mapping):
                 problems.append(f"[{name}]: found {values!r}, expected a table of keys")
-            else:
+            elif name in types_by_section:
                 merged.setdefault(name, {}).update(values)
     kept = merged.get("corpus", {}).get("license_types")
     if isinstance(kept, list | tuple):  # what is not kept is not fetched, unless asked for
@@ -252,6 +256,10 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
         sections[name], section_problems = build_section(section_type, values, f"[{name}]")
         problems += section_problems
     config = Config(preset=preset, curation=curation, **sections)
+    tables = merge_phases([layer for layer in layers if isinstance(layer.get("phases"), Mapping)])
+    phases, phase_problems = build_phases(tables, ASSET_SECTIONS, config.token_shards, config.model, config.checkpoint)
+    config = dataclasses.replace(config, phases=phases)
+    problems += phase_problems
     problems += contradictions(config)
     if problems:
         raise ConfigError(
@@ -333,7 +341,10 @@ def corpus_problems(config: Config) -> list[str]:
 
 def section_digest(config: Config, asset: str) -> str:
     """Digest (hex, 16 characters) of an asset's sections without operational fields, and of the files they name."""
-    sections = {name: shaping_values(getattr(config, name)) for name in ASSET_SECTIONS[asset]}
+    sections = {
+        name: section if isinstance(section, str) else shaping_values(section)
+        for name, section in asset_sections(config, asset).items()
+    }
     if files := named_files(config, asset):
         sections["files"] = {str(path): sha256_of(path) if path.is_file() else None for path in files}
     return digest_of(sections)[:16]
@@ -341,12 +352,27 @@ def section_digest(config: Config, asset: str) -> str:
 
 def named_files(config: Config, asset: str) -> list[Path]:
     """Files outside the data folder that an asset reads: what is in them counts as configuration."""
-    named = {
+    scores = config.benchmark_scores
+    named: dict[str, tuple[str, ...]] = {
         "opt_out": (config.opt_out.file,),
         "origin_facts": (config.origin_facts.stars_file,),
         "benchmarks": config.benchmarks.files,
+        "benchmark_scores": (scores.humaneval, scores.mbpp, *scores.infilling),
+        **{phase.shards: (phase.examples,) for phase in config.phases if phase.examples != "corpus"},
     }
     return [Path(name) for name in named.get(asset, ()) if name and not name.startswith("package:")]
+
+
+def asset_sections(config: Config, asset: str) -> dict[str, Any]:
+    """What shapes an asset, by name: sections of the configuration, or parts of a phase."""
+    for phase in config.phases:
+        if asset == phase.shards:
+            return {"token_shards": phase.token_shards, "examples": phase.examples}
+        if asset == phase.name:
+            return {"model": phase.model, "checkpoint": phase.checkpoint, "after": phase.after}
+        if asset == phase.evaluation:
+            return {"evaluation": config.evaluation}
+    return {name: getattr(config, name) for name in ASSET_SECTIONS[asset]}
 
 
 def to_mapping(config: Config) -> dict[str, Any]:

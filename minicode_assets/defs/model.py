@@ -1,41 +1,22 @@
 """Group model: the trained checkpoint, its evaluation and the report. torch is imported only when they run."""
 
-import csv
 import json
+from dataclasses import replace
 
 import dagster as dg
 
 from minicode_assets.defs.limits import ACCELERATOR
 from minicode_assets.defs.pictures import bar_plot, line_plot, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.defs.training import training_outcome
 from minicode_assets.report import write_report
 
 
 def checkpoint(run: StageRun) -> Outcome:
     """Train the model on the shards."""
-    from minicode_model.training.run import train
-
-    artifact = train(
-        run.layout.asset("token_shards"),
-        run.folder,
-        run.layout.work / "checkpoint",
-        model=run.config.model,
-        params=run.config.checkpoint,
-        config_digest=run.config_digest,
-    )
-    with (run.folder / "metrics.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    curves = {"train": _curve(rows, "loss"), "validation": _curve(rows, "validation_loss")}
-    plot = line_plot("Loss", "step", "nats a token", {name: curve for name, curve in curves.items() if curve[0]})
-    losses = curves["train"][1]
-    first, last = losses[0], losses[-1]
-    return Outcome(artifact, {"loss_fell": (last < first, {"first": first, "last": last})}, {"loss_curve": plot})
-
-
-def _curve(rows: list[dict[str, str]], column: str) -> tuple[list[float], list[float]]:
-    """Steps and values where the column has one."""
-    points = [(float(row["step"]), float(row[column])) for row in rows if row[column]]
-    return [step for step, _ in points], [value for _, value in points]
+    outcome = training_outcome(run, run.layout.asset("token_shards"), run.config.model, run.config.checkpoint, None)
+    first, last = (outcome.artifact.metadata[name] for name in ("first_loss", "last_loss"))
+    return replace(outcome, checks={"loss_fell": (last < first, {"first": first, "last": last})})
 
 
 def evaluation(run: StageRun) -> Outcome:

@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from minicode_assets.config import ASSET_SECTIONS, Config, section_digest
+from minicode_assets.config import ASSET_SECTIONS, Config, asset_sections, section_digest
 from minicode_assets.defs.instance import tag_run
 from minicode_assets.defs.limits import MEMORY
 from minicode_assets.defs.pictures import column_schema, preview
@@ -40,6 +40,7 @@ class StageRun:
         name: The asset.
         partition: Its partition key; empty without partitions.
         observe: Shows figures of the work under way in the web UI, as an observation of the asset.
+        context: The step under way, for what has to be shown before it ends; None outside of Dagster.
     """
 
     config: Config
@@ -47,6 +48,7 @@ class StageRun:
     name: str
     partition: str
     observe: Callable[[Mapping[str, Any]], None] = lambda figures: None
+    context: dg.AssetExecutionContext | None = None
 
     @property
     def folder(self) -> Path:
@@ -187,7 +189,10 @@ def _dependency(name: str, stage: Stage) -> dg.AssetDep:
 
 
 def _definition_metadata(stage: Stage, config: Config) -> dict[str, Any]:
-    sections = {name: dataclasses.asdict(getattr(config, name)) for name in ASSET_SECTIONS[stage.name]}
+    sections = {
+        name: section if isinstance(section, str) else dataclasses.asdict(section)
+        for name, section in asset_sections(config, stage.name).items()
+    }
     source = inspect.getsourcefile(stage.compute)
     line = inspect.getsourcelines(stage.compute)[1]
     metadata: dict[str, Any] = {"configuration": dg.MetadataValue.json(sections)}
@@ -208,7 +213,8 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
     try:
         config = pipeline.config
         _check_partition(config, partition)
-        run = StageRun(config, pipeline.layout, stage.name, partition, observe=functools.partial(_observe, context))
+        observe = functools.partial(_observe, context)
+        run = StageRun(config, pipeline.layout, stage.name, partition, observe, context)
         for folder in _inputs(stage, run):
             pipeline.storage.fetch(folder)
         outcome = stage.compute(run)

@@ -28,16 +28,17 @@ FIGURES = (
 COLUMNS = ("run", "optimizer", "num_parameters", "num_tokens", *FIGURES, "checkpoint")
 
 
-def checkpoint_row(run: str, checkpoint: Path, evaluation: Path, scores: Path) -> Row:
+def checkpoint_row(run: str, checkpoint: Path, evaluation: Path, scores: Path | None = None) -> Row:
     """One row of the leaderboard.
 
     Args:
         run: What the run is called, e.g. its preset.
         checkpoint: The checkpoint artefact.
         evaluation: Its evaluation artefact.
-        scores: Its benchmark_scores artefact.
+        scores: Its benchmark_scores artefact, where it has one.
     """
-    trained, measured, scored = (open_artifact(path, verify=False) for path in (checkpoint, evaluation, scores))
+    trained, measured = (open_artifact(path, verify=False) for path in (checkpoint, evaluation))
+    scored = open_artifact(scores, verify=False) if scores else None
     results = json.loads(measured.file("results.json").read_text())
     return {
         "run": run,
@@ -46,10 +47,10 @@ def checkpoint_row(run: str, checkpoint: Path, evaluation: Path, scores: Path) -
         "num_tokens": trained.metadata["num_tokens"],
         "bits_per_byte": results["bits_per_byte"]["model"],
         **{f"bits_per_byte_{kind}": value for kind, value in results["bits_per_byte_by_kind"].items()},
-        **scored.metadata,
+        **(scored.metadata if scored else {}),
         "checkpoint": trained.digest,
         "evaluation": measured.digest,
-        "benchmark_scores": scored.digest,
+        "benchmark_scores": scored.digest if scored else "",
     }
 
 

@@ -75,7 +75,7 @@ def evaluate(
         name: open_artifact(path, verify=False).digest
         for name, path in (("checkpoint", checkpoint), ("token_shards", shards), ("tokenizer", tokenizer))
     }
-    with write_artifact(folder, name="evaluation", config_digest=config_digest, inputs=inputs) as writer:
+    with write_artifact(folder, name=folder.name, config_digest=config_digest, inputs=inputs) as writer:
         (writer.path / "results.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
         (writer.path / "documents.csv").write_text(_documents_table(chosen, paths, scores))
         writer.metadata.update({"bits_per_byte": bits["model"], "num_documents": len(scores)})

@@ -20,6 +20,9 @@ class Sequences(Protocol):
     def sequence(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
         """Tokens and segment ids of one sequence, each of length T."""
 
+    def learnt(self, index: int) -> npt.NDArray[np.bool_] | None:
+        """Which tokens of the sequence are learnt; None for all."""
+
 
 class Batch(NamedTuple):
     """Sequences of one forward pass.
@@ -27,11 +30,13 @@ class Batch(NamedTuple):
     Attributes:
         tokens_BT: Token ids.
         segments_BT: Document of each position; -1 is padding.
+        targets_BT: Which of the tokens from the second on are predicted (B, T - 1).
         step_targets: Predicted tokens in all batches of the same optimizer step, the divisor of their losses.
     """
 
     tokens_BT: Tensor
     segments_BT: Tensor
+    targets_BT: Tensor
     step_targets: int
 
 
@@ -44,12 +49,22 @@ def sequence_order(num_sequences: int, seed: int, epoch: int) -> npt.NDArray[np.
     return np.argsort(keys, kind="stable")
 
 
-def stack(split: Sequences, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """Tokens and segment ids (B, T) of the given sequences."""
+def stack(
+    split: Sequences, indices: npt.NDArray[np.int64], *, document_mask: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens and segment ids (B, T) of the given sequences, and which tokens are predicted (B, T - 1).
+
+    Without `document_mask` a sequence is one text, and padding.
+    """
     pairs = [split.sequence(int(index)) for index in indices]
     tokens = np.stack([tokens for tokens, _ in pairs]).astype(np.int64)
     segments = np.stack([segments for _, segments in pairs]).astype(np.int64)
-    return torch.from_numpy(tokens), torch.from_numpy(segments)
+    segments_BT = torch.from_numpy(segments if document_mask else segments.clip(max=0))
+    targets_BT = target_mask(segments_BT)
+    for row, index in enumerate(indices):
+        if (learnt := split.learnt(int(index))) is not None:
+            targets_BT[row] &= torch.from_numpy(learnt[1:])
+    return torch.from_numpy(tokens), segments_BT, targets_BT
 
 
 class StepLoader:
@@ -87,15 +102,11 @@ class StepLoader:
         num_batches = self.params.gradient_accumulation_steps * self.params.devices
         count = self.params.batch_size * num_batches
         indices = np.array([self._sequence_at(position) for position in range(step * count, (step + 1) * count)])
-        pairs = [self._read(part) for part in np.split(indices, num_batches)]
-        step_targets = sum(int(target_mask(segments).sum()) for _, segments in pairs)
-        return [Batch(tokens, segments, step_targets) for tokens, segments in pairs[self.rank :: self.params.devices]]
-
-    def _read(self, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        tokens_BT, segments_BT = stack(self.split, indices)
-        if not self.params.document_mask:
-            segments_BT = segments_BT.clamp(max=0)  # one text, and padding
-        return tokens_BT, segments_BT
+        batches = [
+            stack(self.split, part, document_mask=self.params.document_mask) for part in np.split(indices, num_batches)
+        ]
+        step_targets = sum(int(targets.sum()) for *_, targets in batches)
+        return [Batch(*tensors, step_targets) for tensors in batches[self.rank :: self.params.devices]]
 
     def _sequence_at(self, position: int) -> int:
         epoch, offset = divmod(position, self.split.num_sequences)

@@ -7,6 +7,7 @@ import signal
 import statistics
 import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,8 @@ class Validation(StepCallback):
         totals = torch.zeros(2, dtype=torch.float64)
         indices = self.indices[module.global_rank :: self.params.devices]
         for start in range(0, len(indices), self.params.batch_size):
-            tokens, segments = stack(self.split, indices[start : start + self.params.batch_size])
-            loss, count = module.network.loss(tokens.to(module.device), segments.to(module.device))
+            tensors = stack(self.split, indices[start : start + self.params.batch_size])
+            loss, count = module.network.loss(*(tensor.to(module.device) for tensor in tensors))
             totals += torch.tensor([float(loss), float(count)], dtype=torch.float64)
         total, targets = sum_over_devices(totals.to(module.device)).tolist()
         return float(total / max(1, targets))
@@ -176,6 +177,37 @@ class Validation(StepCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state."""
         self.rows = [tuple(row) for row in state_dict["rows"].tolist()]
+
+
+Progress = Callable[[Mapping[str, Any]], None]
+"""Takes the last figures by name, and `curves`: points (step, value) by name."""
+MAX_CURVE_POINTS = 500
+
+
+class Reports(StepCallback):
+    """Tells somebody how training goes; stands behind Metrics and Validation in the list of callbacks."""
+
+    def __init__(self, metrics: Metrics, validation: Validation, params: Checkpoint, on_progress: Progress) -> None:
+        self.params, self.metrics, self.validation, self.on_progress = params, metrics, validation, on_progress
+
+    def on_step(self, trainer: Trainer, module: TrainingModule, batch: Batch) -> None:
+        """Report, if due."""
+        step = trainer.global_step
+        if step % self.params.log_every_steps and step != self.params.max_steps:
+            return
+        rows = self.metrics.rows
+        stride = -(-len(rows) // MAX_CURVE_POINTS)
+        ends = range(stride, len(rows) + 1, stride)
+        train = [(rows[end - 1][0], statistics.fmean(row[1] for row in rows[end - stride : end])) for end in ends]
+        self.on_progress(
+            {
+                **dict(zip(METRICS, rows[-1], strict=True)),
+                "max_steps": self.params.max_steps,
+                "tokens_per_second": self.metrics.tokens_per_second,
+                "data_wait_fraction": self.metrics.waiting_seconds / max(1e-9, self.metrics.seconds),
+                "curves": {"train": train, "validation": list(self.validation.rows)},
+            }
+        )
 
 
 class States(StepCallback):

@@ -24,7 +24,7 @@ from minicode_model.errors import ConfigError, ShardError
 from minicode_model.model import Starcoder2
 from minicode_model.shards import PackedSplit, open_split
 from minicode_model.training.batches import StepLoader
-from minicode_model.training.callbacks import Metrics, States, Validation, metrics_table
+from minicode_model.training.callbacks import Metrics, Progress, Reports, States, Validation, metrics_table
 from minicode_model.training.module import TrainingModule
 from minicode_model.training.start import start_digest, starting_model
 from minicode_model.training.state import SafeCheckpointIO, newest_state
@@ -45,6 +45,7 @@ def train(
     config_digest: str,
     start: Path | None = None,
     tensorboard: Path | None = None,
+    on_progress: Progress | None = None,
 ) -> Artifact:
     """Train a model from initial weights, or from a former checkpoint; afterwards `folder` is the checkpoint artefact.
 
@@ -61,6 +62,7 @@ def train(
         config_digest: Digest of the sections, recorded in the manifest.
         start: A checkpoint artefact or a Hugging Face folder whose weights come first; None draws them.
         tensorboard: A folder for TensorBoard's files; None writes none.
+        on_progress: Called every `log_every_steps` with the last figures and the curves so far.
 
     Raises:
         CheckpointError: `start` has another shape or tokenizer.
@@ -82,7 +84,7 @@ def train(
     check_fit(model, *splits)
     network = starting_model(start, model, params, splits[0].tokenizer_digest)
     states = work / fingerprint([shards_artifact.digest, start_digest(start)], model, params)[:16]
-    metrics, validation = fit(network, *splits, states, params=params, tensorboard=tensorboard)
+    metrics, validation = fit(network, *splits, states, params=params, tensorboard=tensorboard, on_progress=on_progress)
     if rank() > 0:
         return _wait_for(folder)
     artifact = save_checkpoint(
@@ -141,6 +143,7 @@ def fit(
     *,
     params: Checkpoint,
     tensorboard: Path | None = None,
+    on_progress: Progress | None = None,
 ) -> tuple[Metrics, Validation]:
     """Train `network` to the last step, from the newest whole state in `states` or from the weights that it has."""
     metrics, validation = Metrics(params), Validation(validation_split, params)
@@ -152,6 +155,8 @@ def fit(
         logger.info("going on from %s", newest)
     keeper = States(states, params)
     callbacks: list[Callback] = [metrics, validation]
+    if on_progress and rank() == 0:
+        callbacks.append(Reports(metrics, validation, params, on_progress))
     if tensorboard and rank() == 0:
         from minicode_model.training.tensorboard import TensorBoard
 

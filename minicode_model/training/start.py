@@ -21,12 +21,10 @@ from minicode_model.checkpoint import (
     read_weights,
     tensors_to_model,
 )
-from minicode_model.config import Checkpoint, Model
+from minicode_model.config import MAY_CHANGE, Checkpoint, Model
 from minicode_model.errors import CheckpointError
 from minicode_model.model import Starcoder2, initialise
 
-MAY_CHANGE = ("max_position_embeddings", "rope_theta", "sliding_window")
-"""What a phase may change about the model that it starts from."""
 _INDEX = "model.safetensors.index.json"
 _FIELDS = {field.name for field in dataclasses.fields(Model)}
 

@@ -33,6 +33,9 @@ class ByteSplit:
         segments = np.unique(self.owners[part], return_inverse=True)[1].astype(np.int32)
         return np.pad(self.tokens[part], (0, missing)), np.pad(segments, (0, missing), constant_values=-1)
 
+    def learnt(self, index: int) -> None:
+        """Every token is learnt."""
+
     def document(self, index: int) -> tuple[np.ndarray, int]:
         return self.documents[index], len(self.texts[index])
 

@@ -1,0 +1,107 @@
+"""Group model: the phases of training after the first, made of the [phases] tables: three assets each."""
+
+import json
+from pathlib import Path
+
+from minicode_assets.config import Config, Phase
+from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.defs.training import training_outcome
+from minicode_assets.errors import ConfigError
+from minicode_assets.tokens.instruct import write_instruct_shards
+from minicode_assets.tokens.write import write_token_shards
+from minicode_model.shards import open_split
+
+
+def phase_of(run: StageRun) -> Phase:
+    """The phase that an asset belongs to.
+
+    Raises:
+        ConfigError: The run's configuration has no such phase.
+    """
+    for phase in run.config.phases:
+        if run.name in (phase.name, phase.shards, phase.evaluation):
+            return phase
+    raise ConfigError(f"asset {run.name}: no phase of this configuration", hint="[phases] is fixed at loading")
+
+
+def phase_shards(run: StageRun) -> Outcome:
+    """Encode and pack what the phase reads."""
+    phase = phase_of(run)
+    corpus, tokenizer = run.layout.asset("corpus"), run.layout.asset("tokenizer")
+    if phase.examples:
+        artifact = write_instruct_shards(
+            corpus, tokenizer, run.folder,
+            examples=phase.examples, params=phase.token_shards, config_digest=run.config_digest,
+        )  # fmt: skip
+    else:
+        artifact = write_token_shards(
+            corpus, tokenizer, run.folder, params=phase.token_shards, config_digest=run.config_digest
+        )
+    num_tokens = {split: open_split(run.folder, split).num_tokens for split in ("train", "validation")}
+    return Outcome(artifact, {"both_splits_have_tokens": (min(num_tokens.values()) > 0, num_tokens)})
+
+
+def phase_checkpoint(run: StageRun) -> Outcome:
+    """Train on, from the former's weights."""
+    phase = phase_of(run)
+    start = Path(phase.after) if phase.starts_from_folder else run.layout.asset(phase.after)
+    return training_outcome(run, run.layout.asset(phase.shards), phase.model, phase.checkpoint, start)
+
+
+def phase_evaluation(run: StageRun) -> Outcome:
+    """Measure the phase's checkpoint as the first one is measured, and put it into the history."""
+    from minicode_model.evaluation.leaderboard import checkpoint_row, record
+    from minicode_model.evaluation.run import evaluate
+
+    phase = phase_of(run)
+    checkpoint = run.layout.asset(phase.name)
+    artifact = evaluate(
+        checkpoint,
+        run.layout.asset("token_shards"),
+        run.layout.asset("tokenizer"),
+        run.folder,
+        params=run.config.evaluation,
+        config_digest=run.config_digest,
+    )
+    record(run.layout.history, checkpoint_row(f"{run.config.preset}/{phase.name}", checkpoint, run.folder))
+    bits = json.loads((run.folder / "results.json").read_text())["bits_per_byte"]
+    better = bits["model"] < bits["untrained"]
+    return Outcome(artifact, {"beats_untrained": (better, bits)}, {"bits_per_byte": bits["model"]})
+
+
+def stages_of(config: Config) -> list[Stage]:
+    """The stages of all phases, in order."""
+    return [stage for phase in config.phases for stage in _stages(phase)]
+
+
+def _stages(phase: Phase) -> list[Stage]:
+    kind = "prompts and answers" if phase.examples else "sequences of the corpus"
+    return [
+        Stage(
+            name=phase.shards,
+            group="model",
+            compute=phase_shards,
+            deps=("corpus", "tokenizer"),
+            description=f"What the phase {phase.name} reads: {kind}, in the format of token_shards.",
+            checks={"both_splits_have_tokens": "Neither split is empty."},
+            kinds=("numpy",),
+        ),
+        Stage(
+            name=phase.name,
+            group="model",
+            compute=phase_checkpoint,
+            deps=(phase.shards,) if phase.starts_from_folder else (phase.shards, phase.after),
+            description=f"The model after the phase {phase.name}, which starts from {phase.after}.",
+            checks={"loss_is_finite": "Training ended with a finite loss."},
+            kinds=("pytorch",),
+        ),
+        Stage(
+            name=phase.evaluation,
+            group="model",
+            compute=phase_evaluation,
+            deps=(phase.name, "token_shards", "tokenizer"),
+            description=f"Bits per byte of {phase.name} on the same held-out origins as the first phase.",
+            checks={"beats_untrained": "Fewer bits per byte than an untrained model."},
+            kinds=("pytorch",),
+        ),
+    ]
