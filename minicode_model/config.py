@@ -122,6 +122,9 @@ class Checkpoint:
     """Recompute the blocks' activations in the backward pass: less memory for a third more work."""
     devices: int = 1
     """Processes, each with a device and `batch_size` sequences; more than one are started by torchrun."""
+    sharded: bool = False
+    """Several devices share weights, gradients and optimizer state (FSDP) instead of each holding all (DDP); with
+    `adamw` only. The last bits of the weights depend on it."""
     launcher: str = operational("in_process")
     """Where an asset trains: `in_process`, or `process`: a process of its own (torchrun for several devices), which
     goes on when the run or the code server ends."""
@@ -329,6 +332,11 @@ def checkpoint_problems(checkpoint: Checkpoint) -> list[str]:
         problems.append(f"[checkpoint] optimizer: found {checkpoint.optimizer!r}, expected 'adamw' or 'muon'")
     if checkpoint.schedule not in ("wsd", "cosine"):
         problems.append(f"[checkpoint] schedule: found {checkpoint.schedule!r}, expected 'wsd' or 'cosine'")
+    if checkpoint.sharded and (checkpoint.devices < 2 or checkpoint.optimizer != "adamw"):
+        problems.append(
+            f"[checkpoint] sharded: found devices {checkpoint.devices} and optimizer {checkpoint.optimizer!r}, "
+            "expected 2 devices or more and 'adamw'"
+        )
     if checkpoint.launcher not in ("in_process", "process"):
         problems.append(f"[checkpoint] launcher: found {checkpoint.launcher!r}, expected 'in_process' or 'process'")
     if checkpoint.warmup_fraction + checkpoint.decay_fraction > 1:

@@ -23,6 +23,8 @@ def test_presets_resolve_without_contradictions(preset: str) -> None:
         ({"corpus": {"validation_fraction": 2.0}}, "found 2.0, expected 0..1"),
         ({"tables": {"export": "/somewhere"}}, "content_folder"),
         ({"benchmarks": {"files": []}}, "drop_contaminated needs [benchmarks] files"),
+        ({"checkpoint": {"sharded": True, "devices": 2}}, "optimizer 'muon', expected 2 devices or more and 'adamw'"),
+        ({"checkpoint": {"launcher": "ship"}}, "expected 'in_process' or 'process'"),
         ({"benchmark_scores": {"k": [1, 3]}}, "expected 1 to num_samples 2"),
         ({"tokenizer": {"vocab_size": 100_000}}, "smaller than [tokenizer] vocab_size"),
     ],

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 
 from minicode_model.config import Checkpoint
 from minicode_model.errors import DivergenceError
@@ -33,6 +35,15 @@ class TrainingModule(LightningModule):
         network.model.gradient_checkpointing = params.gradient_checkpointing
         self._loss = torch.compile(network.loss) if params.compile else network.loss
 
+    def configure_model(self) -> None:
+        """Cut the weights over the devices, if so configured; Lightning calls this once the processes are connected."""
+        if self.params.sharded and not isinstance(self.network, FSDPModule):
+            from minicode_model.training.sharding import shard
+
+            assert self.device_mesh is not None
+            shard(self.network, self.device_mesh["data_parallel"])
+            self._loss = torch.compile(self.network.loss) if self.params.compile else self.network.loss
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; the learning rate is set before each step."""
         return make_optimizer(self.network, self.params)
@@ -55,6 +66,7 @@ class TrainingModule(LightningModule):
             DivergenceError: Loss or gradient norm is NaN or infinite; the weights are still those of the step before.
         """
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.params.gradient_clip)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         assert self._loss_sum is not None
         self.step_loss, self.gradient_norm = float(sum_over_devices(self._loss_sum)), float(norm)
         self._loss_sum = None

@@ -85,6 +85,11 @@ def train(
     network = starting_model(start, model, params, splits[0].tokenizer_digest)
     states = work / fingerprint([shards_artifact.digest, start_digest(start)], model, params)[:16]
     metrics, validation = fit(network, *splits, states, params=params, tensorboard=tensorboard, on_progress=on_progress)
+    figures = summary(network, metrics, validation, params)
+    if params.sharded:
+        from minicode_model.training.sharding import whole
+
+        network = whole(network)
     if rank() > 0:
         return _wait_for(folder)
     artifact = save_checkpoint(
@@ -93,7 +98,7 @@ def train(
         Settings(model, shaping_values(params), splits[0].tokenizer_digest, params.max_steps),
         config_digest=config_digest,
         inputs={"token_shards": shards_artifact.digest} | ({"start": start_digest(start)} if start else {}),
-        metadata=summary(network, metrics, validation, params),
+        metadata=figures,
         tables={"metrics.csv": metrics_table(metrics, validation)},
     )
     shutil.rmtree(work)
@@ -172,7 +177,7 @@ def _make_trainer(states: Path, params: Checkpoint, callbacks: list[Callback]) -
     return Trainer(
         accelerator="auto",
         devices=params.devices,
-        strategy="ddp" if params.devices > 1 else "auto",
+        strategy=_strategy(params),
         use_distributed_sampler=False,
         max_steps=params.max_steps,
         max_epochs=-1,
@@ -190,6 +195,14 @@ def _make_trainer(states: Path, params: Checkpoint, callbacks: list[Callback]) -
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def _strategy(params: Checkpoint) -> Any:
+    if params.sharded:
+        from minicode_model.training.sharding import Sharded
+
+        return Sharded(params.devices)
+    return "ddp" if params.devices > 1 else "auto"
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import pytest
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.__main__ import main
 from minicode_model.artifact import open_artifact
+from minicode_model.checkpoint import load_model
 from tests.tokens.corpora import SMALL_SHARDS, small_home
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,31 @@ def test_killed_with_two_devices_the_same_command_gives_the_same(shards: Path, t
     assert process.returncode == 0, errors
     assert "going on from" in errors
     assert open_artifact(killed / "checkpoint").digest == open_artifact(whole / "checkpoint").digest
+
+
+SHARDED = TWO + 'sharded = true\noptimizer = "adamw"\n'
+
+
+def test_sharded_weights_learn_the_same_and_resume(shards: Path, tmp_path: Path) -> None:
+    """FSDP against one device with larger batches; killed once on the way."""
+    sharded, one = tmp_path / "sharded", tmp_path / "one"
+    command = arguments(shards, sharded, SHARDED)
+    process = start_two(command)
+    deadline = time.monotonic() + 200
+    while not list((sharded / "work").glob("*/step-*/manifest.json")):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    kill_all(process)
+    process = start_two(command)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert "going on from" in errors
+    extra = 'batch_size = 8\ngradient_accumulation_steps = 1\noptimizer = "adamw"\n'
+    assert main(arguments(shards, one, extra)) == 0
+    assert np.allclose(rows(sharded), rows(one), rtol=2e-4, equal_nan=True)
+    ours, theirs = (load_model(root / "checkpoint")[0].state_dict() for root in (sharded, one))
+    assert all(np.allclose(ours[name], theirs[name], atol=2e-3) for name in theirs)
 
 
 def kill_all(process: subprocess.Popen[str]) -> None:
