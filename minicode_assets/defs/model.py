@@ -148,6 +148,7 @@ STAGES = [
         description="pass@k of executed benchmarks, exact match of held-out lines with and without the repository.",
         checks={"controls_hold": "In every benchmark that was run, the authors' solutions score 1 and empty ones 0."},
         kinds=("pytorch",),
+        pool=ACCELERATOR,
     ),
     Stage(
         name="leaderboard",

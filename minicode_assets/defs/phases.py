@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from minicode_assets.config import Config, Phase
+from minicode_assets.defs.limits import ACCELERATOR
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.defs.training import training_outcome
 from minicode_assets.errors import ConfigError
@@ -94,6 +95,7 @@ def _stages(phase: Phase) -> list[Stage]:
             description=f"The model after the phase {phase.name}, which starts from {phase.after}.",
             checks={"loss_is_finite": "Training ended with a finite loss."},
             kinds=("pytorch",),
+            pool=ACCELERATOR,
         ),
         Stage(
             name=phase.evaluation,
@@ -103,5 +105,6 @@ def _stages(phase: Phase) -> list[Stage]:
             description=f"Bits per byte of {phase.name} on the same held-out origins as the first phase.",
             checks={"beats_untrained": "Fewer bits per byte than an untrained model."},
             kinds=("pytorch",),
+            pool=ACCELERATOR,
         ),
     ]

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
 from minicode_assets.defs.pictures import line_plot
 from minicode_assets.defs.stage import Outcome, StageRun
 from minicode_model.artifact import Artifact
@@ -55,26 +53,24 @@ class Curves:
     """Shows progress in the web UI as observations of the asset: figures, and the curves so far as a picture.
 
     Args:
-        context: Where to show it; None shows nothing.
+        observe: StageRun.observe.
         every_s: Seconds between two observations at least.
     """
 
-    def __init__(self, context: dg.AssetExecutionContext | None, every_s: float) -> None:
-        self.context, self.every_s = context, every_s
+    def __init__(self, observe: Callable[[Mapping[str, Any]], None], every_s: float) -> None:
+        self.observe, self.every_s = observe, every_s
         self._shown_at = -math.inf
 
     def show(self, progress: Mapping[str, Any]) -> None:
         """Take what `train` reports."""
         now = time.monotonic()
-        if self.context is None or now - self._shown_at < self.every_s:
+        if now - self._shown_at < self.every_s:
             return
         self._shown_at = now
         curves = {name: tuple(zip(*points, strict=True)) for name, points in progress["curves"].items() if points}
         figures = {name: value for name, value in progress.items() if isinstance(value, (int, float))}
         picture = line_plot("Loss so far", "step", "nats a token", curves)  # type: ignore[arg-type]
-        self.context.log_event(
-            dg.AssetObservation(asset_key=self.context.asset_key, metadata={**figures, "loss_curve": picture})
-        )
+        self.observe({**figures, "loss_curve": picture})
 
 
 def training_outcome(run: StageRun, shards: Path, model: Model, params: Checkpoint, start: Path | None) -> Outcome:
@@ -83,7 +79,7 @@ def training_outcome(run: StageRun, shards: Path, model: Model, params: Checkpoi
 
     work = run.layout.work / run.name
     training = Training(shards, run.folder, work, model, params, run.config_digest, start)
-    curves = Curves(run.context, OBSERVE_EVERY_S)
+    curves = Curves(run.observe, OBSERVE_EVERY_S)
     if params.launcher == "process":
         artifact = train_externally(training, run.context, curves.show)
     else:
