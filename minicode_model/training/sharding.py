@@ -48,7 +48,7 @@ class Sharded(ModelParallelStrategy):
 def shard(network: Starcoder2, mesh: DeviceMesh) -> None:
     """Cut the weights of a network in place, block by block, so that a block is whole only while it computes."""
     for block in network.model.layers:
-        fully_shard(block, mesh=mesh)  # type: ignore[arg-type]
+        fully_shard(block, mesh=mesh)
     fully_shard(network, mesh=mesh)
     register_fsdp_forward_method(network, "loss")
 

@@ -188,6 +188,52 @@ def test_file_count_fill(cell: Cell) -> None:
     assert 0 < int(cell.run(program, SEVEN).output) < 5000
 
 
+SHARED_MEMORY = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.shmat.restype = ctypes.c_void_p
+libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+libc.shmdt.argtypes = [ctypes.c_void_p]
+def megabytes():
+    taken = 0
+    while taken < 320 and (segment := libc.shmget(0, 32 << 20, 0o1600)) >= 0:
+        place = libc.shmat(segment, None, 0)
+        ctypes.memset(place, 1, 32 << 20)
+        libc.shmdt(place)
+        taken += 32
+    return taken
+"""
+
+
+def test_shared_memory_is_no_way_around_the_memory_limit(cell: Cell) -> None:
+    """A segment outlives its mapping, so a program could fill one after the other."""
+    assert cell.run(SHARED_MEMORY, "assert megabytes() == 0, megabytes()\n").passed
+
+
+def test_files_in_memory_are_no_way_around_it_either(cell: Cell) -> None:
+    assert not cell.run("import os\ndef seven():\n    os.memfd_create('x')\n    return 7\n", SEVEN).passed
+
+
+@pytest.mark.parametrize("call", ["semget(0, 1, 0o1600)", "msgget(0, 0o1600)", "inotify_init1(0)"])
+def test_objects_of_the_kernel_that_outlive_or_watch(cell: Cell, call: str) -> None:
+    program = f"import ctypes\ndef f():\n    return ctypes.CDLL(None).{call}\n"
+    assert cell.run(program, "assert f() == -1\n").passed
+
+
+def test_answers_sent_ahead_are_but_values(cell: Cell) -> None:
+    """The program answers fifty questions before they are asked; it still doesn't know what is expected."""
+    program = """
+import os
+def framed(text):
+    return len(text).to_bytes(4, "big") + text
+ahead = [b'["value",null]', b'["value",["dict",[["seven",["callable",0]]]]]', *[b'["value",true]'] * 50]
+os.write(4, b"".join(map(framed, ahead)))
+def seven():
+    return 8
+"""
+    assert cell.run(program, SEVEN).status == "failed"
+
+
 def test_output_flood(cell: Cell) -> None:
     verdict = cell.run("import os\nwhile True:\n    os.write(1, b'x' * 65536)\n", SEVEN)
     assert verdict.status == "output_limit"
