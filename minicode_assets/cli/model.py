@@ -70,34 +70,42 @@ def add_generate(commands: Any) -> None:
     parser.add_argument("prompt", nargs="?", help="text to complete; - reads it from stdin")
     parser.add_argument("--prefix", help="text before the gap")
     parser.add_argument("--suffix", help="text after the gap")
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text; repeatable")
     parser.add_argument("--seed", type=int, default=None, help="default: the configuration's")
 
 
 def run_generate(options: argparse.Namespace) -> int:
-    """`minicode generate`."""
+    """`minicode generate`: the text appears as it is written."""
     from minicode_assets.defs.settings import from_environment
     from minicode_model.checkpoint import load_model
-    from minicode_model.generate import complete, fill_in_the_middle
+    from minicode_model.generate import completion_prompt, gap_prompt, stream
     from minicode_model.tokenizer import Tokenizer
 
-    filling = options.prefix is not None or options.suffix is not None
-    if filling == (options.prompt is not None):
+    if (options.prefix is not None or options.suffix is not None) == (options.prompt is not None):
         options.parser.error("give either PROMPT, or --prefix and --suffix")
     layout, params = data_layout("checkpoint", "tokenizer"), from_environment().config.evaluation
-    model, _ = load_model(layout.asset("checkpoint"))
+    model, shape = load_model(layout.asset("checkpoint"))
     tokenizer = Tokenizer.load(layout.asset("tokenizer"))
-    seed = params.seed if options.seed is None else options.seed
-    sampling: Any = {
-        "max_new_tokens": params.max_new_tokens,
-        "temperature": params.temperature,
-        "top_p": params.top_p,
-        "seed": seed,
-    }
-    if filling:
-        print(fill_in_the_middle(model, tokenizer, options.prefix or "", options.suffix or "", **sampling))
-        return 0
-    prompt: str = sys.stdin.read() if options.prompt == "-" else options.prompt
-    print(prompt + complete(model, tokenizer, prompt, **sampling))
+    new_tokens = min(params.max_new_tokens, shape.max_position_embeddings // 2)
+    if options.prompt is None:
+        room = shape.max_position_embeddings - new_tokens
+        ids = gap_prompt(tokenizer, options.prefix or "", options.suffix or "", room)
+    else:
+        prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+        ids = completion_prompt(tokenizer, prompt)
+        print(prompt, end="", flush=True)
+    for part in stream(
+        model,
+        tokenizer,
+        ids,
+        max_new_tokens=new_tokens,
+        temperature=params.temperature,
+        top_p=params.top_p,
+        seed=params.seed if options.seed is None else options.seed,
+        stop=options.stop,
+    ):
+        print(part, end="", flush=True)
+    print()
     return 0
 
 

@@ -179,6 +179,9 @@ def test_generate_completes_and_fills(finished: Home) -> None:
     assert one.startswith("def add(a, b):")
     assert one == finished.minicode("generate", "def add(a, b):", "--seed", "7").stdout
     assert finished.minicode("generate", "--prefix", "def add(", "--suffix", "\n    return a").stdout
+    stopped = finished.minicode("generate", "def add(a, b):", "--seed", "7", "--stop", "\n", "--stop", " ").stdout
+    written = one.removeprefix("def add(a, b):").rstrip("\n")
+    assert stopped.removeprefix("def add(a, b):") == min(written.split("\n")[0], written.split(" ")[0], key=len) + "\n"
     assert finished.minicode("generate", check=False).status == 2
 
 
