@@ -135,14 +135,13 @@ def sample(
 def choose(logits_BV: Tensor, uniform_B: Tensor, temperature: float, top_p: float) -> Tensor:
     """Ids (B) drawn from the nucleus of each row.
 
-    The nucleus is the shortest run of the likeliest tokens whose probability reaches `top_p`; the uniform number
-    picks by cumulative probability. Source: arXiv 1904.09751.
+    The nucleus is the shortest run of the likeliest tokens whose probability reaches `top_p`, one token at least; the
+    uniform number picks by cumulative probability. Source: arXiv 1904.09751.
     """
-    if temperature == 0:
+    if temperature == 0 or top_p == 0:
         return logits_BV.argmax(dim=-1)
-    probability_BV, ids_BV = (
-        (logits_BV.double() / temperature).softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
-    )
+    below_best_BV = logits_BV.double() - logits_BV.amax(dim=-1, keepdim=True)  # stays finite at any temperature
+    probability_BV, ids_BV = (below_best_BV / temperature).softmax(dim=-1).sort(dim=-1, descending=True, stable=True)
     cumulative_BV = probability_BV.cumsum(dim=-1)
     in_nucleus_BV = cumulative_BV - probability_BV < top_p
     mass_B1 = (probability_BV * in_nucleus_BV).sum(dim=-1, keepdim=True)

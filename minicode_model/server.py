@@ -120,7 +120,7 @@ class Service:
                 raise RefusalError(413, f"the body exceeds {self.params.max_body_bytes} bytes", "request_too_large")
         try:
             content = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RefusalError(400, f"the body isn't JSON: {error}", "invalid_json") from error
         if not isinstance(content, dict):
             raise RefusalError(400, "the body isn't a JSON object", "invalid_json")
@@ -138,6 +138,8 @@ class Service:
         suffix = content.get("suffix")
         if not isinstance(prompt, str) or not isinstance(suffix, (str, type(None))):
             raise RefusalError(400, "prompt: expected one string; suffix: a string or null", "invalid_value")
+        if not _is_unicode([prompt, suffix or "", content.get("stop") or ""]):
+            raise RefusalError(400, "prompt, suffix, stop: found half of a surrogate pair", "invalid_value")
         if content.get("n") not in (None, 1) or content.get("echo"):
             raise RefusalError(400, "n: only 1 is served; echo: only false", "unsupported_value")
         longest = self.model.config.max_position_embeddings
@@ -199,6 +201,12 @@ class Service:
             seed=completion.seed,
             stop=completion.stop,
         )
+
+
+def _is_unicode(values: list[Any]) -> bool:
+    """Whether all strings, also those in lists, can be written as UTF-8: JSON can express what Unicode can't."""
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return not any("\ud800" <= character <= "\udfff" for text in texts if isinstance(text, str) for character in text)
 
 
 def _number(content: dict[str, Any], name: str, default: Any, low: float, high: float, kind: type) -> Any:

@@ -84,12 +84,24 @@ def test_streamed_events_are_the_same_text(app) -> None:
         ({"prompt": "a", "stop": ["a"] * 5}, 400, "invalid_value"),
         ({"prompt": "a", "stop": [""]}, 400, "invalid_value"),
         ({"prompt": "a", "n": 2}, 400, "unsupported_value"),
+        ({"prompt": "\ud800"}, 400, "invalid_value"),
+        ({"prompt": "a", "suffix": "\udfff"}, 400, "invalid_value"),
+        ({"prompt": "a", "stop": ["b", "\ud800"]}, 400, "invalid_value"),
+        (b"[" * 3900, 400, "invalid_json"),
     ],
 )
 def test_what_is_not_served_is_refused_with_a_reason(app, content, status, code) -> None:
     answer = post(app, content)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("extreme", [{"top_p": 0, "temperature": 1}, {"temperature": 5e-324}, {"temperature": 1e-300}])
+def test_extreme_sampling_is_greedy(app, extreme: dict[str, float]) -> None:
+    greedy, found = (
+        post(app, {"prompt": "def f(", "temperature": 0} | more).json()["choices"][0]["text"] for more in ({}, extreme)
+    )
+    assert found == greedy
 
 
 def test_other_host_names_are_refused(app) -> None:

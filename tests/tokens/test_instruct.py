@@ -83,10 +83,10 @@ def test_the_loss_is_the_answers_alone(split: PackedSplit) -> None:
                 number += 1
             position += length
     assert int(count) == number == batch.step_targets
-    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-4)
     loss.backward()
     everything, _ = model.loss(batch.tokens_BT, batch.segments_BT)
-    assert float(everything) > float(loss)
+    assert float(everything.detach()) > float(loss.detach())
 
 
 def test_examples_of_a_file(tmp_path: Path) -> None:
