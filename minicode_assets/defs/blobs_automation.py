@@ -19,7 +19,7 @@ from minicode_assets.defs.blobs import api_token
 from minicode_assets.defs.resources import Pipeline
 from minicode_assets.layout import Layout, partition_keys
 
-FETCHED = {"license_blobs": ("contents",), "blobs": ("fetch_plan", "license_blobs")}
+FETCHED = {"license_blobs": ("contents", "opt_out"), "blobs": ("fetch_plan", "license_blobs")}
 """What is downloaded, in order, and what must be fresh before: an outdated plan may want what was opted out since."""
 PARTITION_TAG = "dagster/partition"
 PATIENCE = timedelta(hours=1)

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from minicode_assets.blobs.chain import BUNDLES, open_chain
+from minicode_assets.blobs.opt_out import build_opt_out
 from minicode_assets.blobs.plan import plan_fetch
 from minicode_assets.blobs.vault import clear_bundles
 from minicode_assets.blobs.vault_plan import read_vault_files
@@ -26,9 +27,10 @@ class Archive:
     def __init__(self, folder: Path, **fields: object) -> None:
         self.folder, self.contents = folder, make_contents(63)
         (folder / "wishes").write_text("path secret/*\n")
+        build_opt_out(folder / "opt_out", file=str(folder / "wishes"), config_digest="")
         self.params = Blobs(
             backends=("vault", "api"), accept_terms=True, contact=CONTACT, api_burst_fraction=1.0, api_limit=1000,
-            vault_poll_s=0.01, opt_out=str(folder / "wishes"), **fields,
+            vault_poll_s=0.01, **fields,
         )  # type: ignore[arg-type]  # fmt: skip
         self.roots = {BIG: self.contents[:30], SMALL: self.contents[30:33], OPTED_OUT: self.contents[33:]}
         self.write()
@@ -56,7 +58,8 @@ class Archive:
     def plan(self) -> Artifact:
         return plan_fetch(
             self.folder / "contents", self.folder / "file_manifest", self.folder / "fetch_plan", params=self.params,
-            config_digest="", license_types=[], branch_heads=self.folder / "branch_heads",
+            config_digest="", opt_out=self.folder / "opt_out", license_types=[],
+            branch_heads=self.folder / "branch_heads",
         )  # fmt: skip
 
     def fetch(self, server: ArchiveServer) -> Artifact:

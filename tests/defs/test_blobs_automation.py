@@ -17,6 +17,7 @@ import pytest
 from minicode_assets.blobs import progress
 from minicode_assets.blobs.chain import open_limiter
 from minicode_assets.blobs.limits import Grant
+from minicode_assets.blobs.opt_out import build_opt_out
 from minicode_assets.definitions import build_definitions
 from minicode_assets.defs.blobs import TOKEN_VARIABLE
 from minicode_assets.defs.resources import Pipeline
@@ -63,8 +64,13 @@ class Downloads:
         self.layout, self.home = Layout(folder / "data"), folder / "dagster_home"
         self.home.mkdir()
         write_contents(self.layout.asset("contents"), contents)
-        write_table(self.layout.asset("file_manifest"), pl.DataFrame(schema=FILE_MANIFEST.polars), FILE_MANIFEST,
-                    config_digest="", inputs={})  # fmt: skip
+        files = [
+            {"origin_url": "https://a.example", "path": b"%d" % n, "sha1_git": stored.ids[0], "is_license": True}
+            for n, stored in enumerate(contents)
+        ]
+        manifest = pl.DataFrame(files, schema=FILE_MANIFEST.polars)
+        write_table(self.layout.asset("file_manifest"), manifest, FILE_MANIFEST, config_digest="", inputs={})
+        build_opt_out(self.layout.asset("opt_out"), file="", config_digest="")
         with write_artifact(self.layout.asset("archive"), name="archive", config_digest="", inputs={}):
             pass
         blobs = {
@@ -100,6 +106,7 @@ def holders(folder: Path) -> list[str]:
     return [path.name for path in files if b"SECRET" in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_token_is_in_no_log_metadata_exception_or_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
