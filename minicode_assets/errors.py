@@ -10,6 +10,7 @@ MinicodeError                  minicode_model.errors
 ├── TableError                 a Software Heritage table lacks a column, is truncated, repeats an id
 ├── ManifestError              a walk that can't be finished
 ├── BlobError                  bytes that do not match their id
+├── MalwareError               a scanner that is on is absent, answers nonsense, or has wrong rules
 ├── CorpusError                nothing left after selection, sidecar rows out of step
 ├── TokenizerError, ShardError, CheckpointError, DivergenceError    minicode_model.errors
 └── DriverError                another run holds the data folder, an unknown asset
@@ -38,6 +39,7 @@ __all__ = [
     "CorruptArtifactError",
     "DivergenceError",
     "DriverError",
+    "MalwareError",
     "ManifestError",
     "MinicodeError",
     "MissingArtifactError",
@@ -62,6 +64,10 @@ class ManifestError(MinicodeError):
 
 class BlobError(MinicodeError):
     """The bytes of a blob can't be had, or do not match its id."""
+
+
+class MalwareError(MinicodeError):
+    """A scanner that is on can't be used: a text that nobody looked at must not pass as clean."""
 
 
 class CorpusError(MinicodeError):

@@ -5,7 +5,7 @@ swh_<table>/                   canonical tables
 branch_heads/ file_manifest/ contents/
 blobs/<partition>/             bytes by sha1_git
 documents/<partition>/         text rows
-license_files/ language/ license/ heuristics/ pii/ exact_dup/ minhash/ contamination/   <partition>/: sidecars
+license_files/ language/ license/ heuristics/ pii/ malware/ exact_dup/ minhash/ contamination/   <partition>/: sidecars
 near_dup/                      part-<partition>.parquet: a sidecar made of all partitions at once
 benchmarks/                    texts of evaluation problems
 redact/<partition>/            what the corpus gets instead of some documents' texts

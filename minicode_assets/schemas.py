@@ -358,6 +358,13 @@ PII = _table(
     ("redacted_sha256", pl.Binary, "32 bytes, of the redacted text in UTF-8; null unless redacted"),
     key="document_id",
 )
+MALWARE = _table(
+    "malware",
+    ("document_id", pl.String, "documents.document_id"),
+    ("matches", pl.List(pl.String), "scanner:rule of every find; null without text or where a scanner could not look"),
+    ("problem", pl.String, "Why a scanner could not look; null where all did"),
+    key="document_id",
+)
 PII_SPANS = _table(
     "pii_spans",
     ("document_id", pl.String, "documents.document_id"),

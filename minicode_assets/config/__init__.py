@@ -36,6 +36,7 @@ from minicode_assets.config.automation import Automation, automation_problems
 from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, blobs_problems
 from minicode_assets.config.corpus import Corpus
 from minicode_assets.config.phases import Phase, build_phases, merge_phases
+from minicode_assets.config.safety import Malware, malware_problems
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
 from minicode_assets.config.tokens import Tokenizer, TokenShards, tokens_problems
 from minicode_assets.errors import ConfigError
@@ -73,6 +74,7 @@ __all__ = [
     "Language",
     "License",
     "LicenseFiles",
+    "Malware",
     "NearDup",
     "OptOut",
     "OriginFacts",
@@ -115,6 +117,7 @@ class Config:
     heuristics: Heuristics = field(default_factory=Heuristics)
     origin_facts: OriginFacts = field(default_factory=OriginFacts)
     pii: Pii = field(default_factory=Pii)
+    malware: Malware = field(default_factory=Malware)
     exact_dup: ExactDup = field(default_factory=ExactDup)
     near_dup: NearDup = field(default_factory=NearDup)
     benchmarks: Benchmarks = field(default_factory=Benchmarks)
@@ -162,6 +165,7 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "heuristics": ("partitions", "heuristics"),
     "origin_facts": ("origin_facts",),
     "pii": ("partitions", "pii"),
+    "malware": ("partitions", "malware"),
     "exact_dup": ("partitions", "exact_dup"),
     "minhash": ("partitions", "near_dup"),
     "near_dup": ("near_dup",),
@@ -285,6 +289,7 @@ def contradictions(config: Config) -> list[str]:
     problems = model_problems(config.model) + checkpoint_problems(config.checkpoint)
     problems += near_dup_problems(config.near_dup) + pii_problems(config.pii)
     problems += benchmark_problems(config.benchmark_scores)
+    problems += malware_problems(config.malware, drops=config.corpus.drop_malware)
     if config.contamination.long_ngram_words < config.contamination.ngram_words:
         problems.append("[contamination] long_ngram_words is smaller than ngram_words")
     prefixes = config.partitions.num_prefixes

@@ -18,6 +18,8 @@ class Corpus:
     """Drop what Python 3 can't parse. Source: OpenCoder, swallow-code."""
     drop_contaminated: bool = True
     """Drop what shares a text or an n-gram with a problem of `benchmarks`. Source: StarCoder2 (2.7), Seed-Coder."""
+    drop_malware: bool = True
+    """Drop what a scanner of `malware` finds. Source: StarCoder2, curation.md 2.3."""
     max_pii_fraction: float = 0.1
     """0..1 of characters that are personal data or secrets: more of it is a list of addresses or a dump of keys.
     Source: ours; names and headers don't count, as a small module with its author line is no such list."""

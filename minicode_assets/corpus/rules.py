@@ -72,10 +72,16 @@ def rules(params: Corpus) -> list[Rule]:
         *_character_rules(params),
         *_repetition_rules(params),
         *_syntax_rules(params),
+        Rule("malware", _malicious() if params.drop_malware else pl.lit(False), ("drop_malware",)),
         Rule("pii_unsafe", pl.col("pii_status") == "unsafe"),
         _above("pii_density", "pii_fraction", "max_pii_fraction", params),
         Rule("contaminated", _contaminated() if params.drop_contaminated else pl.lit(False), ("drop_contaminated",)),
     ]
+
+
+def _malicious() -> pl.Expr:
+    """Any find of any scanner; null where one that is on could not look."""
+    return pl.col("matches").list.len() > 0
 
 
 def _contaminated() -> pl.Expr:

@@ -26,6 +26,7 @@ from minicode_assets.schemas import (
     HEURISTICS,
     LANGUAGE,
     LICENSE,
+    MALWARE,
     NEAR_DUP,
     PII,
     Table,
@@ -37,6 +38,7 @@ SIDECARS: dict[str, Table] = {
     "license": LICENSE,
     "heuristics": HEURISTICS,
     "pii": PII,
+    "malware": MALWARE,
     "contamination": CONTAMINATION,
     "exact_dup": EXACT_DUP,
 }

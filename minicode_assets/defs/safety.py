@@ -1,14 +1,15 @@
-"""Group annotations: what must not be learnt from a document: personal data, secrets."""
+"""Group annotations: what must not be learnt from a document: malware, personal data, secrets."""
 
 import polars as pl
 
+from minicode_assets.corpus.annotate import malware as malware_annotator
 from minicode_assets.corpus.annotate import pii as pii_annotator
 from minicode_assets.corpus.rewrite.redact import SPANS
 from minicode_assets.defs.annotations import annotation_stage, sidecar_outcome
 from minicode_assets.defs.pictures import bar_plot
 from minicode_assets.defs.stage import Outcome, StageRun
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import PII, PII_SPANS
+from minicode_assets.schemas import MALWARE, PII, PII_SPANS
 
 
 def pii(run: StageRun) -> Outcome:
@@ -31,7 +32,30 @@ def pii(run: StageRun) -> Outcome:
     )
 
 
+def malware(run: StageRun) -> Outcome:
+    """Scan each document."""
+    artifact = malware_annotator.annotate(
+        run.input("documents"), run.folder, params=run.config.malware, config_digest=run.config_digest
+    )
+    frame = scan_table(run.folder, MALWARE).collect()
+    failed = frame["problem"].count()
+    finds = dict(frame["matches"].explode().drop_nulls().value_counts(sort=True).iter_rows())
+    return sidecar_outcome(
+        run,
+        artifact,
+        frame,
+        extra=("mostly_scanned", failed <= 0.01 * frame.height, {"failed": failed, **finds}),
+    )
+
+
 STAGES = [
+    annotation_stage(
+        "malware",
+        malware,
+        MALWARE,
+        "What YARA-X, and ClamAV where it is on, find in each document.",
+        {"mostly_scanned": "At most 1 % of the documents could not be scanned."},
+    ),
     annotation_stage(
         "pii",
         pii,

@@ -17,6 +17,7 @@ from minicode_assets.schemas import (
     HEURISTICS,
     LANGUAGE,
     LICENSE,
+    MALWARE,
     MINHASH,
     PII,
     REDACT,
@@ -24,10 +25,11 @@ from minicode_assets.schemas import (
 from tests.corpus.worlds import MIT_METADATA, World, make_world
 
 ANNOTATORS = {"language": LANGUAGE, "license": LICENSE, "heuristics": HEURISTICS, "exact_dup": EXACT_DUP,
-              "minhash": MINHASH, "contamination": CONTAMINATION, "pii": PII, "redact": REDACT}  # fmt: skip
+              "minhash": MINHASH, "contamination": CONTAMINATION, "pii": PII,
+              "malware": MALWARE, "redact": REDACT}  # fmt: skip
 WITHOUT_TEXT = {"language": ["parses", "is_generated"], "heuristics": ["num_lines", "num_calls"],
                 "exact_dup": ["text_sha256", "group_size", "keep_rank"], "minhash": ["num_words"],
-                "pii": ["pii_status", "num_emails", "pii_fraction"],
+                "malware": ["matches"], "pii": ["pii_status", "num_emails", "pii_fraction"],
                 "contamination": ["num_exact", "num_ngrams", "num_long_ngrams", "tasks"]}  # fmt: skip
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 

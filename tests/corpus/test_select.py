@@ -203,6 +203,7 @@ def test_every_rule_tells_when_its_signal_is_missing(rule):
     types |= {name: pl.String for name in ("license_type", "document_id", "pii_status") if name in types} | {
         "status": pl.String
     }
+    types |= {name: pl.List(pl.String) for name in ("matches",) if name in types}
     frame = pl.DataFrame({name: ["ok" if name == "status" else None] for name in types}, schema=types)
     assert frame.select(rule.reason).to_series().to_list() == [f"{rule.name}_unmeasured"]
 

@@ -17,6 +17,7 @@ from minicode_assets.corpus.annotate import (
     heuristics,
     language,
     license_files,
+    malware,
     minhash,
     near_dup,
     pii,
@@ -102,6 +103,7 @@ class World:
             params=config.license, config_digest="",
         )  # fmt: skip
         heuristics.annotate(documents, self.folder("heuristics", key), params=config.heuristics, config_digest="")
+        malware.annotate(documents, self.folder("malware", key), params=config.malware, config_digest="")
         pii.annotate(documents, self.folder("pii", key), params=config.pii, config_digest="")
         redact_partition(documents, self.folder("pii", key), self.folder("redact", key), config_digest="")
         exact_dup.annotate(
