@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=load("tiny").checkpoint.max_steps)
     parser.add_argument("--state-steps", type=int, default=50, help="write a state to go on from so often")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0, help="to share the seeds among several processes")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--score-bytes", type=int, default=300_000)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="these variants")
@@ -181,7 +182,7 @@ def main() -> None:
     results = options.work / f"results-{options.steps}"
     results.mkdir(parents=True, exist_ok=True)
     names = [name for name in options.only or VARIANTS if options.nanogpt or not name.startswith("nanoGPT")]
-    for seed in range(options.seeds):  # seed by seed, so that an unfinished table is a fair one
+    for seed in range(options.first_seed, options.seeds):  # seed by seed, so that an unfinished table is a fair one
         for name in names:
             path = results / f"{name.replace(' ', '_').replace(',', '')}-{seed}.json"
             if options.table or path.exists():

@@ -160,13 +160,19 @@ class Validation(StepCallback):
         logger.info("step %d of %d: validation loss %.3f", step, self.params.max_steps, loss)
 
     def measure(self, module: TrainingModule) -> float:
-        """Mean loss (nats a token) over the sample."""
+        """Mean loss (nats a token) over the sample.
+
+        All devices compute equally often, since sharded weights come together in each pass: one without a sequence left
+        reads the first again, and doesn't count it.
+        """
         totals = torch.zeros(2, dtype=torch.float64)
         indices = self.indices[module.global_rank :: self.params.devices]
-        for start in range(0, len(indices), self.params.batch_size):
-            tensors = stack(self.split, indices[start : start + self.params.batch_size])
+        for start in range(0, -(-len(self.indices) // self.params.devices), self.params.batch_size):
+            chosen = indices[start : start + self.params.batch_size]
+            tensors = stack(self.split, chosen if len(chosen) else self.indices[:1])
             loss, count = module.network.loss(*(tensor.to(module.device) for tensor in tensors))
-            totals += torch.tensor([float(loss), float(count)], dtype=torch.float64)
+            if len(chosen):
+                totals += torch.tensor([float(loss), float(count)], dtype=torch.float64)
         total, targets = sum_over_devices(totals.to(module.device)).tolist()
         return float(total / max(1, targets))
 
