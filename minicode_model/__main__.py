@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("--start", type=Path, metavar="FOLDER", help="a checkpoint, or a Hugging Face folder")
             command.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard files here")
         if name == "export":
+            command.add_argument("--scores", type=Path, metavar="FOLDER", help="benchmark_scores, for the card")
             command.add_argument("--gguf", type=Path, metavar="FILE", help="also write a GGUF file for llama.cpp")
         if name == "generate":
             command.add_argument("prompt", nargs="?", help="text to complete; - reads it from stdin")
@@ -174,7 +175,8 @@ def _export(options: argparse.Namespace) -> None:
 
     if options.gguf:
         export_gguf(options.checkpoint, options.tokenizer, options.gguf)
-    print(export(options.checkpoint, options.tokenizer, options.shards, options.evaluation, options.out).path)
+    folders = options.checkpoint, options.tokenizer, options.shards, options.evaluation, options.out
+    print(export(*folders, scores=options.scores).path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

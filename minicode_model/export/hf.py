@@ -16,7 +16,12 @@ from minicode_model.tokenizer_export import export_tokenizer
 _STARCODER2 = {"hidden_act": "gelu_pytorch_tanh", "norm_type": "layer_norm", "qk_norm": False}
 
 
-def export(checkpoint: Path, tokenizer: Path, shards: Path, evaluation: Path, folder: Path) -> Artifact:
+NUM_ORIGINS_SHOWN = 20
+
+
+def export(
+    checkpoint: Path, tokenizer: Path, shards: Path, evaluation: Path, folder: Path, *, scores: Path | None = None
+) -> Artifact:
     """Write the model in Hugging Face's format; afterwards `AutoModelForCausalLM.from_pretrained(folder)` loads it.
 
     Logits and token ids are the same as here, for single documents: Hugging Face's class doesn't keep packed
@@ -29,6 +34,7 @@ def export(checkpoint: Path, tokenizer: Path, shards: Path, evaluation: Path, fo
         evaluation: The evaluation artefact, whose figures the card shows.
         folder: The artefact to write: model.safetensors, config.json, generation_config.json, tokenizer.json,
             tokenizer_config.json, README.md (the card).
+        scores: The benchmark_scores artefact, whose figures the card shows, too.
 
     Raises:
         CheckpointError: The architecture isn't StarCoder2's, or the tokenizer is another one.
@@ -36,9 +42,12 @@ def export(checkpoint: Path, tokenizer: Path, shards: Path, evaluation: Path, fo
     settings, vocabulary = read_settings(checkpoint), Tokenizer.load(tokenizer)
     check_exportable(checkpoint, settings, vocabulary)
     network, config = load_model(checkpoint)
-    artifacts = [open_artifact(path) for path in (checkpoint, evaluation, shards, tokenizer)]
+    read = {"checkpoint": checkpoint, "evaluation": evaluation, "token_shards": shards, "tokenizer": tokenizer}
+    read |= {"benchmark_scores": scores} if scores else {}
+    artifacts = {name: open_artifact(path) for name, path in read.items()}
     results = json.loads((evaluation / "results.json").read_bytes())
-    inputs = {artifact.name: artifact.digest for artifact in artifacts}
+    results["scores"] = dict(artifacts["benchmark_scores"].metadata) if scores else {}
+    inputs = {name: artifact.digest for name, artifact in artifacts.items()}
     with write_artifact(folder, name="export", config_digest="", inputs=inputs) as writer:
         write_weights(network, writer.path)
         (writer.path / "generation_config.json").write_text(_generation_config())
@@ -79,22 +88,28 @@ def data_statement(shards: Path) -> dict[str, Any]:
     """What the training split was made of.
 
     Returns:
-        num_files, num_origins, swhid_list_sha256 (of the sorted distinct SWHIDs, one a line), tokens_by_license.
+        num_files, num_origins, swhid_list_sha256 (of the sorted distinct SWHIDs, one a line), tokens_by_license and
+        tokens_by_origin, both from the largest.
     """
     from pyarrow import parquet
 
     columns = ["swhid", "origin_url", "license_expression", "num_tokens"]
     table = parquet.read_table(open_split(shards, "train").path / DOCUMENTS_FILE, columns=columns).to_pydict()
     swhids = sorted({swhid for swhid in table["swhid"] if swhid})
-    tokens: dict[str, int] = {}
-    for expression, count in zip(table["license_expression"], table["num_tokens"], strict=True):
-        tokens[expression or "unknown"] = tokens.get(expression or "unknown", 0) + count
     return {
         "num_files": len(table["swhid"]),
         "num_origins": len(set(table["origin_url"])),
         "swhid_list_sha256": hashlib.sha256("".join(f"{swhid}\n" for swhid in swhids).encode()).hexdigest(),
-        "tokens_by_license": dict(sorted(tokens.items(), key=lambda item: (-item[1], item[0]))),
+        "tokens_by_license": _tokens_by(table["license_expression"], table["num_tokens"]),
+        "tokens_by_origin": _tokens_by(table["origin_url"], table["num_tokens"]),
     }
+
+
+def _tokens_by(names: list[str | None], counts: list[int]) -> dict[str, int]:
+    tokens: dict[str, int] = {}
+    for name, count in zip(names, counts, strict=True):
+        tokens[name or "unknown"] = tokens.get(name or "unknown", 0) + count
+    return dict(sorted(tokens.items(), key=lambda item: (-item[1], item[0])))
 
 
 def model_card(
@@ -107,7 +122,10 @@ def model_card(
     """The README of the folder, with Hugging Face's metadata block."""
     shape = settings.model
     bits = "\n".join(f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in results["bits_per_byte"].items())
+    bits += "".join(f"\n| of {kind} files | {value:.4f} |" for kind, value in results["bits_per_byte_by_kind"].items())
     licenses = "\n".join(f"| {name} | {count:,} |" for name, count in sources["tokens_by_license"].items())
+    origins = list(sources["tokens_by_origin"].items())
+    shown = [*origins[:NUM_ORIGINS_SHOWN], *_rest(origins[NUM_ORIGINS_SHOWN:])]
     digests = "\n".join(f"| {name} | `{digest}` |" for name, digest in inputs.items())
     return _CARD.format(
         parameters=f"{num_parameters:,}",
@@ -120,9 +138,23 @@ def model_card(
         num_documents=results["num_documents"],
         num_bytes=f"{results['num_bytes']:,}",
         licenses=licenses,
+        origins="\n".join(f"| {name} | {count:,} |" for name, count in shown),
+        scores=_scores(results["scores"]),
         digests=digests,
         **{name: sources[name] for name in ("num_files", "num_origins", "swhid_list_sha256")},
     )
+
+
+def _rest(origins: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    return [(f"{len(origins)} more", sum(count for _, count in origins))] if origins else []
+
+
+def _scores(scores: Mapping[str, Any]) -> str:
+    """The benchmarks' figures as a section of their own; nothing where there are none."""
+    if not scores:
+        return ""
+    rows = "\n".join(f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in scores.items())
+    return f"\nBenchmarks:\n\n| | |\n|---|---|\n{rows}\n"
 
 
 _CARD = """---
@@ -155,11 +187,15 @@ Bits per byte on {num_documents} files ({num_bytes} bytes) of origins that were 
 | | bits per byte |
 |---|---|
 {bits}
-
+{scores}
 ## Data
 
 {num_files} files of {num_origins} origins. SHA-256 of the sorted list of their SWHIDs, one a line:
 `{swhid_list_sha256}`.
+
+| origin | tokens |
+|---|---|
+{origins}
 
 | licence | tokens |
 |---|---|

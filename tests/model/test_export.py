@@ -12,8 +12,9 @@ import torch
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.__main__ import main
 from minicode_model.checkpoint import Settings, load_model, save_checkpoint
-from minicode_model.config import Evaluation, Model
+from minicode_model.config import BenchmarkScores, Evaluation, Model, Sandbox
 from minicode_model.errors import CheckpointError
+from minicode_model.evaluation.benchmarks import score_benchmarks
 from minicode_model.evaluation.run import evaluate
 from minicode_model.export.hf import export
 from minicode_model.model import initialise
@@ -81,7 +82,21 @@ def test_card_states_data_and_figures(folders: Path) -> None:
     bits = json.loads((folders / "evaluation" / "results.json").read_text())["bits_per_byte"]
     assert f"| model | {bits['model']:.4f} |" in card
     assert "| PSF-2.0 |" in card
+    assert "| pkg:generic/email@3.11 |" in card
+    assert "Benchmarks" not in card
     assert "{" not in card.replace("{num}", "")
+
+
+def test_card_shows_benchmarks_where_there_are_any(folders: Path, tmp_path: Path) -> None:
+    params = BenchmarkScores(humaneval="", num_lines=2)
+    others = [folders / name for name in ("checkpoint", "shards", "tokenizer")]
+    scored = score_benchmarks(*others, tmp_path / "scores", params=params, limits=Sandbox(), config_digest="")
+    names = ("checkpoint", "tokenizer", "shards", "evaluation")
+    artifact = export(*(folders / name for name in names), tmp_path / "out", scores=tmp_path / "scores")
+    assert (
+        f"| above exact match | {scored.metadata['above_exact_match']:.4f} |" in artifact.file("README.md").read_text()
+    )
+    assert artifact.inputs["benchmark_scores"] == scored.digest
 
 
 def test_other_architectures_are_refused(folders: Path, tmp_path: Path) -> None:
