@@ -10,6 +10,7 @@ near_dup/                      part-<partition>.parquet: a sidecar made of all p
 benchmarks/                    texts of evaluation problems
 redact/<partition>/            what the corpus gets instead of some documents' texts
 corpus/                        train/, validation/, decisions/, funnel
+search_index/                  hashes of the corpus, a folder a corpus file
 tokenizer/ token_shards/ checkpoint/ evaluation/ benchmark_scores/ leaderboard/ report/
 history/                       one file an evaluated checkpoint
 """

@@ -1,4 +1,4 @@
-"""The commands about the archive and the corpus: archive, resolve, funnel, explain."""
+"""The commands about the archive and the corpus: archive, resolve, funnel, explain, search."""
 
 import argparse
 from pathlib import Path
@@ -145,4 +145,42 @@ def run_explain(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = (add_archive, add_resolve, add_funnel, add_explain)
+def add_search(commands: Any) -> None:
+    """The parser of `minicode search`."""
+    parser = add_command(
+        commands,
+        "search",
+        "Look for a text in the corpus: the documents that equal it, resemble it or hold it, with their SWHIDs.",
+        "minicode search my_module.py\nminicode generate 'def add(a, b):' | minicode search -",
+        run_search,
+    )
+    parser.add_argument("file", metavar="FILE", help="a text file; - for standard input")
+    parser.add_argument("--count", type=int, default=10, help="show the best so many")
+
+
+def run_search(options: argparse.Namespace) -> int:
+    """`minicode search`: status 0 with a match, 1 without."""
+    import sys
+
+    from minicode_assets.defs.settings import from_environment
+    from minicode_assets.errors import CorpusError
+    from minicode_assets.provenance.search import search
+
+    try:
+        data = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{options.file}: {error.strerror}", hint="minicode search FILE") from error
+    config, layout = from_environment().config, data_layout("corpus", "search_index")
+    found = search(
+        data.decode(errors="replace"), layout.asset("corpus"), layout.asset("search_index"),
+        params=config.search_index, near_dup=config.near_dup,
+    )  # fmt: skip
+    for match in found[: options.count]:
+        kind = "identical" if match.identical else f"Jaccard {match.jaccard:.3f}, holds {match.contained:.0%} of it"
+        print(f"{kind}; {match.split}; {match.license_expression or 'no licence'}\n  {match.swhid}")
+    if not found:
+        print("not in the corpus: nothing equals it, resembles it or holds a good part of it", file=sys.stderr)
+    return 0 if found else 1
+
+
+COMMANDS = (add_archive, add_resolve, add_funnel, add_explain, add_search)

@@ -34,7 +34,7 @@ from minicode_assets.config.annotations import (
 from minicode_assets.config.archive import Archive, Partitions, archive_problems
 from minicode_assets.config.automation import Automation, automation_problems
 from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, blobs_problems
-from minicode_assets.config.corpus import Corpus
+from minicode_assets.config.corpus import Corpus, SearchIndex
 from minicode_assets.config.phases import Phase, build_phases, merge_phases
 from minicode_assets.config.safety import Malware, malware_problems
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
@@ -81,6 +81,7 @@ __all__ = [
     "Partitions",
     "Phase",
     "Pii",
+    "SearchIndex",
     "Tables",
     "TokenShards",
     "Tokenizer",
@@ -123,6 +124,7 @@ class Config:
     benchmarks: Benchmarks = field(default_factory=Benchmarks)
     contamination: Contamination = field(default_factory=Contamination)
     corpus: Corpus = field(default_factory=Corpus)
+    search_index: SearchIndex = field(default_factory=SearchIndex)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
     token_shards: TokenShards = field(default_factory=TokenShards)
     model: Model = field(default_factory=Model)
@@ -173,6 +175,7 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "contamination": ("partitions", "contamination"),
     "redact": ("partitions",),
     "corpus": ("partitions", "corpus"),
+    "search_index": ("near_dup", "search_index"),
     "tokenizer": ("tokenizer",),
     "token_shards": ("token_shards",),
     "checkpoint": ("model", "checkpoint"),

@@ -121,3 +121,18 @@ class Corpus:
     """Share of the kept bytes, in whole origins, held out, 0..1."""
     seed: int = 1337
     """Seed of the order in which origins are held out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchIndex:
+    """How the corpus is searched for a text: whole, or a passage of it."""
+
+    window: int = 16
+    """Of so many consecutive shingles one is kept: a shared passage of shingle_words + window - 1 words is found.
+    Source: winnowing, density 2 / (window + 1); 20 words are some two lines of code. Unit: shingles."""
+    min_jaccard_fraction: float = 0.5
+    """Documents at least so similar are told, 0..1; below `near_dup`'s, since a person looks at them."""
+    min_contained_fraction: float = 0.5
+    """Documents with this share of the text's shingles are told, 0..1."""
+    max_candidates: int = 1000
+    """Documents of a corpus file that are compared with the text, those with most in common first."""

@@ -10,6 +10,7 @@ from minicode_assets.defs.pictures import bar_plot, frame_table, histogram
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import scan_table
+from minicode_assets.provenance.search import build_index, search
 from minicode_assets.schemas import DOCUMENTS, FUNNEL
 from minicode_assets.sources.swh import build_documents
 from minicode_model.artifact import open_artifact
@@ -104,6 +105,19 @@ def corpus(run: StageRun) -> Outcome:
     )
 
 
+def search_index(run: StageRun) -> Outcome:
+    """Index the corpus, and find some of its own documents."""
+    params, near_dup, corpus_folder = run.config.search_index, run.config.near_dup, run.layout.asset("corpus")
+    artifact = build_index(corpus_folder, run.folder, params=params, near_dup=near_dup, config_digest=run.config_digest)
+    sample = sample_decisions(corpus_folder, KEPT, count=NUM_SAMPLES)["document_id"].implode()
+    kept = pl.scan_parquet(corpus_folder / "train" / "*.parquet").filter(pl.col("document_id").is_in(sample))
+    lost = []
+    for name, text in kept.select("document_id", "text").collect().iter_rows():
+        found = search(text, corpus_folder, run.folder, params=params, near_dup=near_dup)
+        lost += [name] if all(match.document_id != name for match in found) else []
+    return Outcome(artifact, {"finds_its_own": (not lost, {"documents": artifact.metadata["num_rows"], "lost": lost})})
+
+
 NUM_SAMPLES = 3
 """Documents of each reason in the web UI's table; `minicode funnel --samples` shows more, with their texts."""
 
@@ -149,5 +163,14 @@ STAGES = [
             "no_text_twice": "No text occurs twice.",
         },
         kinds=("polars", "parquet"),
+    ),
+    Stage(
+        name="search_index",
+        group="corpus",
+        compute=search_index,
+        deps=("corpus",),
+        description="Answers whether a text is in the corpus, whole, nearly or a passage of it, with SWHIDs: "
+        "`minicode search FILE`.",
+        checks={"finds_its_own": "Documents of the corpus find themselves."},
     ),
 ]

@@ -146,6 +146,7 @@ def copy_of(finished: Home, tmp_path: Path) -> Home:
         "resolve",
         "funnel",
         "explain",
+        "search",
         "report",
         "evaluate",
         "leaderboard",

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -50,6 +51,7 @@ LIBRARY_CALLS = {
     "benchmarks": "benchmark_texts.build_benchmarks",
     "contamination": "contamination_annotator.annotate",
     "corpus": "select.build_corpus",
+    "search_index": "build_index",
     "tokenizer": "train_tokenizer",
     "token_shards": "write_token_shards",
     "report": "write_report",
@@ -141,6 +143,12 @@ def copy_first_of_train(folder: Path) -> None:
     pl.read_parquet(train).head(1).write_parquet(folder / "validation" / "part-99999.parquet")
 
 
+def forget_all(folder: Path) -> None:
+    """The index has no keys."""
+    for path in folder.rglob("*.npy"):
+        np.save(path, np.load(path)[:0])
+
+
 reverse = rows(lambda frame: frame.reverse())
 twice = rows(lambda frame: pl.concat([frame, frame]))
 
@@ -219,6 +227,7 @@ CASES: dict[tuple[str, str], Tamper] = {
     ("corpus", "both_splits_have_text"): split("validation", lambda frame: frame.clear()),
     ("corpus", "no_origin_in_both_splits"): resealed(copy_first_of_train),
     ("corpus", "no_text_twice"): split("train", lambda frame: pl.concat([frame, frame])),
+    ("search_index", "finds_its_own"): resealed(forget_all),
     ("tokenizer", "lossless"): metadata(num_round_trip_failures=1),
     ("checkpoint", "loss_fell"): text("metrics.csv", raise_last_loss),
     ("evaluation", "beats_baselines"): text("results.json", lose_to_baseline),
