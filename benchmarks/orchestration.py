@@ -29,8 +29,8 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 NUM_STEPS = 8
-SHORT_TRAINING = "[checkpoint]\nmax_steps = 300\n"
-"""A quarter of the tiny preset's training: the share of the orchestration comes out too large rather than too small."""
+SHORT_TRAINING = "[checkpoint]\nmax_steps = 100\n"
+"""A twelfth of the tiny preset's training: the share of the orchestration comes out too large rather than too small."""
 
 CHAIN = f"""
 import dagster as dg
@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["load", "ready", "steps"], metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it, to look at logs")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would dev
     date = datetime.now(UTC).date().isoformat()
     result = ROOT / "benchmarks" / "results" / f"{date}-orchestration.json"
     written: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {}
