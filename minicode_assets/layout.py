@@ -73,3 +73,9 @@ def partition_range(key: str) -> tuple[bytes, bytes]:
     step = 256 // int(count)
     lower, upper = int(index) * step, (int(index) + 1) * step
     return bytes([lower]), bytes([upper]) if upper < 256 else b""
+
+
+def other_partitions(root: Path, num_prefixes: int) -> list[Path]:
+    """Folders of prefix partitions that were made with another number of them."""
+    found = sorted(root.glob("*/[0-9][0-9]-of-[0-9][0-9]"))
+    return [path for path in found if path.name not in partition_keys(num_prefixes)]

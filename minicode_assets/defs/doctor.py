@@ -16,7 +16,7 @@ from minicode_assets.blobs.chain import open_limiter
 from minicode_assets.defs.instance import dagster_home, fail_killed_runs, free_slots_of_the_dead, ready_instance
 from minicode_assets.defs.settings import Settings, from_environment, project_folder
 from minicode_assets.errors import MinicodeError
-from minicode_assets.layout import Layout
+from minicode_assets.layout import Layout, other_partitions
 
 OK, WARNING, BLOCKS = "ok", "warning", "blocks"
 TOKEN_VARIABLE = "SWH_TOKEN"  # noqa: S105
@@ -53,6 +53,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("configuration", OK, f"preset {config.preset}, {config.partitions.num_prefixes} partitions")
     yield from guarded("data folder", lambda: data_folder(settings))
     yield from guarded("left-overs", lambda: partial_folders(settings.data_folder))
+    yield from guarded("partitions", lambda: iter([partitions(settings)]))
     yield from guarded("token", lambda: iter([token(settings)]))
     yield from guarded("quota", lambda: quota(settings))
     yield from guarded("dagster_home", lambda: instance_findings())
@@ -135,6 +136,19 @@ def partial_folders(root: Path) -> Iterator[Finding]:
     for path in dead:
         shutil.rmtree(path, ignore_errors=True)
     yield Finding("left-overs", OK, f"{len(dead)} unfinished folders removed, {len(found) - len(dead)} being written")
+
+
+def partitions(settings: Settings) -> Finding:
+    """Folders of another number of partitions, which nothing reads but `blobs`, and only to save requests."""
+    num_prefixes = settings.config.partitions.num_prefixes
+    old = other_partitions(settings.data_folder, num_prefixes)
+    if not old:
+        return Finding("partitions", OK, f"all of num_prefixes = {num_prefixes}")
+    size = sum(file.stat().st_size for folder in old for file in folder.rglob("*") if file.is_file())
+    counts = sorted({folder.name[-2:] for folder in old})
+    patterns = " ".join(f"{settings.data_folder}/*/*-of-{count}" for count in counts)
+    text = f"{len(old)} folders of {', '.join(counts)} partitions, {size / 1e6:.0f} MB; num_prefixes is {num_prefixes}"
+    return Finding("partitions", WARNING, text, f"when `minicode materialize` is through: rm -r {patterns}")
 
 
 def _is_locked(path: Path) -> bool:

@@ -27,7 +27,7 @@ from minicode_assets.defs.settings import Settings
 from minicode_assets.defs.stage import PARTITIONED
 from minicode_assets.defs.staleness import Staleness
 from minicode_assets.errors import DriverError, MinicodeError
-from minicode_assets.layout import Layout, partition_keys
+from minicode_assets.layout import Layout, other_partitions, partition_keys
 from minicode_model.artifact import storage_errors
 from minicode_model.config import nearest
 
@@ -91,6 +91,8 @@ class Driver:
         with data_folder_lock(self.layout.root):
             if killed := fail_killed_runs(self.instance):
                 logger.info("%d earlier run(s) were killed; resuming", killed)
+            if old := other_partitions(self.layout.root, self.config.partitions.num_prefixes):
+                logger.info("%d partitions of another num_prefixes are made anew; see minicode doctor", len(old))
             for layer in layers(self.graph, wanted):
                 for step in self._steps(layer, force):
                     self._execute(step)

@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from minicode_assets.defs.driver import Driver
+from minicode_assets.defs.failure import StageFailure
 from minicode_assets.defs.settings import Settings, from_environment
 from minicode_assets.errors import MinicodeError
 
@@ -45,7 +46,7 @@ def materialize(context: dg.OpExecutionContext, config: Choice) -> None:
         driver = Driver(build_definitions(settings), settings, context.instance)
         summary = driver.materialize(config.select, force=config.force)
     except MinicodeError as error:
-        raise dg.Failure(description=str(error), allow_retries=error.may_pass) from error
+        raise StageFailure(error) from None
     context.add_output_metadata({"asset_partitions_made": summary.num_materialized, "seconds": summary.seconds})
 
 

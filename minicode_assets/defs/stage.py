@@ -14,12 +14,13 @@ from typing import Any
 import dagster as dg
 
 from minicode_assets.config import ASSET_SECTIONS, Config, asset_sections, section_digest
+from minicode_assets.defs.failure import StageFailure
 from minicode_assets.defs.instance import tag_run
 from minicode_assets.defs.limits import MEMORY
 from minicode_assets.defs.pictures import column_schema, preview
 from minicode_assets.defs.resources import Pipeline
 from minicode_assets.defs.staleness import REBUILD
-from minicode_assets.errors import ConfigError, MinicodeError
+from minicode_assets.errors import ConfigError
 from minicode_assets.layout import Layout, partition_keys
 from minicode_assets.schemas import Table
 from minicode_model.artifact import Artifact
@@ -219,13 +220,10 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
             pipeline.storage.fetch(folder)
         outcome = stage.compute(run)
         pipeline.storage.publish(outcome.artifact.path)
-    except MinicodeError as error:
-        raise dg.Failure(description=str(error), allow_retries=error.may_pass) from error
     except dg.DagsterExecutionInterruptedError as stopped:  # or a retry policy would start it again
         raise dg.Failure(description="stopped; hint: run it again, it resumes", allow_retries=False) from stopped
     except Exception as error:
-        told = f"{type(error).__name__}: {error}\nhint: a defect of minicode: please report it with the cause below"
-        raise dg.Failure(description=told, allow_retries=False) from error
+        raise StageFailure(error) from None
     artifact = outcome.artifact
     seconds = time.monotonic() - started
     rows = f"{artifact.metadata['num_rows']:,} rows" if "num_rows" in artifact.metadata else ""

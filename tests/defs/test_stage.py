@@ -49,6 +49,9 @@ def test_only_what_may_pass_is_tried_again(tmp_path: Path, may_pass: bool, tries
     result = make(tmp_path, compute, retry_policy=dg.RetryPolicy(max_retries=2))
     assert len(calls) == tries
     assert failure(result) == "the server is away\nhint: run again"
+    shown = next(event for event in result.all_events if event.is_step_failure).step_failure_data.error
+    assert shown
+    assert shown.to_string().strip() == "the server is away\nhint: run again"
 
 
 def test_a_defect_is_not_tried_again(tmp_path: Path) -> None:
@@ -61,6 +64,10 @@ def test_a_defect_is_not_tried_again(tmp_path: Path) -> None:
     result = make(tmp_path, compute, retry_policy=dg.RetryPolicy(max_retries=2))
     assert len(calls) == 1
     assert failure(result).startswith("KeyError: 'surprise'\nhint: ")
+    shown = next(event for event in result.all_events if event.is_step_failure).step_failure_data.error
+    assert shown
+    assert 'raise KeyError("surprise")' in shown.to_string()
+    assert "site-packages/dagster" not in shown.to_string()
 
 
 @pytest.mark.parametrize(("passed", "made"), [({"whole": True, "usual": False}, True), ({"whole": False}, False)])

@@ -1,5 +1,6 @@
 """Dagster's own staleness: a threshold makes its asset stale, what follows it waits, and nothing beside it moves."""
 
+import dataclasses
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,11 +13,12 @@ from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.definitions.temporal_context import TemporalContext
 
-from minicode_assets.config import ASSET_SECTIONS, load, section_digest
+from minicode_assets.config import ASSET_SECTIONS, TABLES, load, section_digest
 from minicode_assets.definitions import build_definitions
 from minicode_assets.defs.settings import Settings
-from minicode_assets.defs.stage import PARTITIONED
+from minicode_assets.defs.stage import PARTITIONED, code_version
 from minicode_assets.layout import partition_keys
+from minicode_model.config import is_operational
 from tests.conftest import SMALL, Home
 
 
@@ -52,6 +54,17 @@ def test_nothing_is_stale_after_a_run(finished: Home) -> None:
     ("overrides", "expected"),
     [
         ({"archive": {"max_python_bytes": 2_999_999}}, {"archive"}),
+        ({"tables": {"all_columns": True, "num_connections": 9}}, {f"swh_{table}" for table in TABLES}),
+        (
+            {"license_files": {"min_score_fraction": 0.8}, "exact_dup": {"keep_order": ["path"]}},
+            {"license_files", "exact_dup"},
+        ),
+        ({"language": {"parse": False}, "corpus": {"drop_unparsable": False}}, {"language", "corpus"}),
+        ({"license": {"ignorable": ["x"]}, "heuristics": {"long_word_length": 9}}, {"license", "heuristics"}),
+        (
+            {"automation": {"poll_s": 9}, "blobs": {"max_attempts": 9}, "checkpoint": {"checkpoint_every_steps": 6}},
+            set(),
+        ),
         ({"branch_heads": {"branches": ["refs/heads/main"]}}, {"branch_heads"}),
         ({"file_manifest": {"max_depth": 63}}, {"file_manifest"}),
         ({"blobs": {"max_length_bytes": 9}}, {"license_blobs", "fetch_plan", "blobs"}),
@@ -90,6 +103,37 @@ def test_what_a_named_file_holds_is_configuration(finished: Home, tmp_path: Path
     assert [a == b for a, b in zip(*digests[:2], strict=True)] == [False, False, True, True]
     assert digests[1] == digests[2]
     assert stale(finished, settings) == {"opt_out", "benchmarks"}
+
+
+def moved(value: Any) -> Any:
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return (*value, "another")
+    return value + "another" if isinstance(value, str) else value + 1
+
+
+@pytest.mark.parametrize(
+    ("section", "field"),
+    [
+        (name, field)
+        for name, section in vars(load()).items()
+        if dataclasses.is_dataclass(section)
+        for field in dataclasses.fields(section)
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_the_matrix_of_fields_and_assets(section: str, field: "dataclasses.Field[Any]") -> None:
+    """Every field of every section: the assets that name the section change their code version, and no other does."""
+    before = load()
+    values = dataclasses.replace(
+        getattr(before, section), **{field.name: moved(getattr(getattr(before, section), field.name))}
+    )
+    after = dataclasses.replace(before, **{section: values})
+    found = {asset for asset in ASSET_SECTIONS if code_version(before, asset) != code_version(after, asset)}
+    named = {asset for asset, sections in ASSET_SECTIONS.items() if section in sections}
+    assert found == (set() if is_operational(field) else named)
 
 
 @pytest.mark.slow
