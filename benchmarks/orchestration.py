@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/orchestration.py load ready steps      # under two minutes
     .venv/bin/python benchmarks/orchestration.py overhead              # `minicode materialize`, some minutes
     .venv/bin/python benchmarks/orchestration.py backfill              # "Materialize all" by the daemon, some minutes
+    .venv/bin/python benchmarks/orchestration.py kills                 # the same while parts of it are killed in turn
 
 Every part works in a temporary DAGSTER_HOME and data folder. Results go to
 benchmarks/results/<date>-orchestration.json, each with date, commit and hardware; measured again, a part is replaced.
@@ -214,8 +215,155 @@ def backfill(home: Path) -> dict[str, Any]:
     }
 
 
+SMALL = (ROOT / "tests" / "conftest.py").read_text().split('SMALL = """')[1].split('"""')[0]
+"""The small archive and model of the test suite."""
+
+
+def kills(home: Path) -> dict[str, Any]:
+    """SIGKILL for a worker, the daemon, the web server and the code server in turn, each during one backfill.
+
+    Web server, daemon and code server are processes of their own and are started again right after; the worker is left
+    to run monitoring. Afterwards: what the backfill says, what was made more than once, and whether the bytes are those
+    of an undisturbed `minicode materialize`.
+    """
+    env = environment(home, SMALL)
+    subprocess.run([str(BIN / "minicode"), "init"], env=env, check=True, capture_output=True)
+    services = Services(home, env)
+    try:
+        while not assets(services.url):
+            time.sleep(0.2)
+        keys = [{"path": [name]} for name in assets(services.url)]
+        backfill_id = graphql(services.url, BACKFILL, assets=keys)["launchPartitionBackfill"]["backfillId"]
+        started, killed = time.monotonic(), []
+        victims = ["worker", "daemon", "web", "code"]
+        while (found := status_of(services.url, backfill_id))["status"] not in ENDS:
+            if victims and services.kill(victims[0], num_ended=sum(run["status"] in RUN_ENDS for run in found["runs"])):
+                killed.append(victims.pop(0))
+            time.sleep(1)
+        wall = time.monotonic() - started
+    finally:
+        services.stop()
+    peer = home / "undisturbed"
+    peer.mkdir()
+    subprocess.run(
+        [str(BIN / "minicode"), "materialize"], env=environment(peer, SMALL), check=True, capture_output=True
+    )
+    made = materialisations(env)
+    return {
+        "status": found["status"],
+        "wall_s": round(wall, 1),
+        "killed": killed,
+        "runs": {status: sum(run["status"] == status for run in found["runs"]) for status in RUN_ENDS},
+        "made_more_than_once": sorted(name for name, count in made.items() if count > 1),
+        "same_bytes": digests(home / "data") == digests(peer / "data"),
+    }
+
+
+RUN_ENDS = ("SUCCESS", "FAILURE", "CANCELED")
+
+
+def status_of(url: str, backfill_id: str) -> dict[str, Any]:
+    """A backfill as the web server tells it; asked again while that is away."""
+    while True:
+        with suppress(OSError):
+            found: dict[str, Any] = graphql(url, STATUS, id=backfill_id)["partitionBackfillOrError"]
+            return found
+        time.sleep(0.5)
+
+
+class Services:
+    """Code server, web server and daemon as three processes on free loopback ports."""
+
+    def __init__(self, home: Path, env: dict[str, str]) -> None:
+        self.home, self.env, (web_port, code_port) = home, env, free_ports(2)
+        self.url = f"http://127.0.0.1:{web_port}/graphql"
+        server = {"host": "127.0.0.1", "port": code_port, "location_name": "minicode"}
+        (home / "workspace.yaml").write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
+        where, module = ["-h", "127.0.0.1", "-p"], ["-m", "minicode_assets.definitions"]
+        workspace = ["-w", str(home / "workspace.yaml")]
+        self.commands = {
+            "code": ["dagster", "code-server", "start", *where, str(code_port), *module],
+            "web": ["dagster-webserver", *where, str(web_port), *workspace],
+            "daemon": ["dagster-daemon", "run", *workspace],
+        }
+        self.running = {name: self.start(name) for name in self.commands}
+
+    def start(self, name: str) -> "subprocess.Popen[bytes]":
+        """Start one of them; its output is in `<name>.log`."""
+        command, *arguments = self.commands[name]
+        with (self.home / f"{name}.log").open("a") as log:
+            return subprocess.Popen([str(BIN / command), *arguments], env=self.env, cwd=ROOT, stdout=log, stderr=log)
+
+    def kill(self, victim: str, *, num_ended: int) -> bool:
+        """Kill one and start it again, if a run is under way that began after the last kill."""
+        process = running_worker(self.env)
+        if process is None or num_ended < getattr(self, "_next", 1):
+            return False
+        self._next = num_ended + 1
+        if victim == "worker":
+            os.kill(process, signal.SIGKILL)
+            return True
+        self.running[victim].kill()
+        self.running[victim].wait()
+        self.running[victim] = self.start(victim)
+        return True
+
+    def stop(self) -> None:
+        """End all three."""
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
+            process.wait(60)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    found: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return found
+
+
+def in_instance(env: dict[str, str], code: str) -> Any:
+    """What some lines print as JSON, run with the instance of an environment."""
+    lines = "import dagster as dg, json\ninstance = dg.DagsterInstance.get()\n" + code
+    done = subprocess.run([sys.executable, "-c", lines], env=env, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def running_worker(env: dict[str, str]) -> int | None:
+    """The process of a run whose step is under way."""
+    code = (
+        "runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))\n"
+        "print(json.dumps([run.tags.get('minicode/process') for run in runs]))"
+    )
+    found = [tag for tag in in_instance(env, code) if tag]
+    return int(found[0].partition("-")[0]) if found else None
+
+
+def materialisations(env: dict[str, str]) -> dict[str, int]:
+    """How often each asset partition was made."""
+    code = (
+        "found = {}\n"
+        "for key in instance.all_asset_keys():\n"
+        "    for record in instance.fetch_materializations(key, limit=500).records:\n"
+        "        name = f'{key.path[-1]} {record.partition_key or str()}'\n"
+        "        found[name] = found.get(name, 0) + 1\n"
+        "print(json.dumps(found))"
+    )
+    found: dict[str, int] = in_instance(env, code)
+    return found
+
+
+def digests(data: Path) -> dict[str, str]:
+    """Digest of every artefact below a data folder."""
+    found = [*data.glob("*/manifest.json"), *data.glob("*/*-of-*/manifest.json")]
+    return {path.parent.relative_to(data).as_posix(): json.loads(path.read_text())["digest"] for path in found}
+
+
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    part.__name__: part for part in (load, ready, steps, overhead, backfill)
+    part.__name__: part for part in (load, ready, steps, overhead, backfill, kills)
 }
 
 
