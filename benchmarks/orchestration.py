@@ -187,7 +187,8 @@ BACKFILL = """mutation($assets: [AssetKeyInput!]) { launchPartitionBackfill(
   backfillParams: {assetSelection: $assets, allPartitions: true, tags: []}) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 STATUS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
-  ... on PartitionBackfill { status error { message } runs(limit: 500) { status startTime endTime } } } }"""
+  ... on PartitionBackfill { status error { message } runs(limit: 500) {
+    status startTime endTime tags { key value } } } } }"""
 ENDS = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
 
 
@@ -237,9 +238,9 @@ def kills(home: Path) -> dict[str, Any]:
         started, killed = time.monotonic(), []
         victims = ["worker", "daemon", "web", "code"]
         while (found := status_of(services.url, backfill_id))["status"] not in ENDS:
-            if victims and services.kill(victims[0], num_ended=sum(run["status"] in RUN_ENDS for run in found["runs"])):
+            if victims and services.kill(victims[0], found["runs"]):
                 killed.append(victims.pop(0))
-            time.sleep(1)
+            time.sleep(0.3)
         wall = time.monotonic() - started
     finally:
         services.stop()
@@ -259,6 +260,7 @@ def kills(home: Path) -> dict[str, Any]:
     }
 
 
+PROCESS = "minicode/process"
 RUN_ENDS = ("SUCCESS", "FAILURE", "CANCELED")
 
 
@@ -286,6 +288,7 @@ class Services:
             "web": ["dagster-webserver", *where, str(web_port), *workspace],
             "daemon": ["dagster-daemon", "run", *workspace],
         }
+        self.next_after = 1
         self.running = {name: self.start(name) for name in self.commands}
 
     def start(self, name: str) -> "subprocess.Popen[bytes]":
@@ -294,15 +297,20 @@ class Services:
         with (self.home / f"{name}.log").open("a") as log:
             return subprocess.Popen([str(BIN / command), *arguments], env=self.env, cwd=ROOT, stdout=log, stderr=log)
 
-    def kill(self, victim: str, *, num_ended: int) -> bool:
-        """Kill one and start it again, if a run is under way that began after the last kill."""
-        process = running_worker(self.env)
-        if process is None or num_ended < getattr(self, "_next", 1):
+    def kill(self, victim: str, runs: list[dict[str, Any]]) -> bool:
+        """Kill one and start it again, if a step is under way and a run ended since the last kill."""
+        num_ended = sum(run["status"] in RUN_ENDS for run in runs)
+        workers = [
+            tag["value"] for run in runs if run["status"] == "STARTED" for tag in run["tags"] if tag["key"] == PROCESS
+        ]
+        if not workers or num_ended < self.next_after:
             return False
-        self._next = num_ended + 1
+        self.next_after = num_ended + 1
         if victim == "worker":
-            os.kill(process, signal.SIGKILL)
-            return True
+            with suppress(ProcessLookupError):
+                os.kill(int(workers[0].partition("-")[0]), signal.SIGKILL)
+                return True
+            return False
         self.running[victim].kill()
         self.running[victim].wait()
         self.running[victim] = self.start(victim)
@@ -330,16 +338,6 @@ def in_instance(env: dict[str, str], code: str) -> Any:
     lines = "import dagster as dg, json\ninstance = dg.DagsterInstance.get()\n" + code
     done = subprocess.run([sys.executable, "-c", lines], env=env, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
-
-
-def running_worker(env: dict[str, str]) -> int | None:
-    """The process of a run whose step is under way."""
-    code = (
-        "runs = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))\n"
-        "print(json.dumps([run.tags.get('minicode/process') for run in runs]))"
-    )
-    found = [tag for tag in in_instance(env, code) if tag]
-    return int(found[0].partition("-")[0]) if found else None
 
 
 def materialisations(env: dict[str, str]) -> dict[str, int]:

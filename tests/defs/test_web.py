@@ -168,7 +168,7 @@ def test_one_partition_by_clicks_then_a_failing_check(page, used: Home) -> None:
     (used.data / "archive" / "content" / victim["sha1"].hex()).write_bytes(gzip.compress(b"import evil\n"))
     known = runs(used)
     click_partition(page, "blobs", "01-of-02")
-    assert finished_run(used, known).status == dg.DagsterRunStatus.SUCCESS
+    assert finished_run(used, known).status == dg.DagsterRunStatus.FAILURE
     page.goto("/assets/blobs?view=checks&checkDetail=no_mismatch")
     page.get_by_text("no_mismatch").first.wait_for()
     page.get_by_text("Failed").first.wait_for()
