@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: help run dagster-run test test-fast check format dev bench docs system-deps clean
+.PHONY: help scancode run dagster-run test test-fast check format dev bench docs system-deps clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,11 @@ docs: $(VENV)/.installed ## write docs/data.md from the code
 system-deps: ## Debian packages that some tests use (they skip without them)
 	@missing=""; for package in chromium git clamav-daemon; do dpkg -s $$package > /dev/null 2>&1 || missing="$$missing $$package"; done; \
 	if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing > /dev/null; fi
+
+scancode: ## ScanCode in an environment of its own, for the licence files that nothing else recognises
+	@$(PYTHON) -m venv .venv-scancode
+	@.venv-scancode/bin/pip install --quiet scancode-toolkit==32.5.0 pluggy==1.5.0
+	@.venv-scancode/bin/scancode --version
 
 clean: ## remove the artefacts and Dagster's run data (keeps .venv)
 	@rm -rf "$(MINICODE_DATA)"

@@ -246,7 +246,11 @@ LICENSE_FILES = _table(
     "license_files",
     ("sha1_git", pl.Binary, "20 bytes"),
     ("expression", pl.String, "SPDX expression; null when none was recognised"),
-    ("rule", pl.String, "expression, metadata, text or tag: how it was recognised; null when it was not"),
+    (
+        "rule",
+        pl.String,
+        "expression, metadata, hash, text, similar, tag or scancode: how; null when it was not recognised",
+    ),
     ("score", pl.Float64, "Similarity to the licence text, 0..1; null when it was not recognised"),
     key="sha1_git",
     order="sha1_git",

@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import dataclass
 
+from minicode_model.config import operational
+
 
 @dataclass(frozen=True, kw_only=True)
 class Documents:
@@ -18,6 +20,16 @@ class LicenseFiles:
 
     min_score_fraction: float = 0.9
     """Least similarity to a known licence text, 0..1. Source: bigram Dice, curation.md 3e."""
+    min_lead_fraction: float = 0.2
+    """By how much more similar to another licence a text must be than to the one whose words it quotes, 0..1. Source:
+    relatives differ by less than 0.1, the EUPL and the licences that it names by 0.5, measured on the SPDX list."""
+    scancode: str = ""
+    """Path of ScanCode's `scancode` in an environment of its own (`make scancode`); it gets the licence files that
+    nothing else recognises. Empty: off, they stay unrecognised. Unit: path."""
+    scancode_version: str = "32.5.0"
+    """The version that answers; another one is an error. Answers are cached by content under it."""
+    scancode_timeout_s: float = operational(100.0)
+    """A file that takes longer stays unrecognised. Source: The Stack v2's deadline. Unit: seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +59,8 @@ class License:
         "LicenseRef-scancode-warranty-disclaimer",
     )
     """Expressions that say nothing about use. Source: The Stack v2, curation.md 2.1."""
+    ignorable_beside_permissive: tuple[str, ...] = ("LicenseRef-scancode-unknown-license-reference",)
+    """Expressions that say nothing if a permissive one is there. Source: The Stack v2, curation.md 1."""
     permissive_categories: tuple[str, ...] = ("Permissive", "Public Domain")
     """ScanCode categories that count as permissive. Source: The Stack v2, curation.md 2.1."""
 

@@ -47,6 +47,7 @@ def license_files(run: StageRun) -> Outcome:
         partition=run.partition,
         params=run.config.license_files,
         config_digest=run.config_digest,
+        cache=run.layout.work / "scancode",
     )
     frame = scan_table(run.folder, LICENSE_FILES).collect()
     outside = frame.filter(~pl.col("score").is_between(0, 1)).height

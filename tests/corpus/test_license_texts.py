@@ -2,7 +2,9 @@
 
 import functools
 import importlib.metadata
+import lzma
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from minicode_assets.config import LicenseFiles
 from minicode_assets.corpus.annotate.license_files import detect
 from minicode_assets.corpus.annotate.license_texts import FINGERPRINTS, normalise, recognise
 from minicode_assets.corpus.annotate.spdx import canonical, categories
+from minicode_assets.corpus.annotate.spdx_texts import TEXTS
 
 PARAMS = LicenseFiles()
 FINGERPRINT_BY_ID = {fingerprint.spdx: fingerprint for fingerprint in FINGERPRINTS}
@@ -146,3 +149,56 @@ def test_every_fingerprint_has_a_category():
         assert canonical(fingerprint.spdx) == fingerprint.spdx
         assert fingerprint.spdx.partition(" WITH ")[0].lower() in categories()
         assert all(absorbed in FINGERPRINT_BY_ID for absorbed in fingerprint.absorbs)
+
+
+def texts_of(*names: str) -> list[tuple[str, str]]:
+    """(identifier, text) of licences of the SPDX list, as normalised words."""
+    lines = lzma.decompress(TEXTS.read_bytes()).decode().splitlines()
+    return [(name, words) for name, _, words in (line.partition("\t") for line in lines) if not names or name in names]
+
+
+def test_every_text_of_the_list_is_itself():
+    wrong = [name for name, words in texts_of() if detect(words.encode(), params=PARAMS) != (name, "hash", 1.0)]
+    assert len(texts_of()) > 600
+    # Their words hold a copyright line of their own, which the list keeps in the middle of a line.
+    assert len(wrong) <= 5, wrong
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "Copyright (c) 1999-2026 A. N. Other\n(c) Somebody\nAll of it:\n" + text,
+        lambda text: "<html><body><p>" + text.replace(" ", " <br> ") + "&quot;</p></body></html>",
+        lambda text: "License\n=======\n\n.. code::\n\n  *" + text.replace(" or ", " **or** ") + "*",
+        lambda text: text[: int(len(text) * 0.93)],
+        lambda text: " ".join("Nobody" if i % 97 == 50 else word for i, word in enumerate(text.split())),
+    ],
+    ids=["copyright", "html", "rst", "truncated", "words changed"],
+)
+@pytest.mark.parametrize("name", ["JSON", "Beerware", "AFL-3.0", "NCSA", "EUPL-1.1", "CDDL-1.0", "W3C"])
+def test_changed_texts_are_still_similar(change, name):
+    ((_, text),) = texts_of(name)
+    expression, rule, score = detect(change(text).encode(), params=PARAMS)
+    assert expression is not None
+    assert name in expression or (name == "JSON" and expression == "MIT")  # MIT and a sentence about good and evil
+    assert rule in ("hash", "similar", "text")
+    assert 0.9 <= score <= 1.0
+
+
+def test_a_utf_16_licence_and_one_with_nul_are_read():
+    text = (Path(__file__).parents[2] / "LICENSE").read_text()
+    assert detect(text.encode("utf-16"), params=PARAMS)[0] == "Apache-2.0"
+    assert detect(b"\0\0", params=PARAMS) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["SPDX-License-Identifier: " + "(" * 10**6, "SPDX-License-Identifier: " + "MIT AND " * 10**5, "<" * 10**6,
+     "Metadata-Version: 2.1\nLicense-Expression: " + "(" * 10**5 + "MIT", "[project]\nlicense = " + "[" * 10**5,
+     "copyright " * 10**5, "&" * 10**6, "[metadata]\n" + "a = 1\n " * 10**5, "\n" * 10**6, " " * 10**6 + "copyright"],
+    ids=range(10),
+)  # fmt: skip
+def test_hostile_licence_files_take_little_time(text):
+    started = time.process_time()
+    detect(text.encode(), params=PARAMS)
+    assert time.process_time() - started < 5

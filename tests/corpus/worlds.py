@@ -87,7 +87,7 @@ class World:
         for key in self.keys:
             license_files.detect_partition(
                 self.folder("blobs", key), self.folder("contents"), self.folder("license_files", key),
-                partition=key, params=self.config.license_files, config_digest="",
+                partition=key, params=self.config.license_files, config_digest="", cache=self.folder("scancode"),
             )  # fmt: skip
         build_benchmarks(self.folder("benchmarks"), params=self.config.benchmarks, config_digest="")
         for key in self.keys:

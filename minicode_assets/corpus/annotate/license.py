@@ -33,7 +33,7 @@ from minicode_model.artifact import Artifact
 _METADATA_FOLDER = re.compile(r"^(?P<base>(?:.*/)?)[^/]+\.(?:dist-info|egg-info)(?:/.*)?$")
 _LICENSES_FOLDER = re.compile(r"(?i)(?:^|/)licen[cs]es?$")
 _LICENSE_NAME = re.compile(r"(?i)^(?:un)?licen[cs]e|^copying|licen[cs]e(?:\.(?:txt|md|rst))?$")
-_TAG = r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]+)"
+_TAG = r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]{1,300})"
 _HEAD_CHARACTERS = 2000
 
 
@@ -179,8 +179,10 @@ def assign_license(root: tuple[Evidence, ...], near: tuple[Evidence, ...], *, pa
     """
     chosen = [*_origin_evidence(root), *near]
     expressions = [evidence.expression or UNRECOGNISED for evidence in chosen]
-    ignorable, permissive = frozenset(params.ignorable), frozenset(params.permissive_categories)
-    verdicts = [judge(text, ignorable=ignorable, permissive_categories=permissive) for text in expressions]
+    verdicts = _verdicts(expressions, frozenset(params.ignorable), params)
+    lenient = _verdicts(expressions, frozenset((*params.ignorable, *params.ignorable_beside_permissive)), params)
+    if max(lenient, default=None) is Verdict.PERMISSIVE:
+        verdicts = lenient
     telling = [e for e, verdict in zip(chosen, verdicts, strict=True) if verdict is not Verdict.IGNORABLE]
     if not telling:
         return NOTHING
@@ -191,6 +193,11 @@ def assign_license(root: tuple[Evidence, ...], near: tuple[Evidence, ...], *, pa
         "\n".join(evidence.path for evidence in telling),
         min(evidence.score or 0.0 for evidence in telling),
     )
+
+
+def _verdicts(expressions: list[str], ignorable: frozenset[str], params: License) -> list[Verdict]:
+    permissive = frozenset(params.permissive_categories)
+    return [judge(text, ignorable=ignorable, permissive_categories=permissive) for text in expressions]
 
 
 def _origin_evidence(root: tuple[Evidence, ...]) -> list[Evidence]:

@@ -6,6 +6,7 @@ themselves, normalised (lower case, words only, "license" for "licence").
 """
 
 import functools
+import html
 import itertools
 import re
 from dataclasses import dataclass
@@ -51,8 +52,8 @@ class Match:
 
 
 def normalise(text: str) -> list[str]:
-    """The words of a licence text: lower case, no mark-up, no punctuation, American spelling."""
-    words = _WORD.findall(_MARKUP.sub(" ", text.lower()))
+    """The words of a licence text: lower case, no mark-up (HTML, reST, Markdown), no punctuation, American spelling."""
+    words = _WORD.findall(html.unescape(_MARKUP.sub(" ", text.lower())))
     return ["license" + word[7:] if word.startswith("licence") else word for word in words]
 
 

@@ -19,6 +19,10 @@ UNRECOGNISED = "LicenseRef-scancode-unknown"
 """A licence file whose text no rule recognises (category Unstated License)."""
 
 
+_MAX_CHARACTERS = 2000
+"""A longer expression is no expression: the parser's time grows with its depth."""
+
+
 class Verdict(IntEnum):
     """What an expression allows; AND takes the greatest, OR the least."""
 
@@ -46,9 +50,11 @@ def categories() -> dict[str, str]:
 @functools.cache
 def canonical(expression: str) -> str | None:
     """The expression in SPDX's spelling, or null when it does not parse or names an unknown licence."""
+    if len(expression) > _MAX_CHARACTERS:
+        return None
     try:
         parsed = _licensing().parse(expression, validate=True)
-    except (ExpressionError, ValueError, AttributeError, TypeError):
+    except (ExpressionError, ValueError, AttributeError, TypeError, RecursionError):
         return None
     return None if parsed is None else str(parsed)
 

@@ -52,14 +52,13 @@ def exact_match(words: list[str]) -> Match | None:
     return Match(spdx, 1.0) if spdx else None
 
 
-def nearest_match(words: list[str]) -> Match:
-    """The licence with the most similar text: Dice's coefficient of the sets of word pairs, 0..1."""
+def similarities(words: list[str]) -> dict[str, float]:
+    """How similar each licence's text is: Dice's coefficient of the sets of word pairs, 0..1, by identifier."""
     known = known_texts()
     found = _pair_hashes(words)
     shared = np.bincount(known.owner[np.isin(known.pairs, found)], minlength=len(known.names))
     scores = 2 * shared / (known.num_pairs + max(found.size, 1))
-    best = int(scores.argmax())
-    return Match(known.names[best], float(scores[best]))
+    return dict(zip(known.names, scores.tolist(), strict=True))
 
 
 @functools.cache
