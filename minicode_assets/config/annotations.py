@@ -12,6 +12,18 @@ class Documents:
 
     max_length_bytes: int = 1_000_000
     """Longer files become rows without text (status `too_long`). Unit: bytes."""
+    detect_encodings: tuple[str, ...] = (
+        "cp1252",
+        "cp1251",
+        "koi8_r",
+        "cp932",
+        "euc_jp",
+        "gb18030",
+        "big5",
+        "cp949",
+    )
+    """Codecs of which one may be guessed (charset-normalizer) where mark, cookie and UTF-8 fail; UTF-16 and UTF-32
+    without a mark then too. Empty: such files stay undecodable. Source: The Stack v2 guesses with cchardet."""
 
 
 @dataclass(frozen=True, kw_only=True)

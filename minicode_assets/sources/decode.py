@@ -1,8 +1,11 @@
-"""Bytes become text: byte order marks, PEP 263 cookies and UTF-8, in that order, strictly."""
+"""Bytes become text: byte order marks, PEP 263 cookies and UTF-8, in that order, strictly; then by detection."""
 
 import codecs
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from charset_normalizer import from_bytes
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -19,6 +22,19 @@ _NOT_CHARSETS = frozenset({"unicode_escape", "raw_unicode_escape", "utf_7", "idn
 """Codecs that rewrite text rather than spell a character set."""
 
 
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]+")
+_WIDE = (
+    ("utf-32-le", 4, (2, 3)),
+    ("utf-32-be", 4, (0, 1)),
+    ("utf-16-le", 2, (1,)),
+    ("utf-16-be", 2, (0,)),
+)
+"""Codec, bytes a unit, places of the bytes that are NUL in Latin text."""
+_MIN_HIGH_NULS_FRACTION = 0.7
+"""Source code is mostly ASCII, whatever language its comments are in."""
+_ASCII = bytes(range(48, 58)) + bytes(range(65, 91)) + bytes(range(97, 123)) + b"#:= \n"
+
+
 @dataclass(frozen=True)
 class Decoded:
     """The outcome of decoding.
@@ -27,18 +43,25 @@ class Decoded:
         status: ok, nul (a NUL character: binary) or undecodable.
         encoding: The codec that decoded it; null unless ok.
         text: Without its byte order mark, newlines as they were; null unless ok.
+        detected: The codec is a guess, made on the bytes alone.
     """
 
     status: str
     encoding: str | None = None
     text: str | None = None
+    detected: bool = False
 
 
-def decode(content: bytes) -> Decoded:
+def decode(content: bytes, *, detect: Sequence[str] = ()) -> Decoded:
     """Decode a Python file's bytes.
 
     A cookie that names an unknown codec, or one that can't decode the bytes, is passed over for UTF-8: the file would
     not run, but its text is there.
+
+    Args:
+        content: The file.
+        detect: Codecs of which one may be guessed where nothing else decodes the bytes; UTF-16 and UTF-32 without a
+            mark are recognised by their NUL bytes if there is any.
     """
     for encoding in _candidates(content):
         try:
@@ -46,7 +69,38 @@ def decode(content: bytes) -> Decoded:
         except UnicodeError:
             continue
         return Decoded("nul") if "\0" in text else Decoded("ok", encoding, text)
+    marked = content.startswith(tuple(mark for mark, _ in _MARKS))
+    found = _detect(content, detect) if detect and not marked else None
+    if found:
+        return Decoded("ok", *found, detected=True)
     return Decoded("nul" if b"\0" in content else "undecodable")
+
+
+def _detect(content: bytes, codecs_allowed: Sequence[str]) -> tuple[str, str] | None:
+    """(codec, text) by what the bytes look like; null where they look like no text, or like damaged UTF-8."""
+    if b"\0" in content:
+        return _wide_text(content)
+    repaired = content.decode("utf-8", errors="replace")
+    num_bad = repaired.count("\ufffd")
+    if num_bad < sum(map(len, _BEYOND_ASCII.findall(repaired))) - num_bad:
+        return None
+    best = from_bytes(content, cp_isolation=list(codecs_allowed)).best()
+    return (best.encoding, str(best)) if best else None
+
+
+def _wide_text(content: bytes) -> tuple[str, str] | None:
+    """UTF-32 or UTF-16 without a mark: printable text nearly all of whose high bytes are NUL."""
+    for codec, width, high in _WIDE:
+        columns = [content[place::width].count(0) * width / len(content) for place in range(width)]
+        if len(content) % width or min(columns[place] for place in high) < _MIN_HIGH_NULS_FRACTION:
+            continue
+        try:
+            text = content.decode(codec)
+        except UnicodeError:
+            continue
+        if all(character.isprintable() or character in "\t\n\r\f" for character in text):
+            return codec, text
+    return None
 
 
 def _candidates(content: bytes) -> list[str]:
@@ -71,6 +125,8 @@ def _charset(name: str) -> str | None:
     try:
         found = codecs.lookup(name)
         "".encode(found.name)
+        # Python read the cookie as ASCII, so the file is in no UTF-16, UTF-32 or EBCDIC.
+        holds_ascii = _ASCII.decode(found.name) == _ASCII.decode()
     except (LookupError, ValueError):
         return None
-    return None if found.name.replace("-", "_") in _NOT_CHARSETS else found.name
+    return found.name if holds_ascii and found.name.replace("-", "_") not in _NOT_CHARSETS else None

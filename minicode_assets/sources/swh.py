@@ -84,7 +84,7 @@ def _decode_blobs(blobs: Path, params: Documents) -> pl.DataFrame:
         if content is None:
             rows.append((sha1_git, "missing", None, None))
         elif len(content) <= params.max_length_bytes:
-            decoded = decode(content)
+            decoded = decode(content, detect=params.detect_encodings)
             rows.append((sha1_git, decoded.status, decoded.encoding, decoded.text))
     schema = {"sha1_git": pl.Binary, "status": pl.String, "encoding": pl.String, "text": pl.String}
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minicode_assets.config import Documents
 from minicode_assets.sources.decode import Decoded, cookie, decode
 
 TEXT = 'name = "Zoë Ωmega"\n'
@@ -65,3 +66,57 @@ def test_never_raises_and_never_guesses(content):
 @given(st.binary(max_size=80))
 def test_cookie_never_raises(line):
     cookie(b"# coding: " + line)
+
+
+DETECT = Documents().detect_encodings
+PROGRAM = "# {}\ndef add(first, second):\n    return first + second\n"
+
+
+@pytest.mark.parametrize(
+    ("codec", "comment"),
+    [
+        ("latin-1", "Größe des Fensters für Jürgen, déjà vu, señor"),
+        ("cp1252", "Größe in „Pixeln“, für später"),
+        ("shift_jis", "これは日本語のコメントです。関数を定義します"),
+        ("euc_jp", "これは日本語のコメントです。関数を定義します"),
+        ("cp1251", "Привет мир, это комментарий к функции, которая складывает"),
+        ("koi8-r", "Привет мир, это комментарий к функции, которая складывает"),
+        ("gbk", "这是一个中文注释用来说明函数的作用"),
+        ("big5", "這是一個中文註釋用來說明函數的作用"),
+        ("utf-16-le", "no mark: Zoë"),
+        ("utf-16-be", "no mark: Zoë"),
+        ("utf-32-le", "no mark: Zoë"),
+        ("utf-32-be", "no mark: Zoë"),
+    ],
+)
+def test_other_encodings_are_detected(codec, comment):
+    text = PROGRAM.format(comment)
+    decoded = decode(text.encode(codec), detect=DETECT)
+    assert (decoded.status, decoded.detected, decoded.text) == ("ok", True, text)
+    assert decode(text.encode(codec)).status != "ok"
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        ("Ünïcödé ".encode() * 20 + b"\xff", "undecodable"),  # damaged UTF-8 is not Latin-1
+        (b"x = '\xed\xa0\x80\xed\xb0\x80'", "undecodable"),  # surrogates
+        (bytes(range(256)) * 40, "nul"),
+        (b"\x01\x00\x02\x00" * 200, "nul"),  # numbers are no UTF-16
+        (b"\xff\xfe\xfa", "undecodable"),  # a mark decides alone
+        (b"# coding: utf-16\nx = 1\n", "ok"),
+        (b"# coding: cp037\nx = 1\n", "ok"),
+    ],
+    ids=range(7),
+)
+def test_what_is_no_text_stays_none(content, status):
+    assert decode(content, detect=DETECT).status == status
+    assert (decode(content, detect=DETECT).encoding or "utf-8") == "utf-8"
+
+
+@given(st.binary(max_size=400))
+def test_detection_never_raises(content):
+    decoded = decode(content, detect=DETECT)
+    assert (decoded.status == "ok") == (decoded.text is not None)
+    assert "\0" not in (decoded.text or "")
+    (decoded.text or "").encode()
