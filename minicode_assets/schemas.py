@@ -156,7 +156,7 @@ FILE_MANIFEST = _table(
     ("sha1", pl.Binary, "20 bytes; null where the content is missing"),
     ("length", pl.Int64, "Bytes; null where the content is missing"),
     ("status", pl.String, "present, skipped or missing"),
-    ("is_python", pl.Boolean, "A .py or .pyi file by name"),
+    ("is_python", pl.Boolean, "A .py or .pyi file by name, or an executable without a suffix where those are taken"),
     ("is_license", pl.Boolean, "A licence file or package metadata by name"),
     ("is_vendored", pl.Boolean, "Third-party code by path"),
     key="origin_url revision path",
@@ -274,11 +274,11 @@ ORIGIN_LICENSES = _table(
 LANGUAGE = _table(
     "language",
     ("document_id", pl.String, "documents.document_id"),
-    ("language", pl.String, "python or python_stub, by name"),
+    ("language", pl.String, "python, python_stub, notebook or other, by name and first line"),
     ("parses", pl.Boolean, "Python 3 parses the text; null without text"),
     ("parse_problem", pl.String, "The parser's message; null when it parses"),
     ("is_generated", pl.Boolean, "Says that it is generated; null without text"),
-    ("is_vendored", pl.Boolean, "Third-party code by path"),
+    ("is_vendored", pl.Boolean, "Third-party code by path or by its own words"),
     key="document_id",
 )
 LICENSE = _table(

@@ -52,6 +52,8 @@ class Language:
     """Parse each document as Python 3."""
     generated_first_lines: int = 5
     """Lines in which a phrase such as "automatically generated" counts. Source: StarCoder2, curation.md 2.2."""
+    vendored_first_lines: int = 20
+    """Lines in which a file may say that it is a copy of someone else's: after a licence header, mostly."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ class Corpus:
     license_types: tuple[str, ...] = ("permissive",)
     """Licence verdicts that are kept: any of `permissive`, `no_license`, `non_permissive`. Files without a licence are
     left out by default; The Stack v2 trains on them."""
+    languages: tuple[str, ...] = ("python", "python_stub")
+    """Languages that are kept, as the `language` sidecar names them."""
     drop_vendored: bool = True
     """Drop vendored files. Source: The Stack v2's is_vendor."""
     drop_generated: bool = True

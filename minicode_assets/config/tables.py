@@ -70,5 +70,8 @@ class FileManifest:
     """Rows of one part file, and so of one step's memory; a head is never cut. Unit: rows."""
     num_threads: int = operational(2)
     """Parts that are written at the same time; does not change the bytes."""
+    executables: bool = False
+    """Take executable files without a suffix for Python too, until their first line is read: what is no Python is
+    fetched and then dropped for its language."""
     max_missing_fraction: float = 0.01
     """Share of rows without content, and of heads without a root directory, past which the checks fail, 0..1."""

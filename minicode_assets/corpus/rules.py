@@ -64,6 +64,7 @@ def rules(params: Corpus) -> list[Rule]:
             for verdict in ("non_permissive", "no_license", "permissive")
             if verdict not in params.license_types
         ),
+        Rule("language", ~pl.col("language").is_in(params.languages), ("languages",), always=True),
         Rule("vendored", pl.col("is_vendored") & params.drop_vendored, ("drop_vendored",), always=True),
         Rule("text_not_fetched", pl.col("status") == "not_fetched", always=True),
         Rule("generated", pl.col("is_generated") & params.drop_generated, ("drop_generated",)),

@@ -35,6 +35,13 @@ VENDORED_DIRECTORIES = (
     "externals",
     "_externals",
     "virtualenv_support",
+    ".venv",
+    "venv",
+    ".tox",
+    ".nox",
+    ".eggs",
+    "__pypackages__",
+    "_bundled",
 )
 """Folders that hold other people's code. Source: the conventions of pip, setuptools, npm and bower."""
 
@@ -61,6 +68,11 @@ def is_python(names: pl.Series) -> pl.Series:
         .to_series()
         .fill_null(False)
     )
+
+
+def is_bare(names: pl.Series) -> pl.Series:
+    """Whether each file name has no suffix."""
+    return ~_decoded(names).str.contains(".", literal=True).fill_null(True)
 
 
 def is_license(names: pl.Series) -> pl.Series:

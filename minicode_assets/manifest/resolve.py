@@ -69,7 +69,7 @@ def resolve_manifest(
     wanted = _wanted_heads(heads)
     forest, kept, nodes, left_out = _walk(tables, wanted, params)
     scans = {name: scan_table(tables[name], CANONICAL[name], verify=False) for name in INPUTS[2:]}
-    files = describe_files(forest, scans["content"], scans["skipped_content"])
+    files = describe_files(forest, scans["content"], scans["skipped_content"], executables=params.executables)
     name = FILE_MANIFEST.name
     with write_artifact(folder, name=name, config_digest=config_digest, inputs=inputs) as writer:
         by_status = _write_parts(writer, forest, files, kept, nodes, params)

@@ -33,7 +33,7 @@ class Files:
         length: (K) Bytes; null where unknown.
         status: (K) Code of `STATUSES`.
         kind: (E) Code of `KINDS`.
-        is_python: (E) By name; never for symlinks.
+        is_python: (E) By name, or a script that may be; never for symlinks.
         is_license: (E) By name, wherever the file lies; never for symlinks.
         is_license_in_folder: (E) By name, in a folder of licences; never for symlinks.
         licensing: (P) Directory paths that are folders of licences.
@@ -54,13 +54,16 @@ class Files:
     vendored: Flags
 
 
-def describe_files(forest: Forest, contents: pl.LazyFrame, skipped: pl.LazyFrame) -> Files:
+def describe_files(
+    forest: Forest, contents: pl.LazyFrame, skipped: pl.LazyFrame, *, executables: bool = False
+) -> Files:
     """Look up the contents of all reached file entries, and apply the path rules to distinct names.
 
     Args:
         forest: The nodes.
         contents: `schemas.CONTENT`.
         skipped: `schemas.SKIPPED_CONTENT`.
+        executables: Executable files without a suffix may be Python.
     """
     graph = forest.graph
     is_file = np.zeros(len(graph.entry_name), np.bool_)
@@ -76,6 +79,8 @@ def describe_files(forest: Forest, contents: pl.LazyFrame, skipped: pl.LazyFrame
         rule(graph.names).to_numpy()[graph.entry_name] & (kind != 2)
         for rule in (paths.is_python, paths.is_license, paths.is_license_in_folder)
     )
+    if executables:
+        python |= paths.is_bare(graph.names).to_numpy()[graph.entry_name] & (kind == 1)
     licensing, vendored = _directory_flags(forest)
     return Files(
         content=content,

@@ -200,9 +200,8 @@ BOOLEANS = ("parses", "is_generated", "is_vendored")
                          ids=lambda rule: rule.name)  # fmt: skip
 def test_every_rule_tells_when_its_signal_is_missing(rule):
     types = {name: pl.Boolean if name in BOOLEANS else pl.Float64 for name in rule.drops.meta.root_names()}
-    types |= {name: pl.String for name in ("license_type", "document_id", "pii_status") if name in types} | {
-        "status": pl.String
-    }
+    strings = ("license_type", "language", "document_id", "pii_status")
+    types |= {name: pl.String for name in strings if name in types} | {"status": pl.String}
     types |= {name: pl.List(pl.String) for name in ("matches",) if name in types}
     frame = pl.DataFrame({name: ["ok" if name == "status" else None] for name in types}, schema=types)
     assert frame.select(rule.reason).to_series().to_list() == [f"{rule.name}_unmeasured"]

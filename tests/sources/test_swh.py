@@ -5,7 +5,7 @@ import os
 import polars as pl
 
 from minicode_assets.parquet import read_table, write_table
-from minicode_assets.schemas import DOCUMENTS, FILE_MANIFEST
+from minicode_assets.schemas import CONTENTS, DOCUMENTS, FILE_MANIFEST
 from minicode_assets.sources.swh import document_id, readable_path
 from minicode_assets.swhid import content_ids
 from tests.corpus.worlds import make_world
@@ -87,3 +87,17 @@ def test_symbolic_links_are_no_documents(tmp_path):
 def test_odd_paths_are_readable():
     assert readable_path(os.fsencode("é.py")) == "é.py"
     assert readable_path(b"\xff\xfe.py") == "\\xff\\xfe.py"
+
+
+def test_scripts_without_a_suffix_count_where_they_are_asked_for(tmp_path):
+    from minicode_assets.schemas import LANGUAGE
+
+    world = make_world(
+        tmp_path, {"https://example.org/a": {"run": b"#!/usr/bin/python\nx = 1\n", "sh": b"#!/bin/sh\n"}}
+    )
+    manifest = read_table(world.folder("file_manifest"), FILE_MANIFEST).with_columns(is_python=pl.lit(True))
+    write_table(world.folder("file_manifest"), manifest, FILE_MANIFEST, config_digest="", inputs={})
+    contents = read_table(world.folder("contents"), CONTENTS).with_columns(is_python=pl.lit(True))
+    write_table(world.folder("contents"), contents, CONTENTS, config_digest="", inputs={})
+    frame = world.annotate().read("documents", DOCUMENTS).join(world.read("language", LANGUAGE), on="document_id")
+    assert dict(frame.select("path", "language").iter_rows()) == {"run": "python", "sh": "other"}
