@@ -1,8 +1,8 @@
-"""Heuristics, kernel by kernel, each beside the plain way of doing it: same files, same run, one core.
+"""Heuristics, kernel by kernel, each beside OpenCoder's rules and the plain way of doing it: same files, one core.
 
 The plain way is what curation pipelines do for each document: Python loops over characters, `re` for every pattern,
 `tokenize`, `ast.walk`, n-grams as tuples in a Counter, and lines split again for every rule. It gives the same figures,
-which the benchmark checks.
+which the benchmark checks. OpenCoder's rules, in our own words, are benchmarks/opencoder_rules.py.
 
     python benchmarks/annotate.py --megabytes 8
 """
@@ -19,17 +19,20 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import opencoder_rules
 import polars as pl
 
-from minicode_assets.config import Heuristics
+from minicode_assets.config import Heuristics, Language
 from minicode_assets.corpus.annotate.characters import count_characters, split_lines
 from minicode_assets.corpus.annotate.encoded import PATTERNS, encoded_runs, may_have_runs
 from minicode_assets.corpus.annotate.heuristics import measure, scan_all
+from minicode_assets.corpus.annotate.language import describe, is_generated
 from minicode_assets.corpus.annotate.lexer import lexemes_of
 from minicode_assets.corpus.annotate.syntax import clear_cache, parsing, syntax_of
-from minicode_assets.corpus.annotate.words import count_words
+from minicode_assets.corpus.annotate.words import count_words, line_repetition
 
 Texts = list[str]
+Runs = dict[str, tuple[Callable[[], float], Callable[[], float]]]
 CLASSES = (str.isalpha, str.isalnum, str.isspace, str.isdigit)
 
 
@@ -123,14 +126,6 @@ def fast_syntax(text: str) -> tuple[int, ...]:
     return found.num_functions, found.num_classes, found.num_imports, found.num_calls
 
 
-def all_plainly(text: str) -> None:
-    for one in (plain_characters, encoded_runs, plain_words, plain_comments, plain_syntax):
-        one(text)
-    lines = text.splitlines()
-    for substring in ("pass", "import", "print", "assert", "def ", "todo", "fixme"):
-        sum(substring in line.lower() for line in lines)
-
-
 def run(function: Callable[[str], object], texts: Texts) -> float:
     """CPU seconds of one pass."""
     clear_cache()
@@ -150,12 +145,41 @@ def run_encoded(texts: Texts) -> float:
 
 
 def run_all(texts: Texts) -> float:
+    """The heuristics and the language sidecar: every measure, one parse."""
     clear_cache()
     started = time.process_time()
-    params = Heuristics()
+    heuristics, language = Heuristics(), Language()
     for text, scan in zip(texts, scan_all(pl.Series(texts)), strict=True):
-        measure(text, scan, params=params)
+        measure(text, scan, params=heuristics)
+        describe("a.py", text, params=language)
     return time.process_time() - started
+
+
+KERNELS: dict[str, Callable[[str], object]] = {
+    "characters and lines": count_characters,
+    "words and repetition": lambda text: (count_words(text, long_word_length=20), line_repetition(split_lines(text))),
+    "comments": lexemes_of,
+    "strings": lexemes_of,
+    "generated": lambda text: is_generated("a.py", text, first_lines=5),
+    "statements": syntax_of,
+    "syntax tree": syntax_of,
+}
+
+
+def against_opencoder(texts: Texts) -> Runs:
+    """OpenCoder's rules and ours, by kernel, then all of them with what they share."""
+    rules = opencoder_rules.RULES
+    timed = {
+        name: (lambda name=name: run(lambda text: opencoder_rules.apply(text, rules[name]), texts),  # type: ignore[misc]
+               lambda kernel=kernel: run(kernel, texts))  # type: ignore[misc]
+        for name, kernel in KERNELS.items()
+    }  # fmt: skip
+    timed["encoded data"] = (
+        lambda: run(lambda text: opencoder_rules.apply(text, rules["encoded data"]), texts),
+        lambda: run_encoded(texts),
+    )
+    timed["all rules"] = lambda: run(opencoder_rules.evaluate, texts), lambda: run_all(texts)
+    return timed
 
 
 def check(pairs: list[tuple[Callable[[str], object], Callable[[str], object]]], texts: Texts) -> None:
@@ -182,19 +206,24 @@ def main() -> None:
         "syntax": (plain_syntax, fast_syntax),
     }
     check(list(pairs.values()), texts[:: max(1, len(texts) // 60)])
-    runs: dict[str, tuple[Callable[[], float], Callable[[], float]]] = {
+    runs: Runs = {
         name: (lambda plain=plain: run(plain, texts), lambda fast=fast: run(fast, texts))  # type: ignore[misc]
         for name, (plain, fast) in pairs.items()
     }
     runs[f"encoded data ({len(PATTERNS)} patterns)"] = lambda: run(encoded_runs, texts), lambda: run_encoded(texts)
-    runs["all measures"] = lambda: run(all_plainly, texts), lambda: run_all(texts)
     print(f"{len(texts)} files, {size:.1f} MB, Python {platform.python_version()}, {platform.machine()}, one core")
-    print(f"{'kernel':<28}{'plain MB/s':>12}{'ours MB/s':>12}{'ratio':>8}")
+    show("plain", runs, size, options.repeats)
+    show("OpenCoder", against_opencoder(texts), size, options.repeats)
+
+
+def show(peer: str, runs: Runs, size: float, repeats: int) -> None:
+    """One line a kernel: MB/s of the peer and of ours, best of the interleaved repeats."""
+    print(f"\n{'kernel':<28}{peer + ' MB/s':>16}{'ours MB/s':>12}{'ratio':>8}")
     with parsing():
-        for name, (plain, fast) in runs.items():
-            seconds = [(plain(), fast()) for _ in range(options.repeats)]
+        for name, (theirs, ours) in runs.items():
+            seconds = [(theirs(), ours()) for _ in range(repeats)]
             slow, quick = min(s for s, _ in seconds), min(q for _, q in seconds)
-            print(f"{name:<28}{size / slow:>12.2f}{size / quick:>12.1f}{slow / quick:>8.1f}", flush=True)
+            print(f"{name:<28}{size / slow:>16.2f}{size / quick:>12.1f}{slow / quick:>8.1f}", flush=True)
 
 
 if __name__ == "__main__":

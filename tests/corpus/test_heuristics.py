@@ -1,8 +1,11 @@
 """Measures against slow oracles (str methods, tokenize, ast.walk, brute-force n-grams) on real and random texts."""
 
 import ast
+import bisect
 import io
+import sys
 import sysconfig
+import time
 import tokenize
 from collections import Counter
 from pathlib import Path
@@ -12,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicode_assets.config import Heuristics
-from minicode_assets.corpus.annotate import heuristics
+from minicode_assets.config import Heuristics, Language
+from minicode_assets.corpus.annotate import heuristics, language, syntax
 from minicode_assets.corpus.annotate.characters import count_characters, split_lines
 from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
 from minicode_assets.corpus.annotate.language import is_generated, is_vendored, language_of, says_vendored
@@ -267,3 +270,70 @@ def test_vendored_by_its_own_words(text, expected):
 )
 def test_language(path, text, expected):
     assert language_of(path, text) == expected
+
+
+HOSTILE = {
+    "parentheses": "(" * 100_000,
+    "unary": "-" * 100_000 + "1",
+    "sum": "1" + "+1" * 100_000,
+    "elif": "if a:\n pass\n" + "elif a:\n pass\n" * 20_000,
+    "nested lambda": "lambda:" * 50_000 + "0",
+    "import of a name with many parts": "import " + "a." * 100_000 + "a",
+    "the same over many lines": "import " + "a.\\\n" * 100_000 + "a",
+    "one line": "x = '" + "ab " * 300_000 + "'",
+    "quotes": "'" * 1_000_000,
+    "triple quotes": '"""' * 300_000,
+    "backslashes": "'" + "\\" * 1_000_000,
+    "comments with CR": "#\r" * 500_000,
+    "hexadecimal pairs": "ab " * 7 + " " * 1_000_000 + "ab " * 7,
+    "base64 a little too short": ("A" * 63 + "-") * 15_000,
+    "unicode escapes": "\\u0041" * 7 + "-" + "\\u004" * 150_000,
+    "generated": ("# generated " + "x" * 150) * 6_000,
+    "notebook": "{" + " " * 1_000_000,
+    "shebang": "#!" + "/env " * 200_000,
+    "form feeds": "\f" * 1_000_000,
+    "one word": "a" * 1_000_000,
+    "dots": "." * 1_000_000,
+    "marks": "\ufeff" * 300_000,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_texts_take_little_time_and_no_error(name):
+    started = time.process_time()
+    found = measure(HOSTILE[name])
+    described = language.describe("a.py", HOSTILE[name], params=Language())
+    assert time.process_time() - started < 6
+    assert found["num_characters"] == len(HOSTILE[name])
+    assert isinstance(described[1], bool)
+
+
+def test_depth_that_parses_does_not_depend_on_the_caller():
+    def deeper(depth: int, text: str) -> str:
+        return syntax._parse(text).problem if depth == 0 else deeper(depth - 1, text)
+
+    edge = bisect.bisect_left(range(5000), True, key=lambda n: syntax._parse("1" + "+1" * n).problem != "")
+    for n in (edge - 1, edge):
+        assert deeper(200, "1" + "+1" * n) == syntax._parse("1" + "+1" * n).problem
+
+
+@pytest.mark.parametrize(
+    ("text", "parses"),
+    [
+        ("x = f'{a!r:{b}}'\n", True),
+        ("x = f'{'nested'}'\n", sys.version_info >= (3, 12)),
+        ("print 'old'\n", False),
+        ("x = 1\n\ufeffy = 2\n", False),
+        ("x = 1\ry = 2\r", True),
+        ("x = 1\x0c\n", True),
+        ("\x0cdef f(): pass\n", True),
+        ("x = '\u2028'\n", True),
+        ("", True),
+        ("\n\n", True),
+        ("match x:\n    case 1: pass\n", True),
+        ("exec 'x'\n", False),
+    ],
+)
+def test_odd_texts(text, parses):
+    assert (measure(text)["num_functions"] is not None) is parses
