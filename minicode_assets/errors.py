@@ -11,6 +11,7 @@ MinicodeError                  minicode_model.errors
 ├── ManifestError              a walk that can't be finished
 ├── BlobError                  bytes that do not match their id
 ├── MalwareError               a scanner that is on is absent, answers nonsense, or has wrong rules
+├── RewriteError               ruff is absent, an endpoint refuses or does not answer
 ├── CorpusError                nothing left after selection, sidecar rows out of step
 ├── TokenizerError, ShardError, CheckpointError, DivergenceError    minicode_model.errors
 └── DriverError                another run holds the data folder, an unknown asset
@@ -43,6 +44,7 @@ __all__ = [
     "ManifestError",
     "MinicodeError",
     "MissingArtifactError",
+    "RewriteError",
     "ShardError",
     "StorageError",
     "TableError",
@@ -68,6 +70,10 @@ class BlobError(MinicodeError):
 
 class MalwareError(MinicodeError):
     """A scanner that is on can't be used: a text that nobody looked at must not pass as clean."""
+
+
+class RewriteError(MinicodeError):
+    """A step that changes texts is on and can't be done: its program is absent, or its endpoint doesn't answer."""
 
 
 class CorpusError(MinicodeError):

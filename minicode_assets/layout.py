@@ -5,10 +5,12 @@ swh_<table>/                   canonical tables
 branch_heads/ file_manifest/ contents/
 blobs/<partition>/             bytes by sha1_git
 documents/<partition>/         text rows
-license_files/ language/ license/ heuristics/ pii/ malware/ exact_dup/ minhash/ contamination/   <partition>/: sidecars
+license_files/ language/ license/ heuristics/ pii/ malware/ quality/ exact_dup/ minhash/ contamination/
+                               <partition>/: sidecars
 near_dup/                      part-<partition>.parquet: a sidecar made of all partitions at once
 benchmarks/                    texts of evaluation problems
-redact/<partition>/            what the corpus gets instead of some documents' texts
+quality_model/                 a classifier and its report
+redact/ reformat/ llm_rewrite/ <partition>/: what the corpus gets instead of some documents' texts
 corpus/                        train/, validation/, decisions/, funnel
 search_index/                  hashes of the corpus, a folder a corpus file
 tokenizer/ token_shards/ checkpoint/ evaluation/ benchmark_scores/ leaderboard/ report/

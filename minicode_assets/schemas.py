@@ -369,6 +369,13 @@ MALWARE = _table(
     ("problem", pl.String, "Why a scanner could not look; null where all did"),
     key="document_id",
 )
+QUALITY = _table(
+    "quality",
+    ("document_id", pl.String, "documents.document_id"),
+    ("quality_score", pl.Float64, "Calibrated probability of a good document, 0..1; null without text or model"),
+    ("quality_logit", pl.Float64, "The linear model's value; null as the score is"),
+    key="document_id",
+)
 PII_SPANS = _table(
     "pii_spans",
     ("document_id", pl.String, "documents.document_id"),
@@ -452,6 +459,26 @@ CHANGED_TEXTS = _table(
     key="document_id",
 )
 REDACT = replace(CHANGED_TEXTS, name="redact")
+REFORMAT = replace(CHANGED_TEXTS, name="reformat")
+LLM_REWRITE = replace(CHANGED_TEXTS, name="llm_rewrite")
+LLM_SCORES = _table(
+    "llm_scores",
+    ("document_id", pl.String, "documents.document_id"),
+    (
+        "llm_status",
+        pl.String,
+        "off, length, unparsable, scored, rewritten, rejected (an unbelievable answer) or failed (none); null without "
+        "text",
+    ),
+    ("score_fraction", pl.Float64, "Mean of the scores, 0..1; null without"),
+    ("readability", pl.Int64, "0..10; null without scores, as the next ones"),
+    ("modularity", pl.Int64, "0..10"),
+    ("clarity", pl.Int64, "0..10"),
+    ("reusability", pl.Int64, "0..10"),
+    ("educational", pl.Int64, "0..10"),
+    ("problem", pl.String, "What was wrong with the answer; null when nothing was"),
+    key="document_id",
+)
 CORPUS = _table(
     "corpus",
     ("document_id", pl.String, "documents.document_id"),

@@ -36,7 +36,8 @@ from minicode_assets.config.automation import Automation, automation_problems
 from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, blobs_problems
 from minicode_assets.config.corpus import Corpus, SearchIndex
 from minicode_assets.config.phases import Phase, build_phases, merge_phases
-from minicode_assets.config.safety import Malware, malware_problems
+from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
+from minicode_assets.config.safety import Malware, QualityModel, malware_problems, quality_problems
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
 from minicode_assets.config.tokens import Tokenizer, TokenShards, tokens_problems
 from minicode_assets.errors import ConfigError
@@ -74,6 +75,7 @@ __all__ = [
     "Language",
     "License",
     "LicenseFiles",
+    "LlmRewrite",
     "Malware",
     "NearDup",
     "OptOut",
@@ -82,6 +84,8 @@ __all__ = [
     "Phase",
     "Pii",
     "SearchIndex",
+    "QualityModel",
+    "Reformat",
     "Tables",
     "TokenShards",
     "Tokenizer",
@@ -123,6 +127,9 @@ class Config:
     near_dup: NearDup = field(default_factory=NearDup)
     benchmarks: Benchmarks = field(default_factory=Benchmarks)
     contamination: Contamination = field(default_factory=Contamination)
+    quality_model: QualityModel = field(default_factory=QualityModel)
+    reformat: Reformat = field(default_factory=Reformat)
+    llm_rewrite: LlmRewrite = field(default_factory=LlmRewrite)
     corpus: Corpus = field(default_factory=Corpus)
     search_index: SearchIndex = field(default_factory=SearchIndex)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
@@ -173,7 +180,11 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "near_dup": ("near_dup",),
     "benchmarks": ("benchmarks",),
     "contamination": ("partitions", "contamination"),
+    "quality_model": ("quality_model",),
+    "quality": ("partitions", "quality_model"),
     "redact": ("partitions",),
+    "reformat": ("partitions", "reformat"),
+    "llm_rewrite": ("partitions", "llm_rewrite", "reformat"),
     "corpus": ("partitions", "corpus"),
     "search_index": ("near_dup", "search_index"),
     "tokenizer": ("tokenizer",),
@@ -293,6 +304,7 @@ def contradictions(config: Config) -> list[str]:
     problems += near_dup_problems(config.near_dup) + pii_problems(config.pii)
     problems += benchmark_problems(config.benchmark_scores)
     problems += malware_problems(config.malware, drops=config.corpus.drop_malware)
+    problems += quality_problems(config.quality_model) + llm_problems(config.llm_rewrite)
     if config.contamination.long_ngram_words < config.contamination.ngram_words:
         problems.append("[contamination] long_ngram_words is smaller than ngram_words")
     prefixes = config.partitions.num_prefixes

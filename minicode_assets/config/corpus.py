@@ -20,6 +20,9 @@ class Corpus:
     """Drop what Python 3 can't parse. Source: OpenCoder, swallow-code."""
     drop_contaminated: bool = True
     """Drop what shares a text or an n-gram with a problem of `benchmarks`. Source: StarCoder2 (2.7), Seed-Coder."""
+    min_quality_score: float = 0.0
+    """Least probability of the quality classifier, 0..1; 0 is off: what it learns from the proxy
+    is no ground for dropping."""
     drop_malware: bool = True
     """Drop what a scanner of `malware` finds. Source: StarCoder2, curation.md 2.3."""
     max_pii_fraction: float = 0.1

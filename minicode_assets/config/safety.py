@@ -20,6 +20,50 @@ class Malware:
     """Longest wait for an answer of clamd. Unit: seconds. Source: clamd's own ReadTimeout."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class QualityModel:
+    """How the quality classifier is trained. It drops nothing unless `corpus` has a min_quality_score."""
+
+    labels: str = ""
+    """CSV or Parquet with the columns swhid (or sha1_git in hex) and label (0..1); empty for the proxy: well kept
+    against random. Source: DCLM's proxy, Seed-Coder's labels, curation.md 1d."""
+    min_docstring_fraction: float = 0.05
+    """The proxy's well-kept documents have at least so much in docstrings, 0..1 of characters."""
+    max_duplicate_line_fraction: float = 0.3
+    """And at most so many repeated lines, 0..1; they parse, are permissive, not generated, not vendored and have
+    functions."""
+    max_examples: int = 4000
+    """Documents that it is trained and judged on; bounds memory and time."""
+    min_examples: int = 30
+    """With fewer of a kind in any split there is no model, and every score is null."""
+    max_ngram_words: int = 2
+    """Words, and n-grams of up to so many, are the features."""
+    num_bits: int = 18
+    """2^num_bits buckets. Unit: bits."""
+    num_steps: int = 60
+    """Steps of Adam on the whole set."""
+    learning_rate: float = 0.3
+    """Adam's step; features are small (1 / sqrt of their number), so weights are large."""
+    l2_penalty: float = 1e-5
+    """Weight of the squared weights in the loss."""
+    calibration: str = "platt"
+    """`platt` or `isotonic`; isotonic needs some hundred examples."""
+    seed: int = 1337
+    """Seed of the order in which examples are drawn and split."""
+
+
+def quality_problems(model: QualityModel) -> list[str]:
+    """Contradictions of the section, one message each."""
+    problems = []
+    if model.calibration not in ("platt", "isotonic"):
+        problems.append(f"[quality_model] calibration: found {model.calibration!r}, expected 'platt' or 'isotonic'")
+    if not 4 <= model.num_bits <= 28:
+        problems.append(f"[quality_model] num_bits: found {model.num_bits}, expected 4 to 28")
+    if model.max_ngram_words < 1 or model.num_steps < 1:
+        problems.append("[quality_model] max_ngram_words and num_steps: expected at least 1")
+    return problems
+
+
 def malware_problems(malware: Malware, *, drops: bool) -> list[str]:
     """Contradictions of the section, one message each; `drops` says whether the selection's rule is on."""
     problems = [

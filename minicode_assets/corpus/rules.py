@@ -73,6 +73,11 @@ def rules(params: Corpus) -> list[Rule]:
         *_character_rules(params),
         *_repetition_rules(params),
         *_syntax_rules(params),
+        Rule(
+            "quality",
+            pl.col("quality_score") < params.min_quality_score if params.min_quality_score > 0 else pl.lit(False),
+            ("min_quality_score",),
+        ),
         Rule("malware", _malicious() if params.drop_malware else pl.lit(False), ("drop_malware",)),
         Rule("pii_unsafe", pl.col("pii_status") == "unsafe"),
         _above("pii_density", "pii_fraction", "max_pii_fraction", params),

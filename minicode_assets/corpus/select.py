@@ -29,6 +29,7 @@ from minicode_assets.schemas import (
     MALWARE,
     NEAR_DUP,
     PII,
+    QUALITY,
     Table,
 )
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
@@ -39,6 +40,7 @@ SIDECARS: dict[str, Table] = {
     "heuristics": HEURISTICS,
     "pii": PII,
     "malware": MALWARE,
+    "quality": QUALITY,
     "contamination": CONTAMINATION,
     "exact_dup": EXACT_DUP,
 }

@@ -1,15 +1,19 @@
-"""Group annotations: what must not be learnt from a document: malware, personal data, secrets."""
+"""Group annotations: what must not be learnt from a document: malware, personal data, secrets; and how good it is."""
+
+import json
 
 import polars as pl
 
 from minicode_assets.corpus.annotate import malware as malware_annotator
 from minicode_assets.corpus.annotate import pii as pii_annotator
+from minicode_assets.corpus.annotate import quality as quality_annotator
+from minicode_assets.corpus.quality_model import REPORT, SIGNALS, build_quality_model
 from minicode_assets.corpus.rewrite.redact import SPANS
 from minicode_assets.defs.annotations import annotation_stage, sidecar_outcome
-from minicode_assets.defs.pictures import bar_plot
-from minicode_assets.defs.stage import Outcome, StageRun
+from minicode_assets.defs.pictures import bar_plot, frame_table, histogram
+from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import MALWARE, PII, PII_SPANS
+from minicode_assets.schemas import MALWARE, PII, PII_SPANS, QUALITY
 
 
 def pii(run: StageRun) -> Outcome:
@@ -48,7 +52,67 @@ def malware(run: StageRun) -> Outcome:
     )
 
 
+def quality_model(run: StageRun) -> Outcome:
+    """Train the quality classifier."""
+    artifact = build_quality_model(
+        run.partitions("documents"),
+        {name: run.partitions(name) for name in SIGNALS},
+        run.folder,
+        params=run.config.quality_model,
+        config_digest=run.config_digest,
+    )
+    report = json.loads((run.folder / REPORT).read_text())
+    judged = report.get("test", {"auc": None, "bins": []})
+    # Below one half it would be worse than a coin: a sign of swapped labels.
+    better = report["status"] == "untrained" or judged["auc"] is None or judged["auc"] >= 0.5
+    return Outcome(
+        artifact,
+        {"better_than_a_coin": (better, {"status": report["status"], "auc": judged["auc"]})},
+        {"reliability": frame_table(pl.DataFrame(judged["bins"]))} if judged["bins"] else {},
+    )
+
+
+def quality(run: StageRun) -> Outcome:
+    """Score each document."""
+    artifact = quality_annotator.annotate(
+        run.input("documents"),
+        run.folder,
+        model=run.input("quality_model"),
+        params=run.config.quality_model,
+        config_digest=run.config_digest,
+    )
+    frame = scan_table(run.folder, QUALITY).collect()
+    outside = frame.filter(~pl.col("quality_score").is_between(0, 1)).height
+    return sidecar_outcome(
+        run,
+        artifact,
+        frame,
+        extra=("scores_in_range", outside == 0, {"outside": outside}),
+        picture={
+            "scores": histogram("Documents by quality score", "score", frame["quality_score"].drop_nulls().to_list())
+        },
+    )
+
+
 STAGES = [
+    Stage(
+        name="quality_model",
+        group="annotations",
+        compute=quality_model,
+        deps=("documents", *SIGNALS),
+        description="A linear classifier on hashed words, calibrated, with a report on documents that it never saw.",
+        checks={"better_than_a_coin": "Its area under the ROC curve is at least one half."},
+        kinds=("numpy",),
+        all_partitions=("documents", *SIGNALS),
+    ),
+    annotation_stage(
+        "quality",
+        quality,
+        QUALITY,
+        "The classifier's score of each document; it drops nothing by default.",
+        {"scores_in_range": "Every score is within 0..1."},
+        deps=("documents", "quality_model"),
+    ),
     annotation_stage(
         "malware",
         malware,

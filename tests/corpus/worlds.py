@@ -21,10 +21,14 @@ from minicode_assets.corpus.annotate import (
     minhash,
     near_dup,
     pii,
+    quality,
 )
 from minicode_assets.corpus.annotate import license as license_annotator
 from minicode_assets.corpus.benchmarks import build_benchmarks
+from minicode_assets.corpus.quality_model import SIGNALS, build_quality_model
+from minicode_assets.corpus.rewrite.llm import rewrite_partition
 from minicode_assets.corpus.rewrite.redact import redact_partition
+from minicode_assets.corpus.rewrite.reformat import reformat_partition
 from minicode_assets.corpus.select import SIDECARS, build_corpus
 from minicode_assets.layout import partition_keys
 from minicode_assets.manifest.paths import is_license, is_python
@@ -93,6 +97,7 @@ class World:
         for key in self.keys:
             self.sidecars(key)
         self.near_duplicates()
+        self.qualities()
         return self
 
     def sidecars(self, key: str) -> None:
@@ -105,7 +110,7 @@ class World:
         heuristics.annotate(documents, self.folder("heuristics", key), params=config.heuristics, config_digest="")
         malware.annotate(documents, self.folder("malware", key), params=config.malware, config_digest="")
         pii.annotate(documents, self.folder("pii", key), params=config.pii, config_digest="")
-        redact_partition(documents, self.folder("pii", key), self.folder("redact", key), config_digest="")
+        self.change_texts(key)
         exact_dup.annotate(
             documents, {name: self.folder(name, key) for name in ("license", "language")},
             self.folder("exact_dup", key), params=config.exact_dup, config_digest="",
@@ -115,6 +120,29 @@ class World:
             documents, self.folder("contamination", key), benchmarks=self.folder("benchmarks"),
             params=config.contamination, config_digest="",
         )  # fmt: skip
+
+    def change_texts(self, key: str) -> None:
+        documents, redacted = self.folder("documents", key), self.folder("redact", key)
+        redact_partition(documents, self.folder("pii", key), redacted, config_digest="")
+        reformat_partition(
+            documents, redacted, self.folder("reformat", key), params=self.config.reformat, config_digest=""
+        )
+        rewrite_partition(
+            documents, self.folder("reformat", key), self.folder("llm_rewrite", key), cache=self.root / "answers",
+            line_length=88, params=self.config.llm_rewrite, config_digest="",
+        )  # fmt: skip
+
+    def qualities(self) -> None:
+        params = self.config.quality_model
+        build_quality_model(
+            self.partitions("documents"), {name: self.partitions(name) for name in SIGNALS},
+            self.folder("quality_model"), params=params, config_digest="",
+        )  # fmt: skip
+        for key in self.keys:
+            quality.annotate(
+                self.folder("documents", key), self.folder("quality", key), model=self.folder("quality_model"),
+                params=params, config_digest="",
+            )  # fmt: skip
 
     def near_duplicates(self) -> Artifact:
         names = ("license", "language", "exact_dup")
@@ -128,7 +156,7 @@ class World:
         return build_corpus(
             self.partitions("documents"), {name: self.partitions(name) for name in SIDECARS}, self.folder("near_dup"),
             self.folder("corpus"), params=self.config.corpus, config_digest="",
-            changed_texts=self.partitions("redact"),
+            changed_texts=self.partitions("llm_rewrite"),
         )  # fmt: skip
 
 

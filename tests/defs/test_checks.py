@@ -21,7 +21,7 @@ from minicode_assets.definitions import STAGES
 from minicode_assets.defs.stage import PARTITIONED, Outcome, Stage, StageRun
 from minicode_assets.layout import Layout
 from minicode_assets.parquet import write_parquet, write_table
-from minicode_assets.schemas import BENCHMARKS, CONTAMINATION, CONTAMINATION_HITS, NEAR_DUP, PII, Table
+from minicode_assets.schemas import BENCHMARKS, CHANGED_TEXTS, CONTAMINATION, CONTAMINATION_HITS, NEAR_DUP, PII, Table
 from minicode_model.artifact import MANIFEST, Artifact, open_artifact, write_artifact
 from tests.conftest import SMALL, Home
 
@@ -44,6 +44,10 @@ LIBRARY_CALLS = {
     "origin_facts": "build_origin_facts",
     "exact_dup": "exact_dup_annotator.annotate",
     "malware": "malware_annotator.annotate",
+    "quality_model": "build_quality_model",
+    "quality": "quality_annotator.annotate",
+    "reformat": "reformat_partition",
+    "llm_rewrite": "rewrite_partition",
     "pii": "pii_annotator.annotate",
     "redact": "redact_partition",
     "minhash": "minhash_annotator.annotate",
@@ -210,6 +214,19 @@ CASES: dict[tuple[str, str], Tamper] = {
     ("exact_dup", "one_representative"): column("text_sha256", b"0" * 32),
     ("malware", "row_aligned"): reverse,
     ("malware", "mostly_scanned"): column("problem", "timeout"),
+    ("quality_model", "better_than_a_coin"): text(
+        "report.json", lambda _: '{"status": "x", "test": {"auc": 0.1, "bins": []}}'
+    ),
+    ("quality", "row_aligned"): reverse,
+    ("quality", "scores_in_range"): column("quality_score", 1.5),
+    **{
+        (name, "row_aligned"): parts(CHANGED_TEXTS, lambda frame: frame.reverse())
+        for name in ("reformat", "llm_rewrite")
+    },
+    **{
+        (name, "changes_are_told"): parts(CHANGED_TEXTS, lambda frame: frame.with_columns(text=pl.lit("x = 1")))
+        for name in ("reformat", "llm_rewrite")
+    },
     ("pii", "row_aligned"): parts(PII, lambda frame: frame.reverse()),
     ("pii", "replacements_are_told"): parts(PII, lambda frame: frame.with_columns(pii_status=pl.lit("redacted"))),
     ("redact", "row_aligned"): reverse,
