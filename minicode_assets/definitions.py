@@ -10,6 +10,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from minicode_assets.config import Config  # noqa: E402
+from minicode_assets.config.sources import SOURCE_SECTIONS, document_sources  # noqa: E402
 from minicode_assets.defs import (  # noqa: E402
     blobs,
     blobs_automation,
@@ -19,6 +20,7 @@ from minicode_assets.defs import (  # noqa: E402
     manifest,
     model,
     phases,
+    sources,
     tables,
     tokens,
 )
@@ -40,16 +42,26 @@ STAGES = [
     *model.STAGES,
 ]
 
+ALL_STAGES = [*STAGES[: STAGES.index(corpus.STAGES[0])], *sources.STAGES, *STAGES[STAGES.index(corpus.STAGES[0]) :]]
+"""With the sources of text, each of which is off unless its section switches it on."""
+
 
 def stages(config: Config) -> list[Stage]:
-    """The stages that a configuration needs: its phases too; tables from elsewhere need no embedded archive."""
-    every = [*STAGES, *phases.stages_of(config)]
-    if config.tables.export == "embedded":
-        return every
+    """The stages that a configuration needs: its phases too.
+
+    Tables that come from elsewhere need no embedded archive; the documents read the sources that are switched on.
+    """
+    enabled = document_sources(config)
+    every = [*ALL_STAGES, *phases.stages_of(config)]
+    found = [stage for stage in every if stage.name not in SOURCE_SECTIONS or stage.name in enabled]
+    added = {"documents": enabled}
+    left_out = {"archive"} if config.tables.export != "embedded" else set()
     return [
-        dataclasses.replace(stage, deps=[name for name in stage.deps if name != "archive"])
-        for stage in every
-        if stage.name != "archive"
+        dataclasses.replace(
+            stage, deps=[name for name in (*stage.deps, *added.get(stage.name, ())) if name not in left_out]
+        )
+        for stage in found
+        if stage.name not in left_out
     ]
 
 

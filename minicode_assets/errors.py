@@ -12,6 +12,7 @@ MinicodeError                  minicode_model.errors
 ├── BlobError                  bytes that do not match their id
 ├── MalwareError               a scanner that is on is absent, answers nonsense, or has wrong rules
 ├── RewriteError               ruff is absent, an endpoint refuses or does not answer
+├── SourceError                a server, file or record of another source that can't be used
 ├── CorpusError                nothing left after selection, sidecar rows out of step
 ├── TokenizerError, ShardError, CheckpointError, DivergenceError    minicode_model.errors
 └── DriverError                another run holds the data folder, an unknown asset
@@ -46,6 +47,7 @@ __all__ = [
     "MissingArtifactError",
     "RewriteError",
     "ShardError",
+    "SourceError",
     "StorageError",
     "TableError",
     "TokenizerError",
@@ -66,6 +68,10 @@ class ManifestError(MinicodeError):
 
 class BlobError(MinicodeError):
     """The bytes of a blob can't be had, or do not match its id."""
+
+
+class SourceError(MinicodeError):
+    """A source of text can't be had or read: the server refuses, a file is not what it should be, a rule stops."""
 
 
 class MalwareError(MinicodeError):

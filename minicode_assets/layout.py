@@ -4,6 +4,8 @@ archive/                       graph/<table>/*.parquet (an export), content/<sha
 swh_<table>/                   canonical tables
 branch_heads/ file_manifest/ contents/
 blobs/<partition>/             bytes by sha1_git
+notebooks/ documentation/ commits/ ...   other sources: <prefix partition>.parquet, below a file or day where they
+                               come in such
 documents/<partition>/         text rows
 license_files/ language/ license/ heuristics/ pii/ malware/ quality/ exact_dup/ minhash/ contamination/
                                <partition>/: sidecars

@@ -225,20 +225,30 @@ QUARANTINE = _table(
 DOCUMENTS = _table(
     "documents",
     ("document_id", pl.String, "32 hex digits of BLAKE2b over the qualified SWHID or other record id; stable"),
-    ("source", pl.String, "swh"),
-    ("swhid", pl.String, "Qualified: swh:1:cnt:...;origin=...;visit=...;anchor=...;path=..."),
-    ("sha1_git", pl.Binary, "20 bytes"),
-    ("origin_url", pl.String, "origin.url"),
-    ("revision", pl.Binary, "20 bytes"),
+    ("source", pl.String, "swh, or another source's name; decides the format in training"),
+    (
+        "swhid",
+        pl.String,
+        "Qualified: swh:1:cnt:...;origin=...;visit=...;anchor=...;path=...; the last two of these "
+        "four only for what is in the archive",
+    ),
+    ("sha1_git", pl.Binary, "20 bytes, of the file; where the record is no file, of the text in UTF-8"),
+    ("origin_url", pl.String, "origin.url; the repository, site or dataset of another source's record"),
+    ("revision", pl.Binary, "20 bytes; null for other sources"),
+    ("record_id", pl.String, "The record's id in its source; null for swh, where it is the SWHID"),
+    ("url", pl.String, "Where a person can look at the record; null where nobody can"),
+    ("declared_license", pl.String, "SPDX expression that the source states; null without one"),
+    ("date", TIME, "When the record was written or last changed; null where unknown"),
     ("path", pl.String, "Path; bytes that are not UTF-8 as \\xNN"),
-    ("length_bytes", pl.Int64, "Bytes of the blob"),
+    ("length_bytes", pl.Int64, "Bytes of the blob, or of the text where the record is no file"),
     ("encoding", pl.String, "The codec that decoded it; null without text"),
     (
         "status",
         pl.String,
-        "ok, opted_out, missing, not_fetched (fetch_plan says why), too_long, nul or undecodable",
+        "ok, opted_out, missing, not_fetched (fetch_plan says why), too_long, nul, undecodable, or the rule by which a "
+        "source dropped the record",
     ),
-    ("text", pl.String, "The text, newlines as they are; null unless ok"),
+    ("text", pl.String, "The text, newlines as they are; marks as in sources/marks.py; null unless ok"),
     key="document_id",
     order="sha1_git origin_url revision path",
 )
@@ -258,7 +268,7 @@ LICENSE_FILES = _table(
 _VERDICT = (
     ("license_type", pl.String, "permissive, no_license or non_permissive"),
     ("license_expression", pl.String, "SPDX expression; null for no_license"),
-    ("license_rule", pl.String, "origin, ancestor, metadata or header: which rule decided"),
+    ("license_rule", pl.String, "origin, ancestor, metadata, header or declared: which rule decided"),
     ("license_evidence", pl.String, "Paths that decided, joined by newlines; null for no_license"),
     ("license_score", pl.Float64, "Least score among the evidence, 0..1; null for no_license"),
 )
@@ -274,8 +284,12 @@ ORIGIN_LICENSES = _table(
 LANGUAGE = _table(
     "language",
     ("document_id", pl.String, "documents.document_id"),
-    ("language", pl.String, "python, python_stub, notebook or other, by name and first line"),
-    ("parses", pl.Boolean, "Python 3 parses the text; null without text"),
+    (
+        "language",
+        pl.String,
+        "python, python_stub, notebook or other, by name and first line; or another kind of text",
+    ),
+    ("parses", pl.Boolean, "Python 3 parses the text; null without text and for other languages"),
     ("parse_problem", pl.String, "The parser's message; null when it parses"),
     ("is_generated", pl.Boolean, "Says that it is generated; null without text"),
     ("is_vendored", pl.Boolean, "Third-party code by path or by its own words"),

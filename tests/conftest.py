@@ -27,6 +27,15 @@ max_python_bytes = 3_000_000
 [partitions]
 num_prefixes = 2
 
+[documentation]
+distributions = ["packaging", "tenacity", "httpx", "jinja2"]
+
+[notebooks]
+distributions = ["packaging"]
+
+[commits]
+enabled = false
+
 [corpus]
 validation_fraction = 0.1
 

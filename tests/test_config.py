@@ -3,6 +3,7 @@
 import pytest
 
 from minicode_assets.config import ASSET_SECTIONS, contradictions, load, preset_names, section_digest, section_names
+from minicode_assets.config.sources import SOURCE_SECTIONS
 from minicode_assets.errors import ConfigError
 
 
@@ -75,4 +76,5 @@ def test_how_to_run_moves_no_digest(section: str, values: dict[str, object]) -> 
 
 def test_every_section_shapes_an_asset() -> None:
     sections = set(section_names()) - {"automation"}
-    assert sections == {section for sections in ASSET_SECTIONS.values() for section in sections}
+    assets = {**ASSET_SECTIONS, **SOURCE_SECTIONS}
+    assert sections == {section for sections in assets.values() for section in sections}

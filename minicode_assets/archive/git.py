@@ -246,7 +246,27 @@ def _object_stream(repository: Repository) -> Iterator[IO[bytes]]:
             raise _corrupt(path, _complaint(errors))
 
 
-def _start(path: Path, command: list[str], errors: IO[bytes], stdin: IO[bytes] | int) -> "subprocess.Popen[bytes]":
+def git_output(path: Path, *arguments: str, allowed: tuple[int, ...] = (0,)) -> bytes:
+    """What a git command prints in a repository, without the user's configuration.
+
+    Raises:
+        ArchiveError: git is not installed, or exits with a code that is not allowed.
+    """
+    return _git(path, _git_dir(path), *arguments, allowed=allowed)
+
+
+def start_git(path: Path, *arguments: str, errors: IO[bytes] | int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
+    """A git command in a repository that reads what it is written."""
+    return _start(path, [*_command(_git_dir(path)), *arguments], errors, subprocess.PIPE)
+
+
+def _git_dir(path: Path) -> Path:
+    return path / ".git" if (path / ".git").exists() else path
+
+
+def _start(
+    path: Path, command: list[str], errors: IO[bytes] | int, stdin: IO[bytes] | int
+) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
             command, stdin=stdin, stdout=subprocess.PIPE, stderr=errors, env=_environment(), bufsize=1 << 20

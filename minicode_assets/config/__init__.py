@@ -38,6 +38,7 @@ from minicode_assets.config.corpus import Corpus, SearchIndex
 from minicode_assets.config.phases import Phase, build_phases, merge_phases
 from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
 from minicode_assets.config.safety import Malware, QualityModel, malware_problems, quality_problems
+from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, source_problems
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
 from minicode_assets.config.tokens import Tokenizer, TokenShards, tokens_problems
 from minicode_assets.errors import ConfigError
@@ -102,7 +103,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(SourceSections):
     """The resolved configuration of the whole pipeline; one section an artefact."""
 
     preset: str = "tiny"
@@ -310,16 +311,13 @@ def contradictions(config: Config) -> list[str]:
     prefixes = config.partitions.num_prefixes
     if prefixes not in (1, 2, 4, 8, 16, 32, 64):
         problems.append(f"[partitions] num_prefixes: found {prefixes}, expected a power of two from 1 to 64")
-    problems += archive_problems(config.archive)
-    problems += manifest_problems(config)
-    problems += blobs_problems(config.blobs)
-    problems += automation_problems(config.automation)
-    problems += tokens_problems(config.tokenizer, config.token_shards)
+    problems += archive_problems(config.archive) + manifest_problems(config) + blobs_problems(config.blobs)
+    problems += automation_problems(config.automation) + tokens_problems(config.tokenizer, config.token_shards)
     if unfetched := set(config.corpus.license_types) - set(config.fetch_plan.license_types):
         problems.append(
             f"[corpus] license_types keeps {sorted(unfetched)}, which [fetch_plan] license_types leaves out"
         )
-    problems += corpus_problems(config)
+    problems += source_problems(config, config.tokenizer.extra_special_tokens) + corpus_problems(config)
     if config.model.vocab_size < config.tokenizer.vocab_size:
         problems.append(
             f"[model] vocab_size {config.model.vocab_size} is smaller than [tokenizer] vocab_size "
@@ -392,7 +390,7 @@ def asset_sections(config: Config, asset: str) -> dict[str, Any]:
             return {"model": phase.model, "checkpoint": phase.checkpoint, "after": phase.after}
         if asset == phase.evaluation:
             return {"evaluation": config.evaluation}
-    return {name: getattr(config, name) for name in ASSET_SECTIONS[asset]}
+    return {name: getattr(config, name) for name in {**ASSET_SECTIONS, **SOURCE_SECTIONS}[asset]}
 
 
 def to_mapping(config: Config) -> dict[str, Any]:

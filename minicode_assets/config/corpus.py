@@ -12,6 +12,20 @@ class Corpus:
     left out by default; The Stack v2 trains on them."""
     languages: tuple[str, ...] = ("python", "python_stub")
     """Languages that are kept, as the `language` sidecar names them."""
+    any_license_sources: tuple[str, ...] = (
+        "issues",
+        "stackoverflow",
+        "arxiv",
+        "wikipedia",
+        "openwebmath",
+        "lhq",
+        "gsm8k",
+        "code_contests",
+        "rosetta_code",
+        "mathematics",
+    )
+    """Sources whose texts are kept whatever the verdict: they come under the terms of their site or data set, not of
+    a repository. Source: StarCoder2 trains on them without a licence filter, curation.md 2."""
     drop_vendored: bool = True
     """Drop vendored files. Source: The Stack v2's is_vendor."""
     drop_generated: bool = True

@@ -1,10 +1,11 @@
 """The rules that drop documents, in the order in which the funnel shows them. Thresholds come from `[corpus]`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from minicode_assets.config import Corpus
+from minicode_assets.sources.statuses import STATUSES
 
 DUPLICATE = "exact_duplicate"
 NORMALISED_DUPLICATE = "normalised_duplicate"
@@ -14,6 +15,10 @@ DUPLICATES = (DUPLICATE, NORMALISED_DUPLICATE, NEAR_DUPLICATE)
 OPTED_OUT = "opted_out"
 """The first rule: no threshold moves it."""
 _TEXT_PROBLEMS = ("missing", "too_long", "nul", "undecodable")
+IS_PYTHON = pl.col("language").is_in(["python", "python_stub"])
+"""Rules on lines, words and syntax are for Python; other texts pass the rules of their own source before."""
+FOR_ALL_TEXTS = frozenset({"too_short", "many_lines", "alphabetic", "replacement", "encoded", "encoded_span"})
+"""Rules of the texts that hold for every source."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,14 @@ class Rule:
         drops: True where the rule drops the row; null where a signal that it needs is missing.
         settings: Keys of `[corpus]` with its thresholds.
         always: The rule can be judged without a text.
+        python_only: It says nothing about other texts.
     """
 
     name: str
     drops: pl.Expr
     settings: tuple[str, ...] = ()
     always: bool = False
+    python_only: bool = False
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -59,15 +66,36 @@ def rules(params: Corpus) -> list[Rule]:
     return [
         Rule(OPTED_OUT, pl.col("status") == "opted_out", always=True),
         *(Rule(f"text_{status}", pl.col("status") == status, always=True) for status in _TEXT_PROBLEMS),
+        *(Rule(f"source_{status}", pl.col("status") == status, always=True) for status in STATUSES),
         *(
-            Rule(f"license_{verdict}", pl.col("license_type") == verdict, ("license_types",), always=True)
+            Rule(
+                f"license_{verdict}",
+                (pl.col("license_type") == verdict) & ~pl.col("source").is_in(list(params.any_license_sources)),
+                ("license_types", "any_license_sources"),
+                always=True,
+            )
             for verdict in ("non_permissive", "no_license", "permissive")
             if verdict not in params.license_types
         ),
-        Rule("language", ~pl.col("language").is_in(params.languages), ("languages",), always=True),
+        Rule(
+            "language",
+            ~pl.col("language").is_in(params.languages) & (pl.col("source") == "swh"),
+            ("languages",),
+            always=True,
+        ),
         Rule("vendored", pl.col("is_vendored") & params.drop_vendored, ("drop_vendored",), always=True),
         Rule("text_not_fetched", pl.col("status") == "not_fetched", always=True),
         Rule("generated", pl.col("is_generated") & params.drop_generated, ("drop_generated",)),
+        *map(_for_its_texts, _text_rules(params)),
+        Rule("malware", _malicious() if params.drop_malware else pl.lit(False), ("drop_malware",)),
+        Rule("pii_unsafe", pl.col("pii_status") == "unsafe"),
+        _above("pii_density", "pii_fraction", "max_pii_fraction", params),
+        Rule("contaminated", _contaminated() if params.drop_contaminated else pl.lit(False), ("drop_contaminated",)),
+    ]
+
+
+def _text_rules(params: Corpus) -> list[Rule]:
+    return [
         Rule("unparsable", ~pl.col("parses") if params.drop_unparsable else pl.lit(False), ("drop_unparsable",)),
         *_line_rules(params),
         *_character_rules(params),
@@ -78,11 +106,17 @@ def rules(params: Corpus) -> list[Rule]:
             pl.col("quality_score") < params.min_quality_score if params.min_quality_score > 0 else pl.lit(False),
             ("min_quality_score",),
         ),
-        Rule("malware", _malicious() if params.drop_malware else pl.lit(False), ("drop_malware",)),
-        Rule("pii_unsafe", pl.col("pii_status") == "unsafe"),
-        _above("pii_density", "pii_fraction", "max_pii_fraction", params),
-        Rule("contaminated", _contaminated() if params.drop_contaminated else pl.lit(False), ("drop_contaminated",)),
     ]
+
+
+def _for_its_texts(rule: Rule) -> Rule:
+    """The rule, held to Python unless it is for all texts."""
+    return replace(rule, python_only=rule.name not in FOR_ALL_TEXTS)
+
+
+def applied(rule: Rule) -> pl.Expr:
+    """The rule's reason for the texts that it is for, or null."""
+    return pl.when(IS_PYTHON).then(rule.reason) if rule.python_only else rule.reason
 
 
 def _malicious() -> pl.Expr:

@@ -12,7 +12,7 @@ from minicode_assets.corpus.annotate.exact_dup import digest_texts
 from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents, read_sidecar
 from minicode_assets.corpus.funnel import funnel
 from minicode_assets.corpus.mix import held_out_origins
-from minicode_assets.corpus.rules import DUPLICATE, DUPLICATES, NEAR_DUPLICATE, NORMALISED_DUPLICATE, rules
+from minicode_assets.corpus.rules import DUPLICATE, DUPLICATES, NEAR_DUPLICATE, NORMALISED_DUPLICATE, applied, rules
 from minicode_assets.errors import CorpusError
 from minicode_assets.parquet import read_table, write_parquet
 from minicode_assets.provenance.notice import write_notice, write_swhids
@@ -133,7 +133,7 @@ def judge(documents: Path, sidecars: Mapping[str, Path], near_dup: Path, params:
     ]
     columns.append(_clusters(near_dup, documents.name, frame["document_id"]))
     joined = pl.concat([frame, *columns], how="horizontal")
-    reasons = pl.concat_list([rule.reason for rule in rules(params)]).list.drop_nulls()
+    reasons = pl.concat_list([applied(rule) for rule in rules(params)]).list.drop_nulls()
     return joined.select(
         *_DOCUMENT_COLUMNS,
         "license_type",

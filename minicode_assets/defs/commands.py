@@ -4,26 +4,23 @@ That command takes one kind of partition at a time, so the graph needs several c
 """
 
 import sys
+from typing import Any
 
-from minicode_assets.config import Config
-from minicode_assets.defs.driver import layers
-from minicode_assets.defs.settings import from_environment
-from minicode_assets.defs.stage import PARTITIONED
-from minicode_assets.layout import partition_keys
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+
+from minicode_assets.defs.driver import keys_in, layers
 
 
-def command_arguments(config: Config, groups: list[list[str]]) -> list[str]:
-    """One argument string a call.
+def command_arguments(graph: BaseAssetGraph[Any]) -> list[str]:
+    """One argument string a call, in order.
 
     Args:
-        config: Gives the partition keys.
-        groups: Assets that can share a run, in order.
+        graph: The assets.
     """
     lines = []
-    for group in groups:
-        keys = partition_keys(config.partitions.num_prefixes) if group[0] in PARTITIONED else [""]
+    for group in layers(graph):
         select = f"--select {','.join(group)}"
-        lines += [f"{select} --partition {key}" if key else select for key in keys]
+        lines += [f"{select} --partition {key}" if key else select for key in keys_in(graph, group[0]) or ("",)]
     return lines
 
 
@@ -31,4 +28,4 @@ if __name__ == "__main__":
     from minicode_assets.definitions import defs
 
     graph = defs.resolve_implicit_global_asset_job_def().asset_layer.asset_graph
-    sys.stdout.write("\n".join(command_arguments(from_environment().config, layers(graph))) + "\n")
+    sys.stdout.write("\n".join(command_arguments(graph)) + "\n")

@@ -3,6 +3,7 @@
 import polars as pl
 
 from minicode_assets.blobs.purge import remove_other_partitions
+from minicode_assets.config.sources import document_sources
 from minicode_assets.corpus import select
 from minicode_assets.corpus.funnel import KEPT, sample_decisions
 from minicode_assets.defs import annotations, rewriting, safety, similarity
@@ -29,19 +30,21 @@ def documents(run: StageRun) -> Outcome:
         params=run.config.documents,
         config_digest=run.config_digest,
         opt_out=run.layout.asset("opt_out"),
+        sources=[folder for name in document_sources(run.config) for folder in run.partitions(name)],
     )
     if open_artifact(run.layout.asset("opt_out")).metadata["num_rows"]:
         keys = partition_keys(run.config.partitions.num_prefixes)
         remove_other_partitions(run.layout.asset("documents"), keys=keys)
-    frame = scan_table(run.folder, DOCUMENTS).select("document_id", "status", "length_bytes").collect()
-    texts = frame.filter(pl.col("status") == "ok")
+    frame = scan_table(run.folder, DOCUMENTS).select("document_id", "source", "status", "length_bytes").collect()
+    files = frame.filter(pl.col("source") == "swh")
+    texts = files.filter(pl.col("status") == "ok")
     statuses = dict(frame.group_by("status").len().sort("status").iter_rows())
     return Outcome(
         artifact,
         {
             "unique_ids": (frame["document_id"].is_unique().all(), {"rows": frame.height}),
             "mostly_text": (
-                texts.height >= 0.9 * (frame.height - sum(statuses.get(name, 0) for name in NOT_WANTED)),
+                texts.height >= 0.9 * files.filter(~pl.col("status").is_in(NOT_WANTED)).height,
                 statuses,
             ),
         },
@@ -138,10 +141,11 @@ STAGES = [
         group="documents",
         compute=documents,
         deps=("blobs", "file_manifest", "opt_out"),
-        description="One row a Python file of the manifest, decoded, with the SWHID that says where it came from.",
+        description="One row a Python file of the manifest, decoded, with the SWHID that says where it came from; and "
+        "the documents of every other source that is switched on.",
         checks={
             "unique_ids": "document_id names one row.",
-            "mostly_text": "At least 90 % of the rows that were fetched have text.",
+            "mostly_text": "At least 90 % of the archive's files that were fetched have text.",
         },
         table=DOCUMENTS,
         kinds=("polars",),

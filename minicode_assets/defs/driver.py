@@ -20,14 +20,13 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
-from minicode_assets.archive.build import fingerprint
 from minicode_assets.config import Config
+from minicode_assets.defs.fingerprints import is_current
 from minicode_assets.defs.instance import fail_killed_runs, run_tags
 from minicode_assets.defs.settings import Settings
-from minicode_assets.defs.stage import PARTITIONED
 from minicode_assets.defs.staleness import Staleness
 from minicode_assets.errors import DriverError, MinicodeError
-from minicode_assets.layout import Layout, other_partitions, partition_keys
+from minicode_assets.layout import Layout, other_partitions
 from minicode_model.artifact import storage_errors
 from minicode_model.config import nearest
 
@@ -119,8 +118,7 @@ class Driver:
 
     def _steps(self, layer: Sequence[str], force: bool) -> Iterator[Step]:
         """The runs that a layer needs, asked anew after each: what follows unchanged bytes stays as it is."""
-        partitions = partition_keys(self.config.partitions.num_prefixes) if layer[0] in PARTITIONED else [""]
-        for partition in partitions:
+        for partition in keys_in(self.graph, layer[0]) or ("",):
             made: set[str] = set()
             due = list(layer) if force else self._due(layer, partition)
             while due:
@@ -149,7 +147,7 @@ class Driver:
         except MinicodeError as problem:
             logger.info("%s%s is made again: %s", name, _bracketed(partition), problem.what)
             return False
-        return name != "archive" or artifact.metadata["fingerprint"] == fingerprint(self.config.archive)
+        return is_current(artifact, self.config)
 
     def _execute(self, step: Step) -> None:
         logger.info("%s", _heading(step))
@@ -181,15 +179,22 @@ def layers(graph: BaseAssetGraph[Any], wanted: Sequence[str] | None = None) -> l
         parents = [key.path[-1] for key in graph.get(dg.AssetKey(name)).parent_keys]
         depth[name] = max((depth[parent] + _crosses(graph, parent, name) for parent in parents), default=0)
     chosen = [name for name in order if wanted is None or name in wanted]
-    keys = sorted({(depth[name], name in PARTITIONED) for name in chosen})
-    return [[name for name in chosen if (depth[name], name in PARTITIONED) == key] for key in keys]
+    groups = {name: (depth[name], keys_in(graph, name)) for name in chosen}
+    return [[name for name in chosen if groups[name] == group] for group in sorted(set(groups.values()))]
+
+
+def keys_in(graph: BaseAssetGraph[Any], name: str) -> tuple[str, ...]:
+    """The partition keys of an asset; none without partitions."""
+    definition = graph.get(dg.AssetKey(name)).partitions_def
+    return tuple(definition.get_partition_keys()) if definition else ()
 
 
 def _crosses(graph: BaseAssetGraph[Any], parent: str, child: str) -> bool:
     """Whether the child can't share a run with the parent: other partitions, or all of the parent's."""
-    if (parent in PARTITIONED) != (child in PARTITIONED):
+    keys = keys_in(graph, child)
+    if keys_in(graph, parent) != keys:
         return True
-    mapping = graph.get_partition_mapping(dg.AssetKey(child), dg.AssetKey(parent)) if child in PARTITIONED else None
+    mapping = graph.get_partition_mapping(dg.AssetKey(child), dg.AssetKey(parent)) if keys else None
     return isinstance(mapping, dg.AllPartitionMapping)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicode_assets.config import ASSET_SECTIONS, Config
+from minicode_assets.config.sources import SOURCE_SECTIONS
 from minicode_assets.defs.stage import PARTITIONED, Stage
 from minicode_model.config import is_operational
 
@@ -39,7 +40,7 @@ def _asset(stage: Stage) -> Iterator[str]:
     yield "Checks, each blocking:\n\n" + "\n".join(f"- `{name}`: {text}" for name, text in stage.checks.items()) + "\n"
     if stage.warnings:
         yield "Warnings:\n\n" + "\n".join(f"- `{name}`: {text}" for name, text in stage.warnings.items()) + "\n"
-    for section in ASSET_SECTIONS[stage.name]:
+    for section in {**ASSET_SECTIONS, **SOURCE_SECTIONS}[stage.name]:
         yield from _section(section)
     if stage.table:
         yield "| column | type | meaning |\n| --- | --- | --- |"
@@ -61,13 +62,13 @@ def _section(name: str) -> Iterator[str]:
 
 
 def field_meanings(section: type[Any]) -> dict[str, str]:
-    """The docstring under each field of a configuration dataclass, as one line."""
+    """The docstring under each field of a configuration dataclass and of those it extends, as one line."""
     pattern = re.compile(r'^ {4}(\w+): .*?\n {4}"""(.*?)"""', re.DOTALL | re.MULTILINE)
-    source = inspect.getsource(section)
-    return {name: " ".join(text.split()) for name, text in pattern.findall(source)}
+    sources = [inspect.getsource(base) for base in reversed(section.__mro__) if dataclasses.is_dataclass(base)]
+    return {name: " ".join(text.split()) for source in sources for name, text in pattern.findall(source)}
 
 
 if __name__ == "__main__":
-    from minicode_assets.definitions import STAGES
+    from minicode_assets.definitions import ALL_STAGES
 
-    sys.stdout.write(reference(STAGES))
+    sys.stdout.write(reference(ALL_STAGES))

@@ -14,6 +14,7 @@ from typing import Any
 import dagster as dg
 
 from minicode_assets.config import ASSET_SECTIONS, Config, asset_sections, section_digest
+from minicode_assets.config.sources import source_partitions
 from minicode_assets.defs.failure import StageFailure
 from minicode_assets.defs.instance import tag_run
 from minicode_assets.defs.limits import MEMORY
@@ -66,14 +67,19 @@ class StageRun:
         return self.layout.asset(name, self.partition if name in PARTITIONED else None)
 
     def partitions(self, name: str) -> list[Path]:
-        """The folders of all partitions of an input, in order."""
-        return [self.layout.asset(name, key) for key in partition_keys(self.config.partitions.num_prefixes)]
+        """The folders of all partitions of an input, in order; the one folder of an unpartitioned input."""
+        return [self.layout.asset(name, key or None) for key in keys_of(self.config, name) or [""]]
 
 
 PARTITIONED = frozenset(name for name, sections in ASSET_SECTIONS.items() if sections[:1] == ("partitions",)) - {
     "corpus"
 }
-"""Assets cut by prefix of sha1_git; all others are whole."""
+"""Assets cut by prefix of sha1_git; sources may have partitions of their own; all others are whole."""
+
+
+def keys_of(config: Config, name: str) -> list[str]:
+    """The partition keys of an asset: prefixes, those of a source that comes in files or days, or none."""
+    return partition_keys(config.partitions.num_prefixes) if name in PARTITIONED else source_partitions(config, name)
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,8 @@ class Stage:
 
 def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
     """The Dagster asset of a stage under a configuration."""
-    partitions = prefix_partitions(config) if stage.name in PARTITIONED else None
+    keys = keys_of(config, stage.name)
+    partitions = dg.StaticPartitionsDefinition(keys) if keys else None
 
     def compute(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
         return _execute(stage, context, pipeline)
@@ -147,7 +154,7 @@ def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
         name=stage.name,
         group_name=stage.group,
         description=f"{stage.description}\n\nIt lies in `<data folder>/{stage.name}/`.",
-        deps=[_dependency(name, stage) for name in stage.deps],
+        deps=[_dependency(name, stage, config) for name in stage.deps],
         partitions_def=partitions,
         kinds={*stage.kinds, "parquet"} if stage.table else set(stage.kinds),
         owners=list(stage.owners),
@@ -173,18 +180,14 @@ def _freshness(stage: Stage, config: Config) -> dg.FreshnessPolicy | None:
     return dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=hours)) if hours else None
 
 
-def prefix_partitions(config: Config) -> dg.StaticPartitionsDefinition:
-    """The one partition definition: prefixes of sha1_git."""
-    return dg.StaticPartitionsDefinition(partition_keys(config.partitions.num_prefixes))
-
-
 def code_version(config: Config, name: str) -> str:
     """Stage version and digest of the asset's configuration sections."""
     return f"{STAGE_VERSION}-{section_digest(config, name)}"
 
 
-def _dependency(name: str, stage: Stage) -> dg.AssetDep:
-    if name in stage.all_partitions:
+def _dependency(name: str, stage: Stage, config: Config) -> dg.AssetDep:
+    theirs, ours = keys_of(config, name), keys_of(config, stage.name)
+    if name in stage.all_partitions or (theirs and ours and theirs != ours):
         return dg.AssetDep(name, partition_mapping=dg.AllPartitionMapping())
     return dg.AssetDep(name)
 
@@ -213,7 +216,7 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
     logger.info("  … %s", label)
     try:
         config = pipeline.config
-        _check_partition(config, partition)
+        _check_partition(config, stage.name, partition)
         observe = functools.partial(_observe, context)
         run = StageRun(config, pipeline.layout, stage.name, partition, observe, context)
         for folder in _inputs(stage, run):
@@ -259,17 +262,17 @@ def _inputs(stage: Stage, run: StageRun) -> list[Path]:
     """The folders that a stage reads: of its own partition, or of all where it has none or reads them whole."""
     folders: list[Path] = []
     for name in stage.deps:
-        whole = name in PARTITIONED and (name in stage.all_partitions or not run.partition)
-        folders += run.partitions(name) if whole else [run.input(name)]
+        same = name not in stage.all_partitions and keys_of(run.config, name) == keys_of(run.config, stage.name)
+        folders += [run.input(name)] if same and run.partition else run.partitions(name)
     return folders
 
 
-def _check_partition(config: Config, partition: str) -> None:
-    keys = partition_keys(config.partitions.num_prefixes)
+def _check_partition(config: Config, name: str, partition: str) -> None:
+    keys = keys_of(config, name)
     if partition and partition not in keys:
         raise ConfigError(
             f"partition {partition!r} is not one of this configuration's {len(keys)} ({keys[0]} ... {keys[-1]})",
-            hint="[partitions] num_prefixes is fixed when the definitions load: set MINICODE_PRESET or MINICODE_CONFIG",
+            hint="partitions are fixed when the definitions load: set MINICODE_PRESET or MINICODE_CONFIG",
         )
 
 

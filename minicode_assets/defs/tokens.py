@@ -58,6 +58,9 @@ def token_shards(run: StageRun) -> Outcome:
             "tokens_by_license": bar_plot(
                 "Training tokens by licence", "tokens", artifact.metadata["train"]["tokens_by_license"]
             ),
+            "tokens_by_source": bar_plot(
+                "Training tokens by source", "tokens", artifact.metadata["train"]["tokens_by_source"]
+            ),
             "document_lengths": bar_plot("Training documents by length", "documents", lengths),
             "sequences": dg.MetadataValue.md("\n\n".join(f"```\n{text}\n```" for text in shown)),
         },

@@ -1,6 +1,7 @@
 """Documents from Software Heritage: one row for each Python file of the manifest, with its text or a status."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -8,7 +9,7 @@ import polars as pl
 from minicode_assets.blobs.opt_out import OptOut, is_opted_out, load_opt_out
 from minicode_assets.blobs.store import in_partition
 from minicode_assets.config import Documents
-from minicode_assets.parquet import scan_table, write_table
+from minicode_assets.parquet import read_table, scan_table, write_table
 from minicode_assets.schemas import BLOBS, DOCUMENTS, FILE_MANIFEST
 from minicode_assets.sources.decode import decode
 from minicode_assets.swhid import qualified_swhid
@@ -28,8 +29,12 @@ def build_documents(
     params: Documents,
     config_digest: str,
     opt_out: Path | None = None,
+    sources: Sequence[Path] = (),
 ) -> Artifact:
     """After this, `folder` holds one document row for each regular Python file whose content is in the partition.
+
+    The documents of other sources whose content is in the partition stand among them, so that all later stages treat
+    them alike.
 
     Args:
         file_manifest: The manifest artefact.
@@ -40,10 +45,11 @@ def build_documents(
         config_digest: Digest of the sections that shape the asset.
         opt_out: The opt_out artefact: what it covers is a row without text, status `opted_out`, even where another
             origin has the same bytes. None when nobody has any wish.
+        sources: Folders that `sources.document.write_documents` made with the same partitions.
 
     Returns:
         The artefact; schema DOCUMENTS, rows sorted by sha1_git, origin_url, revision and path (raw bytes). Metadata:
-        partition, num_<status>, text_bytes, encodings (count by codec).
+        partition, num_<status>, text_bytes, encodings (count by codec), documents_by_source.
 
     Raises:
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
@@ -52,6 +58,7 @@ def build_documents(
     inputs = {"file_manifest": open_artifact(file_manifest).digest, "blobs": open_artifact(blobs).digest}
     if opt_out:
         inputs["opt_out"] = open_artifact(opt_out).digest
+    inputs |= {f"{path.parent.name}/{path.name}": open_artifact(path, verify=False).digest for path in sources}
     texts = _decode_blobs(blobs, params)
     files = scan_table(file_manifest, FILE_MANIFEST, verify=False).filter(
         pl.col("is_python") & (pl.col("perms") & _TYPE_MASK).eq(_REGULAR) & in_partition("sha1_git", partition)
@@ -62,12 +69,19 @@ def build_documents(
         .collect()
     )
     frame = _documents(rows, texts, params)
+    if sources:
+        others = [read_table(path, DOCUMENTS, pattern=f"{partition}.parquet") for path in sources]
+        frame = pl.concat([frame, *others]).sort("sha1_git", "origin_url", "revision", "path", "document_id")
     metadata = {"partition": partition, **_figures(frame)}
     return write_table(folder, frame, DOCUMENTS, config_digest=config_digest, inputs=inputs, metadata=metadata)
 
 
+PROVENANCE = ("record_id", "url", "declared_license", "date")
+"""Columns that only other sources fill: a SWHID says it all."""
+
+
 def document_id(swhid: str) -> str:
-    """32 hex digits of BLAKE2b over a qualified SWHID: the same for ever, whatever else is collected."""
+    """32 hex digits of BLAKE2b over a qualified SWHID, or `source:record_id`: the same for ever."""
     return hashlib.blake2b(swhid.encode(), digest_size=16).hexdigest()
 
 
@@ -105,6 +119,7 @@ def _documents(rows: pl.DataFrame, texts: pl.DataFrame, params: Documents) -> pl
             pl.Series("swhid", swhids, dtype=pl.String),
             pl.Series("path", [readable_path(path) for path in rows["path"]], dtype=pl.String),
             pl.lit("swh").alias("source"),
+            *(pl.lit(None, DOCUMENTS.polars[name]).alias(name) for name in PROVENANCE),
             pl.col("length").alias("length_bytes"),
             pl.when("opted_out")
             .then(pl.lit("opted_out"))
@@ -122,7 +137,8 @@ def _figures(frame: pl.DataFrame) -> dict[str, object]:
     statuses = dict(frame["status"].value_counts().iter_rows())
     encodings = dict(frame["encoding"].drop_nulls().value_counts().iter_rows())
     return {
-        **{f"num_{status}": statuses.get(status, 0) for status in STATUSES},
+        **{f"num_{status}": statuses.get(status, 0) for status in sorted({*STATUSES, *statuses})},
         "text_bytes": int(frame["text"].str.len_bytes().sum()),
         "encodings": dict(sorted(encodings.items())),
+        "documents_by_source": dict(frame.group_by("source").len().sort("source").iter_rows()),
     }

@@ -86,6 +86,17 @@ FORMATS: dict[str, SourceFormat] = {
     "stackoverflow": PROSE,
     "documentation": PROSE,
     "arxiv": PROSE,
+    "swallow_code": CODE,
+    "stack_v3": CODE,
+    "stack_v2_ids": CODE,
+    "python_edu": CODE,
+    "openwebmath": PROSE,
+    "wikipedia": PROSE,
+    "gsm8k": PROSE,
+    "code_contests": PROSE,
+    "rosetta_code": PROSE,
+    "lhq": PROSE,
+    "intermediate": MARKED,
 }
 """Source to format."""
 

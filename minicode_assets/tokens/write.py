@@ -290,7 +290,10 @@ class SplitWriter:
         lengths = np.array(self._doc_lengths, dtype=np.int64)
         num_tokens, capacity = int(lengths.sum()), packing.num_rows * self.params.seq_len
         pieces = np.bincount(packing.piece_document, minlength=len(lengths))
-        licenses = documents.group_by("license_expression").agg(pl.col("num_tokens").sum()).sort(pl.all())
+        licenses, sources = (
+            documents.group_by(column).agg(pl.col("num_tokens").sum()).sort(pl.all())
+            for column in ("license_expression", "source")
+        )
         return {
             "num_documents": len(lengths),
             "num_files": documents.height,
@@ -306,6 +309,7 @@ class SplitWriter:
             **self._counts,
             "document_lengths": length_histogram(lengths),
             "tokens_by_license": {str(name): count for name, count in licenses.iter_rows()},
+            "tokens_by_source": dict(sources.iter_rows()),
         }
 
 

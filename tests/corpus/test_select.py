@@ -203,7 +203,7 @@ EVERY_RULE = rules(Corpus(min_quality_score=0.5))
                          ids=lambda rule: rule.name)  # fmt: skip
 def test_every_rule_tells_when_its_signal_is_missing(rule):
     types = {name: pl.Boolean if name in BOOLEANS else pl.Float64 for name in rule.drops.meta.root_names()}
-    strings = ("license_type", "language", "document_id", "pii_status")
+    strings = ("license_type", "language", "source", "document_id", "pii_status")
     types |= {name: pl.String for name in strings if name in types} | {"status": pl.String}
     types |= {name: pl.List(pl.String) for name in ("matches",) if name in types}
     frame = pl.DataFrame({name: ["ok" if name == "status" else None] for name in types}, schema=types)

@@ -6,17 +6,19 @@ import re
 import shutil
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
-from minicode_assets.config import ASSET_SECTIONS
-from minicode_assets.definitions import STAGES
+from minicode_assets.config import ASSET_SECTIONS, load
+from minicode_assets.config.sources import SOURCE_SECTIONS, document_sources
+from minicode_assets.definitions import ALL_STAGES, STAGES
 from minicode_assets.layout import partition_keys
 from minicode_model.artifact import open_artifact
-from tests.conftest import Done, Home, new_home
+from tests.conftest import SMALL, Done, Home, new_home
 
 KEYS = partition_keys(2)
 
@@ -28,14 +30,17 @@ def folders(home: Home) -> dict[str, str]:
 
 
 def test_every_asset_left_a_whole_artefact(finished: Home) -> None:
-    assert {name.split("/")[0] for name in folders(finished)} == set(ASSET_SECTIONS)
+    enabled = document_sources(load("tiny", tomllib.loads(SMALL)))
+    assert enabled
+    assert {name.split("/")[0] for name in folders(finished)} == {*ASSET_SECTIONS, *enabled}
     assert not list(finished.data.rglob(".partial-*"))
     assert not list(finished.data.rglob(".former-*"))
 
 
 def test_every_stage_is_declared_once() -> None:
     assert sorted(stage.name for stage in STAGES) == sorted(ASSET_SECTIONS)
-    assert all(stage.checks for stage in STAGES)
+    assert sorted(stage.name for stage in ALL_STAGES) == sorted({*ASSET_SECTIONS, *SOURCE_SECTIONS})
+    assert all(stage.checks for stage in ALL_STAGES)
 
 
 def test_second_call_does_nothing(finished: Home) -> None:

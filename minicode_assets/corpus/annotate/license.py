@@ -2,7 +2,7 @@
 
 The logic is The Stack v2's, with package metadata in the place of GitHub's own licence field (curation.md 2.1):
 
-1. An SPDX tag in the file's own head decides alone.
+1. What another source states of its record decides alone; else an SPDX tag in the file's own head does.
 2. The origin's licence: a License-Expression (PEP 639) in its package metadata decides for the origin, and so does a
    licence name that one of its licence files confirms; else the licence files at the root and the metadata count
    together. (So a font's licence in `LICENSE.external` does not change the licence of the code.)
@@ -100,14 +100,17 @@ def annotate(
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
         StorageError: `folder` can't be written.
     """
-    frame = read_documents(documents, ["document_id", "origin_url", "revision", "path"])
+    frame = read_documents(documents, ["document_id", "origin_url", "revision", "path", "declared_license"])
     tags = scan_tags(documents)
     trees = read_trees(file_manifest, license_files, frame["origin_url"].unique())
     assign = functools.cache(functools.partial(assign_license, params=params))
     rows = []
-    for (document_id, origin_url, revision, path), tag in zip(frame.iter_rows(), tags, strict=True):
-        expression = canonical(tag.strip()) if tag else None
-        if expression:
+    for (document_id, origin_url, revision, path, declared), tag in zip(frame.iter_rows(), tags, strict=True):
+        expression = canonical(tag.strip()) if tag and not declared else None
+        if declared:
+            evidence = Evidence(path, canonical(declared), "declared", 1.0)
+            assigned = assign((evidence,), ())
+        elif expression:
             assigned = assign(((Evidence(path, expression, "header", 1.0)),), ())
         else:
             tree = trees.get((origin_url, revision), Tree())
@@ -213,8 +216,8 @@ def _origin_evidence(root: tuple[Evidence, ...]) -> list[Evidence]:
 
 
 def _rule(telling: list[Evidence], near: tuple[Evidence, ...]) -> str:
-    if telling[0].rule == "header":
-        return "header"
+    if telling[0].rule in ("header", "declared"):
+        return str(telling[0].rule)
     if any(evidence in near for evidence in telling):
         return "ancestor"
     return "metadata" if any(evidence.rule in ("expression", "metadata") for evidence in telling) else "origin"

@@ -1,0 +1,182 @@
+"""Sections of the sources of text beside the archive's Python files. Each is off unless a preset or you switch it on.
+
+The section is named after the asset. What follows the parsing (annotation, selection, tokens) is configured where it
+is for all documents.
+"""
+
+from dataclasses import dataclass, field
+
+from minicode_assets.config.hub import (
+    HUB_SECTIONS,
+    CodeContests,
+    ExtrasArxiv,
+    ExtrasDocumentation,
+    ExtrasIr,
+    ExtrasIssues,
+    ExtrasKaggle,
+    ExtrasLhq,
+    ExtrasOwm,
+    ExtrasStackoverflow,
+    ExtrasWikipedia,
+    Gsm8k,
+    OpenWebMath,
+    PythonEdu,
+    RosettaCode,
+    StackV2Ids,
+    StackV3,
+    SwallowCode,
+    hub_problems,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notebooks:
+    """Jupyter notebooks of this machine and of the manifest, as scripts and as cells with their outputs."""
+
+    enabled: bool = False
+    """Collect them."""
+    distributions: tuple[str, ...] = ("minicode",)
+    """Installed distributions whose requirements' notebooks are read, as in `archive`; `*` means all."""
+    folders: tuple[str, ...] = ()
+    """Folders that are searched for `*.ipynb`, e.g. a download of Kaggle's notebooks. Unit: paths."""
+    manifest: bool = False
+    """Notebooks of the manifest too; their contents are fetched from the `blobs` backends."""
+    scripts: bool = True
+    """Write each as a script: code, with the text as comments. Source: StarCoder2, Jupyter scripts."""
+    cells: bool = True
+    """Write each as triplets of text, code and output. Source: StarCoder2, structured notebooks."""
+    max_notebook_bytes: int = 10_000_000
+    """Longer files are dropped (`too_long`). Source: StarCoder2 (files of 10 MB). Unit: bytes."""
+    max_output_characters: int = 2_000
+    """An output is cut after this. Ours: outputs of unbounded length drown the code. Unit: characters."""
+    min_code_characters: int = 100
+    """Notebooks with less code are dropped (`short`). Source: StarCoder2's rule for Kaggle."""
+    block_bytes: int = 64_000_000
+    """Text held in memory before it is written. Unit: bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Documentation:
+    """Markdown, reStructuredText and HTML of installed packages, folders and repositories."""
+
+    enabled: bool = False
+    """Collect it."""
+    distributions: tuple[str, ...] = ("minicode",)
+    """Installed distributions whose requirements' documentation is read, as in `archive`, the long description of
+    their metadata included."""
+    folders: tuple[str, ...] = ()
+    """Folders that are searched, work trees of repositories or built documentation. Unit: paths."""
+    max_file_bytes: int = 1_000_000
+    """Longer files are dropped (`too_long`). Unit: bytes."""
+    max_total_bytes: int = 200_000_000
+    """No more is taken once so much text was kept. Unit: bytes."""
+    min_words: int = 50
+    """Shorter texts are dropped (`short`). Source: Gopher's rules."""
+    max_symbol_word_fraction: float = 0.2
+    """`#` and `...` a word, code blocks aside; above it a text is dropped (`symbols`). Gopher has 0.1 for the web."""
+    min_letter_word_fraction: float = 0.6
+    """Words with a letter, code blocks aside; below it a text is dropped (`no_prose`). Gopher has 0.8 for the web,
+    which drops reference tables."""
+    min_stop_words: int = 2
+    """Distinct words of the, be, to, of, and, that, have, with; fewer drop a text (`no_prose`). Source: Gopher."""
+    min_ascii_letter_fraction: float = 0.5
+    """Of the letters; below it a text is in another script and dropped (`language`). Source: StarCoder2 keeps English
+    documentation; by script, since no language model is asked."""
+    block_bytes: int = 64_000_000
+    """Text held in memory before it is written. Unit: bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commits:
+    """Commits of local git repositories: one changed file each, before and after, with the message."""
+
+    enabled: bool = False
+    """Collect them."""
+    repositories: tuple[str, ...] = ()
+    """Local repositories, work trees or bare. `checkout` is the one that minicode runs from, where it is one."""
+    suffixes: tuple[str, ...] = (".py",)
+    """Files that are looked at."""
+    max_commits: int = 100_000
+    """Newest first, for each repository."""
+    max_file_bytes: int = 1_000_000
+    """Longer files are dropped (`too_long`). Unit: bytes."""
+    max_characters: int = 100_000
+    """Longer training examples are dropped (`too_long`). Source: StarCoder."""
+    min_message_characters: int = 10
+    """Shorter subjects are dropped (`message`). Source: StarCoder (filter on message length)."""
+    max_message_characters: int = 10_000
+    """Longer messages are dropped (`message`). Source: StarCoder (filter on message length)."""
+    short_change_lines: int = 2
+    """Changes of so few lines are thinned out (`sampled_out`). Source: StarCoder."""
+    long_change_lines: int = 200
+    """And so are those of at least so many. Source: StarCoder."""
+    thinned_rate: float = 0.1
+    """Share of the thinned out changes that stays, 0..1. Source: StarCoder."""
+    whole_file_rate: float = 0.2
+    """Share of the examples that show the whole file, 0..1; others a window around the change. Source: StarCoder."""
+    max_window_lines: int = 32
+    """Lines of context on each side are drawn from 0 to this. Source: StarCoder."""
+    seed: int = 1337
+    """Seed of the sampling and of the windows."""
+    block_bytes: int = 64_000_000
+    """Text held in memory before it is written. Unit: bytes."""
+
+
+COMMIT_TOKENS = ("<commit_before>", "<commit_msg>", "<commit_after>")
+"""StarCoder's; StarCoder2 has none for commits."""
+
+
+def commit_problems(commits: Commits, extra_special_tokens: tuple[str, ...]) -> list[str]:
+    """Special tokens that the tokenizer lacks, in one message."""
+    absent = [name for name in COMMIT_TOKENS if commits.enabled and name not in extra_special_tokens]
+    return [f"[commits] needs [tokenizer] extra_special_tokens with {', '.join(absent)}"] if absent else []
+
+
+SOURCE_SECTIONS: dict[str, tuple[str, ...]] = {
+    **{name: (name, "partitions", "license_files") for name in ("notebooks", "documentation", "commits")},
+    **{name: (name, "partitions") for name in HUB_SECTIONS},
+}
+"""Which sections shape which source asset. Those that give documents write them by prefix partition."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSections:
+    """The sections of all sources, which `Config` has beside its own."""
+
+    notebooks: Notebooks = field(default_factory=Notebooks)
+    documentation: Documentation = field(default_factory=Documentation)
+    commits: Commits = field(default_factory=Commits)
+    swallow_code: SwallowCode = field(default_factory=SwallowCode)
+    stack_v3: StackV3 = field(default_factory=StackV3)
+    stack_v2_ids: StackV2Ids = field(default_factory=StackV2Ids)
+    python_edu: PythonEdu = field(default_factory=PythonEdu)
+    extras_arxiv: ExtrasArxiv = field(default_factory=ExtrasArxiv)
+    extras_documentation: ExtrasDocumentation = field(default_factory=ExtrasDocumentation)
+    extras_issues: ExtrasIssues = field(default_factory=ExtrasIssues)
+    extras_kaggle: ExtrasKaggle = field(default_factory=ExtrasKaggle)
+    extras_lhq: ExtrasLhq = field(default_factory=ExtrasLhq)
+    extras_owm: ExtrasOwm = field(default_factory=ExtrasOwm)
+    extras_stackoverflow: ExtrasStackoverflow = field(default_factory=ExtrasStackoverflow)
+    extras_wikipedia: ExtrasWikipedia = field(default_factory=ExtrasWikipedia)
+    extras_ir: ExtrasIr = field(default_factory=ExtrasIr)
+    openwebmath: OpenWebMath = field(default_factory=OpenWebMath)
+    gsm8k: Gsm8k = field(default_factory=Gsm8k)
+    code_contests: CodeContests = field(default_factory=CodeContests)
+    rosetta_code: RosettaCode = field(default_factory=RosettaCode)
+
+
+def document_sources(config: SourceSections) -> list[str]:
+    """The source assets that are switched on and give documents, in flow order."""
+    return [name for name in SOURCE_SECTIONS if getattr(config, name).enabled]
+
+
+def source_partitions(config: SourceSections, asset: str) -> list[str]:
+    """The partition keys of a source that comes in files or days; none for every other asset."""
+    section = getattr(config, asset, None)
+    return list(getattr(section, "partition_keys", ())) if asset in SOURCE_SECTIONS else []
+
+
+def source_problems(config: SourceSections, extra_special_tokens: tuple[str, ...]) -> list[str]:
+    """What is wrong in the sources' sections, one message each."""
+    problems = commit_problems(config.commits, extra_special_tokens)
+    return problems + [told for name in HUB_SECTIONS for told in hub_problems(name, getattr(config, name))]

@@ -1,0 +1,175 @@
+"""Sources of text beside the archive's Python files: each a group, switched on by its section."""
+
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from minicode_assets.config import Config
+from minicode_assets.config.hub import HUB_SECTIONS, HubDataset
+from minicode_assets.corpus.annotate.license_files import detect
+from minicode_assets.defs.blobs import source_of
+from minicode_assets.defs.fingerprints import FINGERPRINTS
+from minicode_assets.defs.pictures import rows_table
+from minicode_assets.defs.settings import project_folder
+from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.layout import partition_keys
+from minicode_assets.sources import commits as commit_source
+from minicode_assets.sources import documentation as documentation_source
+from minicode_assets.sources import hub
+from minicode_assets.sources import notebooks as notebook_source
+from minicode_assets.sources.document import Document, write_documents
+from minicode_assets.sources.files import Licensing
+from minicode_assets.sources.harvest import Harvest, seal_harvest, with_contents
+from minicode_assets.sources.hub_maps import MAPPINGS
+from minicode_model.artifact import Artifact
+
+HUB_TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105
+"""Environment variable with the hub's token; it is passed on and never stored."""
+
+
+def licensing(config: Config) -> Licensing:
+    """How licence files and package metadata are understood: as those of the archive."""
+    return lambda content: detect(content, params=config.license_files)[0]
+
+
+def notebooks(run: StageRun) -> Outcome:
+    """Read the notebooks of this machine."""
+    params = run.config.notebooks
+    files = notebook_source.local_notebooks(params, licensing=licensing(run.config))
+    return local_outcome(run, notebook_source.read_notebooks(files, params))
+
+
+def documentation(run: StageRun) -> Outcome:
+    """Read the documentation of this machine."""
+    params = run.config.documentation
+    return local_outcome(run, documentation_source.read_documentation(params, licensing=licensing(run.config)))
+
+
+def commits(run: StageRun) -> Outcome:
+    """Read the commits of local repositories."""
+    documents = commit_source.read_commits(
+        run.config.commits, checkout=project_folder(), licensing=licensing(run.config)
+    )
+    return local_outcome(run, documents)
+
+
+def hub_dataset(run: StageRun) -> Outcome:
+    """Read one file of a Hugging Face data set."""
+    params: HubDataset = getattr(run.config, run.name)
+    token = os.environ.get(HUB_TOKEN_VARIABLE) or None
+    files = hub.list_files(params, run.layout.mirror(run.name), token=token)
+    number = int(run.partition)
+    if number >= len(files):
+        return source_outcome(run, (), metadata={"file": "", "num_files": len(files)}, may_be_empty=True)
+    file, web = files[number], hub.open_web(params, token)
+    harvest = Harvest(run.layout.work / run.name / run.partition, [file.url, file.size, file.sha256, run.config_digest])
+    try:
+        if not harvest.progress.is_done:
+            found = hub.read_file(run.name, file, web, harvest.progress.place, params, harvest.count)
+            if MAPPINGS[run.name].by_blob:
+                found = with_contents(found, source_of(run), max_bytes=params.max_row_bytes)
+            harvest.take(
+                found,
+                block_bytes=params.block_bytes,
+                limit_rows=params.limit_rows,
+                limit_bytes=params.limit_bytes,
+            )
+    finally:
+        web.close()
+    artifact = seal_harvest(
+        harvest,
+        run.folder,
+        name=run.name,
+        keys=partition_keys(run.config.partitions.num_prefixes),
+        config_digest=run.config_digest,
+        inputs={},
+        metadata={"file": file.name, "url": file.url, "num_files": len(files), "next_row": harvest.progress.row},
+    )
+    return Outcome(artifact, checks_of(artifact, may_be_empty=False), {"records": records_table(artifact)})
+
+
+def local_outcome(run: StageRun, documents: Iterable[Document]) -> Outcome:
+    """Write what was read on this machine, with the fingerprint of what there was to read."""
+    before = FINGERPRINTS[run.name](run.config)
+    return source_outcome(run, documents, metadata={"fingerprint": before}, may_be_empty=True)
+
+
+def source_outcome(
+    run: StageRun,
+    documents: Iterable[Document],
+    *,
+    inputs: Mapping[str, str] | None = None,
+    metadata: dict[str, Any] | None = None,
+    may_be_empty: bool = False,
+) -> Outcome:
+    """Write a source's documents and say what came of the records."""
+    artifact = write_documents(
+        run.folder, documents, name=run.name, keys=partition_keys(run.config.partitions.num_prefixes),
+        block_bytes=getattr(run.config, run.name).block_bytes, config_digest=run.config_digest, inputs=inputs or {},
+        metadata=metadata,
+    )  # fmt: skip
+    return Outcome(artifact, checks_of(artifact, may_be_empty), {"records": records_table(artifact)})
+
+
+def checks_of(artifact: Artifact, may_be_empty: bool) -> dict[str, tuple[bool, Mapping[str, Any]]]:
+    """Records were found, and most of them could be read."""
+    statuses = artifact.metadata["statuses"]
+    total = sum(statuses.values())
+    broken = sum(statuses.get(name, 0) for name in ("malformed", "undecodable", "nul"))
+    return {
+        "has_records": (total > 0 or may_be_empty, {"records": total}),
+        "mostly_readable": (broken <= 0.2 * total, statuses),
+    }
+
+
+def records_table(artifact: Artifact) -> Any:
+    """Count by status, and texts and bytes by format."""
+    rows = [(name, count, "") for name, count in artifact.metadata["statuses"].items()]
+    rows += [(f"as {name}", f["documents"], f["bytes"]) for name, f in artifact.metadata["sources"].items()]
+    return rows_table(["what", "records", "bytes of text"], rows)
+
+
+CHECKS = {
+    "has_records": "The source has records (this machine may have none).",
+    "mostly_readable": "At most 20 % of the records are malformed.",
+}
+
+
+def source_stage(
+    name: str, compute: Callable[[StageRun], Outcome], description: str, *, group: str = "", deps: Sequence[str] = ()
+) -> Stage:
+    """The declaration of a source that gives documents."""
+    return Stage(
+        name=name,
+        group=group or name,
+        compute=compute,
+        deps=deps,
+        description=description,
+        checks=CHECKS,
+        kinds=("parquet",),
+    )
+
+
+STAGES = [
+    source_stage(
+        "notebooks",
+        notebooks,
+        "Notebooks of installed packages and folders, as scripts and as triplets of text, code and output.",
+    ),
+    source_stage(
+        "documentation",
+        documentation,
+        "Markdown, reStructuredText and HTML of installed packages and folders, with their long descriptions.",
+    ),
+    *(
+        source_stage(
+            name,
+            hub_dataset,
+            f"{inspect.getdoc(section)} From {section().repository} on Hugging Face, a partition a file.",
+            group="hub",
+        )
+        for name, section in HUB_SECTIONS.items()
+    ),
+    source_stage("commits", commits, "Commits of local repositories: a file before, the message, the file after."),
+]

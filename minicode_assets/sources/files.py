@@ -1,0 +1,99 @@
+"""Files of installed distributions and of folders on this machine, by origin, with the licence that holds there."""
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minicode_assets.archive.distributions import wanted_distributions
+from minicode_assets.archive.files import size_of
+from minicode_assets.archive.git import origin_url
+from minicode_assets.errors import SourceError
+from minicode_assets.manifest.paths import VENDORED_DIRECTORIES
+
+LICENSE_FILE = re.compile(r"(?i)^(?:un)?(?:licen[cs]e|copying)(?:[-_.][\w+.-]*)?$")
+"""Names of licence texts that hold for the folder that they stand in."""
+METADATA = "METADATA"
+Licensing = Callable[[bytes], str | None]
+"""The SPDX expression that a licence file or package metadata states; null when none is recognised."""
+_PASSED_OVER = frozenset({*VENDORED_DIRECTORIES, "__pycache__", "build", "dist"})
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The files of one distribution or folder.
+
+    Attributes:
+        url: Package URL of a distribution; where a repository was cloned from, else `file:///<name>`.
+        files: Path inside to path on disk, sorted.
+    """
+
+    url: str
+    files: Mapping[str, Path]
+
+    def license(self, licensing: Licensing) -> str | None:
+        """What the package metadata states, else the licence file nearest to the root."""
+        names = sorted(self.files, key=lambda path: (path.count("/"), path))
+        metadata = [name for name in names if name.endswith(f".dist-info/{METADATA}")]
+        texts = [name for name in names if LICENSE_FILE.match(name.rpartition("/")[2])]
+        found = (licensing(self.files[name].read_bytes()) for name in (*metadata, *texts[:3]))
+        return next(filter(None, found), None)
+
+    def chosen(self, wanted: Callable[[str], bool]) -> dict[str, Path]:
+        """The files whose paths are wanted, third-party folders left out."""
+        return {
+            path: place
+            for path, place in self.files.items()
+            if wanted(path) and not _PASSED_OVER & set(path.split("/")[:-1])
+        }
+
+
+def origins(distributions: Sequence[str], folders: Sequence[str]) -> Iterator[Origin]:
+    """The distributions, by name, then the folders, in their order.
+
+    Raises:
+        ArchiveError: A distribution is not installed, or its list of files can't be read.
+        SourceError: A folder is absent.
+    """
+    installed, _ = wanted_distributions(distributions)
+    for found in installed:
+        files = {name.decode("utf-8", "backslashreplace"): path for name, path in sorted(found.files().items())}
+        yield Origin(found.url, files)
+    for name in folders:
+        folder = Path(name)
+        if not folder.is_dir():
+            raise SourceError(f"{folder}: found no folder", hint="correct the `folders` of the source's section")
+        yield Origin(folder_url(folder), dict(walk(folder)))
+
+
+def folder_url(folder: Path) -> str:
+    """Where a work tree was cloned from, else `file:///<name>`: nothing that tells about the machine."""
+    config = folder / ".git" / "config"
+    remote = None
+    if config.is_file():
+        found = re.search(r'(?s)\[remote "origin"\][^\[]*?\n\s*url\s*=\s*(\S+)', config.read_text(errors="replace"))
+        remote = found[1] if found else None
+    return origin_url(folder, remote)
+
+
+def walk(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Path inside and on disk of each regular file, sorted; hidden folders and symbolic links are passed over."""
+    for parent, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in _PASSED_OVER)
+        for name in sorted(files):
+            path = Path(parent, name)
+            if not path.is_symlink() and path.is_file():
+                yield path.relative_to(folder).as_posix(), path
+
+
+def listing(found: Iterator[Origin], wanted: Callable[[str], bool]) -> list[list[object]]:
+    """URL, path and size of each wanted file: what changes when a source would read something else."""
+    return [[o.url, path, size_of(place)] for o in found for path, place in o.chosen(wanted).items()]
+
+
+@functools.cache
+def has_suffix(*suffixes: str) -> Callable[[str], bool]:
+    """Whether a path ends in one of these, in any case."""
+    return lambda path: path.lower().endswith(suffixes)

@@ -1,0 +1,199 @@
+"""Documents of a remote file in blocks: each is on disk before the place behind it is noted, so a killed run goes on.
+
+`<work>/block-NNNNN.parquet` and `<work>/place.json` live until the artefact is whole.
+"""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from minicode_assets.blobs.backends import Absent, Backend, Wanted
+from minicode_assets.sources.decode import decode
+from minicode_assets.sources.document import Document, Figures, PrefixFiles, frame_of
+from minicode_assets.sources.hub import Found
+from minicode_assets.sources.rows import Place
+from minicode_assets.swhid import content_ids
+from minicode_model.artifact import Artifact, digest_of, open_artifact, storage_errors, write_artifact, write_file
+
+PLACE = "place.json"
+_PROGRESS_S = 5.0
+_FETCHED_ROWS = 1000
+logger = logging.getLogger("minicode.sources")
+
+
+@dataclass
+class Progress:
+    """What was read so far.
+
+    Attributes:
+        key: Digest of the file and the section; progress with another key is thrown away.
+        offset, row: Where the next row begins.
+        num_blocks: Blocks on disk.
+        text_bytes: Bytes of text in them.
+        uncounted: Rows that are no documents, by reason.
+        is_done: The file's end, or a limit, was reached.
+    """
+
+    key: str
+    offset: int = 0
+    row: int = 0
+    num_blocks: int = 0
+    text_bytes: int = 0
+    uncounted: dict[str, int] = field(default_factory=dict)
+    is_done: bool = False
+
+    @property
+    def place(self) -> Place:
+        """Where the next row begins."""
+        return Place(self.offset, self.row)
+
+
+class Harvest:
+    """The blocks of one file.
+
+    Args:
+        work: Their folder.
+        key: What they are made of; see `Progress`.
+    """
+
+    def __init__(self, work: Path, key: Sequence[Any]) -> None:
+        self.work = work
+        self.progress = Progress(digest_of(list(key)))
+        noted = work / PLACE
+        if noted.is_file():
+            found = json.loads(noted.read_bytes())
+            if found["key"] == self.progress.key:
+                self.progress = Progress(**found)
+                logger.info("goes on at row %d", self.progress.row)
+                return
+        with storage_errors(work):
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+
+    def count(self, reason: str) -> None:
+        """Count a row that is no document."""
+        self.progress.uncounted[reason] = self.progress.uncounted.get(reason, 0) + 1
+
+    def take(
+        self, found: Iterable[Found], *, block_bytes: int, limit_rows: int | None, limit_bytes: int | None
+    ) -> None:
+        """Write documents in blocks until they end or a limit is reached. Limits count rows, and bytes of kept text."""
+        rows: list[dict[str, Any]] = []
+        held, spoken = 0, time.monotonic()
+        for document, after, _ in found:
+            row = document.row()
+            rows.append(row)
+            held += row["length_bytes"] if row["status"] == "ok" else 0
+            total = self.progress.text_bytes + held
+            stop = (limit_rows or after.row + 1) <= after.row or (limit_bytes or total + 1) <= total
+            if held + 200 * len(rows) >= block_bytes or stop:
+                self._write(rows, after, held)
+                rows, held = [], 0
+            if time.monotonic() - spoken > _PROGRESS_S:
+                spoken = time.monotonic()
+                logger.info("row %d, %.1f MB of text", after.row, total / 1e6)
+            if stop:
+                break
+        else:
+            if rows:
+                self._write(rows, after, held)
+        self.progress.is_done = True
+        self._note()
+
+    def blocks(self) -> Iterator[pl.DataFrame]:
+        """The blocks in order."""
+        for number in range(self.progress.num_blocks):
+            yield pl.read_parquet(self._block(number))
+
+    def remove(self) -> None:
+        """Throw the blocks away."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _block(self, number: int) -> Path:
+        return self.work / f"block-{number:05d}.parquet"
+
+    def _write(self, rows: list[dict[str, Any]], after: Place, held: int) -> None:
+        write_file(self._block(self.progress.num_blocks), frame_of(rows).write_parquet)
+        self.progress.offset, self.progress.row = after
+        self.progress.num_blocks += 1
+        self.progress.text_bytes += held
+        self._note()
+
+    def _note(self) -> None:
+        noted = json.dumps(asdict(self.progress))
+        write_file(self.work / PLACE, lambda path: path.write_text(noted))
+
+
+def seal_harvest(
+    harvest: Harvest,
+    folder: Path,
+    *,
+    name: str,
+    keys: Sequence[str],
+    config_digest: str,
+    inputs: Mapping[str, str],
+    metadata: Mapping[str, Any],
+) -> Artifact:
+    """After this, `folder` holds the harvest's documents by prefix partition, as `write_documents` leaves them."""
+    with write_artifact(folder, name=name, config_digest=config_digest, inputs=inputs) as writer:
+        figures = Figures()
+        with PrefixFiles(writer.path, keys) as files:
+            for frame in harvest.blocks():
+                figures.add(frame)
+                files.write(frame)
+        uncounted = dict(sorted(harvest.progress.uncounted.items()))
+        writer.metadata = {**figures.mapping(), "not_documents": uncounted, **metadata}
+    harvest.remove()
+    return open_artifact(folder, verify=False)
+
+
+def with_contents(found: Iterable[Found], backend: Backend, *, max_bytes: int) -> Iterator[Found]:
+    """The documents with the bytes of their `blob_id` (sha1) as text, in order, a thousand asked for at a time."""
+    batch: list[Found] = []
+    for item in found:
+        batch.append(item)
+        if len(batch) >= _FETCHED_ROWS:
+            yield from _fetched(batch, backend, max_bytes)
+            batch = []
+    yield from _fetched(batch, backend, max_bytes)
+
+
+def _fetched(batch: list[Found], backend: Backend, max_bytes: int) -> Iterator[Found]:
+    wanted = [w for rank, item in enumerate(batch) if (w := _wanted(rank, item, max_bytes))]
+    answers = {answer.wanted.rank: answer.found for answer in backend.fetch(wanted)}
+    for rank, item in enumerate(batch):
+        if item.document.status != "ok":
+            yield item
+        elif rank in answers:
+            yield item._replace(document=_with_text(item.document, answers[rank], item.values))
+        else:
+            too_long = int(item.values.get("length_bytes") or 0) > max_bytes
+            yield item._replace(document=item.document.dropped("too_long" if too_long else "malformed"))
+
+
+def _wanted(rank: int, item: Found, max_bytes: int) -> Wanted | None:
+    """What to ask for; None where there is nothing to ask for or it is too long."""
+    try:
+        sha1 = bytes.fromhex(str(item.values["blob_id"]))
+        sha1_git = bytes.fromhex(str(item.values.get("content_id") or ""))
+        length = int(item.values["length_bytes"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    usable = len(sha1) == 20 and length <= max_bytes and item.document.status == "ok"
+    return Wanted(rank, sha1_git, sha1, length) if usable else None
+
+
+def _with_text(document: Document, found: bytes | Absent, values: Mapping[str, Any]) -> Document:
+    if isinstance(found, Absent):
+        return document.dropped("unreachable" if found.status == "retry_later" else found.status)
+    if content_ids(found)[1].hex() != values["blob_id"]:
+        return document.dropped("damaged")
+    decoded = decode(found)
+    return document.with_text(decoded.text or "", found).dropped(decoded.status)

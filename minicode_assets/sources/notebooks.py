@@ -1,0 +1,124 @@
+"""Jupyter notebooks as training text: scripts, and triplets of text, code and output.
+
+`<jupyter_script>code` has the text as comments (jupytext's light format). `<jupyter_start>` begins the other form, in
+which each stretch of `<jupyter_text>` is followed by `<jupyter_code>` and `<jupyter_output>`, with `<empty_output>`
+where a run printed nothing. Source: StarCoder2, curation.md 2.6.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from minicode_assets.config.sources import Notebooks
+from minicode_assets.sources.cells import Cell, Notebook, merged, parse_notebook
+from minicode_assets.sources.document import Document
+from minicode_assets.sources.files import Licensing, has_suffix, listing, origins
+from minicode_assets.sources.marks import escaped, mark
+from minicode_model.artifact import digest_of
+
+FORMAT = 1
+"""Raise when the same files give other texts."""
+TEMPLATE = re.compile(
+    r"(?is)^\s*# This Python 3 environment comes with many helpful analytics libraries installed.{0,2000}?"
+    r"(?:outside of the current session|you write to the current directory[^\n]*|any results you write[^\n]*)\s*"
+)
+"""The cell that Kaggle puts into every new notebook, by its first and last sentences."""
+PYTHON = ("python", "python3", "python2", "ipython", "")
+"""Languages that are taken; a notebook that says nothing is of the time when there was nothing else."""
+is_notebook = has_suffix(".ipynb")
+
+
+@dataclass(frozen=True)
+class NotebookFile:
+    """A notebook's bytes and where they come from; `url` as in `Document`, `swhid` for what is in the archive."""
+
+    origin_url: str
+    path: str
+    content: bytes
+    license: str | None = None
+    swhid: str | None = None
+
+
+def read_notebooks(files: Iterable[NotebookFile], params: Notebooks) -> Iterator[Document]:
+    """Each notebook in the forms that are asked for.
+
+    Statuses: too_long, malformed (no notebook), language (not Python), template (Kaggle's own cell and little else),
+    short.
+    """
+    forms: list[tuple[str, Callable[[Notebook, Notebooks], str]]] = []
+    forms += [("notebook_scripts", script)] if params.scripts else []
+    forms += [("notebooks", triplets)] if params.cells else []
+    for file in files:
+        notebook = parse_notebook(file.content) if len(file.content) <= params.max_notebook_bytes else None
+        status, cleaned = judge(notebook, params) if notebook else ("malformed", None)
+        if len(file.content) > params.max_notebook_bytes:
+            status = "too_long"
+        for source, form in forms:
+            text = form(cleaned, params) if cleaned else ""
+            yield Document(
+                source=source, record_id=f"{file.origin_url}/{file.path}", origin_url=file.origin_url, path=file.path,
+                text=text, license=file.license, status=status, content=file.content, swhid=file.swhid,
+            )  # fmt: skip
+
+
+def local_notebooks(params: Notebooks, *, licensing: Licensing) -> Iterator[NotebookFile]:
+    """The notebooks of distributions and folders, by name and path.
+
+    Raises:
+        ArchiveError, SourceError: As `files.origins`.
+    """
+    for origin in origins(params.distributions, params.folders):
+        chosen = origin.chosen(is_notebook)
+        license_expression = origin.license(licensing) if chosen else None
+        for path, place in chosen.items():
+            with place.open("rb") as stream:
+                content = stream.read(params.max_notebook_bytes + 1)
+            yield NotebookFile(origin.url, path, content, license_expression)
+
+
+def fingerprint(params: Notebooks) -> str:
+    """Digest (hex) of the files that would be read: names and sizes."""
+    return digest_of([FORMAT, listing(origins(params.distributions, params.folders), is_notebook)])
+
+
+def judge(notebook: Notebook, params: Notebooks) -> tuple[str, Notebook]:
+    """Ok or the rule that drops it, and the notebook without Kaggle's template."""
+    cells = tuple(Cell(c.kind, TEMPLATE.sub("", c.text), c.output) for c in notebook.cells)
+    had_template = cells != notebook.cells
+    cleaned = Notebook(notebook.language, cells)
+    if notebook.language not in PYTHON:
+        return "language", cleaned
+    if sum(len(cell.text.strip()) for cell in cells if cell.kind == "code") < params.min_code_characters:
+        return "template" if had_template else "short", cleaned
+    return "ok", cleaned
+
+
+def script(notebook: Notebook, params: Notebooks) -> str:
+    """Code with the text as comments, magic commands commented out. Source: jupytext, as StarCoder2."""
+    import jupytext
+    from nbformat import v4
+
+    new_cell: dict[str, Callable[[str], Any]] = {"code": v4.new_code_cell, "markdown": v4.new_markdown_cell}
+    new_notebook: Callable[..., Any] = v4.new_notebook
+    book = new_notebook(
+        metadata={
+            "kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"},
+            "jupytext": {"notebook_metadata_filter": "-all", "cell_metadata_filter": "-all"},
+        },
+        cells=[new_cell[cell.kind](cell.text) for cell in notebook.cells if cell.text.strip()],
+    )
+    return str(jupytext.writes(book, fmt="py:light"))
+
+
+def triplets(notebook: Notebook, params: Notebooks) -> str:
+    """Text, code and output in turn, with marks."""
+    parts = [mark("<jupyter_start>")]
+    for cell in merged(notebook.cells):
+        if cell.kind == "markdown":
+            parts += [mark("<jupyter_text>"), escaped(cell.text)]
+            continue
+        output = cell.output[: params.max_output_characters].strip("\n")
+        parts += [mark("<jupyter_code>"), escaped(cell.text), mark("<jupyter_output>")]
+        parts.append(escaped(output) if output else mark("<empty_output>"))
+    return "".join(parts)

@@ -1,0 +1,125 @@
+"""Rows of remote files, each with the place where the next one begins, so that reading goes on there."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from minicode_assets.errors import SourceError
+from minicode_assets.sources.web import RangeFile, RemoteFile, Web
+
+_BATCH_ROWS = 256
+
+
+class Place(NamedTuple):
+    """Where a row begins: a byte of a file of lines (0 in Parquet), and its number from 0."""
+
+    offset: int
+    row: int
+
+
+class Row(NamedTuple):
+    """One row, or what is wrong with it.
+
+    Attributes:
+        number: From 0.
+        after: Where the next one begins.
+        values: By column; None where the row can't be read.
+        problem: malformed or too_long; empty with values.
+    """
+
+    number: int
+    after: Place
+    values: dict[str, Any] | None
+    problem: str = ""
+
+
+def json_rows(web: Web, file: RemoteFile, start: Place, *, max_row_bytes: int) -> Iterator[Row]:
+    """Rows of a JSON Lines file from a place on. A longer line is passed over without being held in memory.
+
+    Raises:
+        SourceError: As `Web.stream`.
+    """
+    number, offset = start.row, start.offset
+    for line, length in split_lines(web.stream(file, offset), max_row_bytes):
+        offset += length
+        place = Place(offset, number + 1)
+        if line is None:
+            yield Row(number, place, None, "too_long")
+        elif line.strip():
+            yield _parsed(number, place, line)
+        else:
+            continue
+        number += 1
+
+
+def split_lines(chunks: Iterator[bytes], max_bytes: int) -> Iterator[tuple[bytes | None, int]]:
+    """Lines without their ends (None where longer than `max_bytes`), with the bytes that they take up."""
+    held, dropped = b"", 0
+    for chunk in chunks:
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            whole, taken = held + line, dropped + len(held) + len(line) + 1
+            yield (None if dropped or len(whole) > max_bytes else whole), taken
+            held, dropped = b"", 0
+        held += rest
+        if len(held) > max_bytes:
+            held, dropped = b"", dropped + len(held)
+    if held or dropped:
+        yield (None if dropped else held), dropped + len(held)
+
+
+def _parsed(number: int, place: Place, line: bytes) -> Row:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return Row(number, place, None, "malformed")
+    return Row(number, place, values) if isinstance(values, dict) else Row(number, place, None, "malformed")
+
+
+def parquet_rows(
+    web: Web, file: RemoteFile, start: Place, *, columns: Sequence[str], required: Sequence[str], read_ahead_bytes: int
+) -> Iterator[Row]:
+    """Rows of a Parquet file from a place on; of its bytes only the footer and the columns are asked for.
+
+    Args:
+        web: The client.
+        file: The file.
+        start: Where to begin; row groups before it are not read.
+        columns: Columns that are wanted, where they are there.
+        required: Those that must be.
+        read_ahead_bytes: Least length of a request.
+
+    Raises:
+        SourceError: A required column is absent, the file is no Parquet, or as `Web.stream`.
+    """
+    remote = RangeFile(web, file, read_ahead_bytes)
+    try:
+        parquet = pq.ParquetFile(pa.PythonFile(remote, mode="r"))
+        found = parquet.schema_arrow.names
+        check_columns(file.name, found, required)
+        number = 0
+        for group in range(parquet.num_row_groups):
+            height = parquet.metadata.row_group(group).num_rows
+            if number + height <= start.row:
+                number += height
+                continue
+            batches = parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[c for c in columns if c in found])
+            for values in (row for batch in batches for row in batch.to_pylist()):
+                if number >= start.row:
+                    yield Row(number, Place(0, number + 1), values)
+                number += 1
+    except pa.ArrowException as error:
+        raise SourceError(f"{file.name}: no readable Parquet: {error}", hint="check [..] files and revision") from error
+
+
+def check_columns(name: str, found: Sequence[str], required: Sequence[str]) -> None:
+    """Raise SourceError unless all required columns are there."""
+    absent = [column for column in required if column not in found]
+    if absent:
+        raise SourceError(
+            f"{name}: no column {', '.join(absent)}; found {', '.join(sorted(found))}",
+            hint="the data set's schema changed: pin the revision that had it",
+        )

@@ -1,0 +1,81 @@
+"""The face of a source: rows, partitions, statuses, and bytes that are the same each time."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicode_assets.config import Corpus
+from minicode_assets.corpus.rules import rules
+from minicode_assets.layout import partition_keys
+from minicode_assets.parquet import read_table
+from minicode_assets.schemas import DOCUMENTS
+from minicode_assets.sources.document import Document, write_documents
+from minicode_assets.sources.statuses import STATUSES
+from minicode_assets.swhid import content_ids
+from minicode_model.artifact import Artifact
+
+KEYS = partition_keys(4)
+
+
+def document(number: int, text: str = "") -> Document:
+    return Document(
+        source="documentation", record_id=str(number), origin_url="https://e.org/a;b", path=f"p {number}.md",
+        text=text or f"text {number}",
+    )  # fmt: skip
+
+
+def write(folder: Path, documents: Iterator[Document], block_bytes: int = 1000) -> Artifact:
+    return write_documents(
+        folder, documents, name="documentation", keys=KEYS, block_bytes=block_bytes, config_digest="", inputs={}
+    )
+
+
+def test_rows_lie_in_their_partition_whatever_the_block(tmp_path: Path) -> None:
+    one = write(tmp_path / "one", (document(n) for n in range(300)))
+    other = write(tmp_path / "other", (document(n) for n in range(300)), block_bytes=10**9)
+    assert one.metadata == other.metadata
+    assert one.metadata["num_rows"] == 300
+    frames = []
+    for index, key in enumerate(KEYS):
+        frame = read_table(one.path, DOCUMENTS, pattern=f"{key}.parquet")
+        assert frame.equals(read_table(other.path, DOCUMENTS, pattern=f"{key}.parquet"))
+        assert {sha1_git[0] // 64 for sha1_git in frame["sha1_git"]} == {index}
+        frames.append(frame)
+    assert pl.concat(frames)["document_id"].n_unique() == 300
+    assert write(tmp_path / "one", (document(n) for n in range(300))).digest == one.digest
+
+
+def test_row_of_a_file_and_of_a_record() -> None:
+    when = datetime(2024, 5, 6, 7, 8, tzinfo=timezone(timedelta(hours=2)))
+    record = Document(source="issues", record_id="o/r#1", origin_url="https://e.org/o;r", path="1", text="é", date=when)
+    row = record.row()
+    assert row["sha1_git"] == content_ids("é".encode())[0]
+    assert (row["length_bytes"], row["status"], row["revision"]) == (2, "ok", None)
+    assert row["date"] == datetime(2024, 5, 6, 5, 8, tzinfo=UTC)
+    assert row["swhid"].endswith(";origin=https://e.org/o%3Br;path=/1")
+    file = Document(source="notebooks", record_id="x", origin_url="o", path="a.ipynb", text="é", content=b"{}")
+    assert file.row()["sha1_git"] == content_ids(b"{}")[0]
+
+
+@pytest.mark.parametrize(("text", "status"), [("a\0b", "nul"), ("\ud800", "undecodable"), ("ok", "ok")])
+def test_what_no_annotator_can_read_has_no_text(text: str, status: str) -> None:
+    row = document(1, text).row()
+    assert (row["status"], row["text"]) == (status, "ok" if status == "ok" else None)
+
+
+@given(st.text(max_size=50), st.sampled_from([*STATUSES, "ok"]))
+def test_a_row_has_text_exactly_when_it_is_ok(text: str, status: str) -> None:
+    row = document(1, text).dropped(status).row()
+    assert (row["text"] is not None) == (row["status"] == "ok")
+    assert row["length_bytes"] == len((text or "text 1").encode("utf-8", "surrogatepass"))
+
+
+def test_every_status_is_a_rule_of_the_funnel() -> None:
+    names = [rule.name for rule in rules(Corpus())]
+    assert {f"source_{status}" for status in STATUSES} <= set(names)
+    assert len(names) == len(set(names))

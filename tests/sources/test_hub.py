@@ -1,0 +1,316 @@
+"""Hugging Face data sets from a real server: published formats, limits, resumption, and everything that goes wrong."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import polars as pl
+import pytest
+
+from minicode_assets.blobs.backends import LocalBackend
+from minicode_assets.config import Config
+from minicode_assets.config.hub import HubDataset
+from minicode_assets.errors import SourceError
+from minicode_assets.layout import partition_keys
+from minicode_assets.parquet import read_table
+from minicode_assets.schemas import DOCUMENTS
+from minicode_assets.sources import hub
+from minicode_assets.sources.harvest import Harvest, seal_harvest, with_contents
+from minicode_assets.sources.hub_maps import MAPPINGS
+from minicode_assets.sources.rows import split_lines
+from minicode_assets.swhid import content_ids
+from minicode_assets.tokens.source_formats import format_of
+from tests.sources.servers import COMMIT, TOKEN, Served, serving
+
+KEYS = partition_keys(2)
+SWALLOW = "stage5-auto-format/python/medium/train_0001.jsonl"
+
+
+def swallow_row(number: int, **changes: Any) -> dict[str, Any]:
+    """A row as swallow-code-v2 has it: text among much else, one column of mixed types."""
+    return {
+        "text": f"def f{number}():\n    return {number}\n", "old_text": "x" * 3000, "improved_code": "y" * 2000,
+        "score": 7, "Qwen3-14B_evaluation": "good " * 50, "lint_report": "" if number % 2 else [{"row": 1}],
+        "blob_id": f"{number:040x}", "content_id": "0" * 40, "path": f"/pkg/m{number}.py",
+        "repo_name": f"owner/repo{number % 3}", "detected_licenses": ["MIT"], "license_type": "permissive",
+        "revision_date": "2020-01-02T03:04:05", **changes,
+    }  # fmt: skip
+
+
+def jsonl(rows: Iterator[dict[str, Any]] | list[Any]) -> bytes:
+    return b"".join((row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows)
+
+
+def parquet(rows: list[dict[str, Any]], rows_per_group: int = 10) -> bytes:
+    buffer = io.BytesIO()
+    pl.DataFrame(rows).write_parquet(buffer, row_group_size=rows_per_group)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    with serving(Served()) as running:
+        yield running
+
+
+def section(name: str, served: Served, **changes: Any) -> HubDataset:
+    return replace(
+        getattr(Config(), name), endpoint=served.url, pause_s=0.01, max_files=1, max_tokens=0, attempts=3, **changes
+    )
+
+
+def collect(
+    name: str, served: Served, folder: Path, params: HubDataset, token: str | None = None, backend: Any = None
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """As the stage does it."""
+    file = hub.list_files(params, folder / "mirror", token=token)[0]
+    web = hub.open_web(params, token)
+    harvest = Harvest(folder / "work", [file.url, file.size])
+    if not harvest.progress.is_done:
+        found = hub.read_file(name, file, web, harvest.progress.place, params, harvest.count)
+        if backend:
+            found = with_contents(found, backend, max_bytes=params.max_row_bytes)
+        harvest.take(
+            found, block_bytes=params.block_bytes, limit_rows=params.limit_rows, limit_bytes=params.limit_bytes
+        )
+    web.close()
+    row = harvest.progress.row
+    artifact = seal_harvest(
+        harvest, folder / name, name=name, keys=KEYS, config_digest="", inputs={}, metadata={"next_row": row}
+    )
+    frame = pl.concat([read_table(folder / name, DOCUMENTS, pattern=f"{key}.parquet") for key in KEYS])
+    return frame.sort("record_id"), dict(artifact.metadata)
+
+
+def test_swallow_code_streams_as_much_as_is_asked_for(served: Served, tmp_path: Path) -> None:
+    data = jsonl([swallow_row(number) for number in range(2000)])
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: data, "README.md": b"#"}}
+    frame, metadata = collect("swallow_code", served, tmp_path, section("swallow_code", served, max_rows=50))
+    assert (frame.height, metadata["next_row"]) == (50, 50)
+    assert served.sent[SWALLOW] <= len(data)
+    row = frame.filter(pl.col("path") == "pkg/m7.py").row(0, named=True)
+    assert row["text"] == "def f7():\n    return 7\n"
+    assert (row["origin_url"], row["declared_license"]) == ("https://github.com/owner/repo1", "MIT")
+    assert row["date"].isoformat() == "2020-01-02T03:04:05+00:00"
+    assert {authorization for _, _, authorization in served.log} == {None}
+
+
+def test_limits_in_tokens_and_bytes(served: Served, tmp_path: Path) -> None:
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl([swallow_row(n) for n in range(300)])}}
+    params = replace(section("swallow_code", served), max_tokens=300, bytes_per_token=3.0)
+    frame, _ = collect("swallow_code", served, tmp_path / "a", params)
+    assert 900 <= frame["length_bytes"].sum() < 900 + 30
+    frame, _ = collect("swallow_code", served, tmp_path / "b", section("swallow_code", served, max_bytes=500))
+    assert 500 <= frame["length_bytes"].sum() < 530
+
+
+def test_a_sample_is_the_same_whatever_the_order_and_the_limit(served: Served, tmp_path: Path) -> None:
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl([swallow_row(n) for n in range(400)])}}
+    params = section("swallow_code", served, sample_fraction=0.25)
+    whole, metadata = collect("swallow_code", served, tmp_path / "a", params)
+    part, _ = collect("swallow_code", served, tmp_path / "b", replace(params, max_rows=200))
+    assert 60 < whole.height < 140
+    assert metadata["not_documents"]["sampled_out"] == 400 - whole.height
+    assert set(part["record_id"]) <= set(whole["record_id"])
+
+
+def test_a_killed_run_goes_on_at_the_row(served: Served, tmp_path: Path) -> None:
+    data = jsonl([swallow_row(number) for number in range(300)])
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: data}}
+    params = section("swallow_code", served, block_bytes=10_000)
+    whole, metadata = collect("swallow_code", served, tmp_path / "whole", params)
+    file = hub.list_files(params, tmp_path / "mirror", token=None)[0]
+    work = tmp_path / "cut" / "work"
+
+    def killed(found: Iterator[hub.Found]) -> Iterator[hub.Found]:
+        for number, item in enumerate(found):
+            if number == 201:
+                raise KeyboardInterrupt
+            yield item
+
+    harvest = Harvest(work, [file.url, file.size])
+    web = hub.open_web(params, None)
+    with pytest.raises(KeyboardInterrupt):
+        harvest.take(
+            killed(hub.read_file("swallow_code", file, web, harvest.progress.place, params, harvest.count)),
+            block_bytes=params.block_bytes, limit_rows=None, limit_bytes=None,
+        )  # fmt: skip
+    (work / ".partial-block-00099.parquet").write_bytes(b"half")
+    reached = Harvest(work, [file.url, file.size]).progress
+    assert 100 < reached.row <= 201
+    served.log.clear()
+    again, second = collect("swallow_code", served, tmp_path / "cut", params)
+    assert again.equals(whole)
+    assert second == metadata
+    assert f"bytes={reached.offset}-{len(data) - 1}" in {asked for _, asked, _ in served.log}
+    assert not work.exists()
+
+
+def test_progress_of_another_file_is_thrown_away(tmp_path: Path) -> None:
+    Harvest(tmp_path / "work", ["a"])._note()
+    harvest = Harvest(tmp_path / "work", ["b"])
+    assert harvest.progress.row == 0
+
+
+def test_bad_rows_are_named_and_counted(served: Served, tmp_path: Path) -> None:
+    rows = [swallow_row(0), b"{not json", b'"a string"', swallow_row(3, text=None), swallow_row(4, text="  "), b"",
+            swallow_row(5, text="x" * 20_000), swallow_row(6, text=5), b"\xff\xfe{}", swallow_row(8)]  # fmt: skip
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl(rows) + b'{"text": "cut o'}}
+    frame, metadata = collect("swallow_code", served, tmp_path, section("swallow_code", served, max_row_bytes=15_000))
+    assert metadata["statuses"] == {"empty": 3, "malformed": 4, "ok": 2, "too_long": 1}
+    named = frame.filter(pl.col("status") == "malformed")["record_id"].to_list()
+    assert any(f"{SWALLOW}#1" in record for record in named)
+    assert frame.filter(pl.col("status") != "ok")["text"].null_count() == 8
+
+
+def test_another_schema_stops_the_run(served: Served, tmp_path: Path) -> None:
+    rows = [{"content": "x = 1", "n": n} for n in range(50)]
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl(rows)}, "openai/gsm8k": {
+        "main/train-00000-of-00001.parquet": parquet(rows)}}  # fmt: skip
+    with pytest.raises(SourceError, match="no column text; found content, n"):
+        collect("swallow_code", served, tmp_path / "a", section("swallow_code", served))
+    with pytest.raises(SourceError, match="no column question, answer; found content, n"):
+        collect("gsm8k", served, tmp_path / "b", section("gsm8k", served))
+
+
+def test_parquet_by_ranges_and_columns(served: Served, tmp_path: Path) -> None:
+    rows = [{"url": f"https://site{n % 2}.org/p{n}", "text": f"Theorem {n}", "date": "2020-01-01T00:00:00",
+             "metadata": "{}", "unused": Random(n).randbytes(20_000)} for n in range(40)]  # fmt: skip
+    name = "data/train-00000-of-00114.parquet"
+    served.files = {"open-web-math/open-web-math": {name: parquet(rows)}}
+    params = section("openwebmath", served, read_ahead_bytes=1000, max_rows=25)
+    frame, metadata = collect("openwebmath", served, tmp_path, params)
+    assert frame.height == 25
+    assert frame["origin_url"].unique().sort().to_list() == ["https://site0.org", "https://site1.org"]
+    assert frame["declared_license"].unique().to_list() == ["ODC-By-1.0"]
+    assert served.sent[name] < 0.6 * len(served.files["open-web-math/open-web-math"][name])
+    assert metadata["next_row"] == 25
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (["429 Retry-After=0.01", "503"], ""),
+        (["cut", "cut", "500"], ""),
+        (["503"] * 3, "3 tries without progress, the last with: status 503"),
+        (["whole"], ""),
+        (["cut", "whole"], "without a range"),
+        (["other"], "expected bytes from 0 of"),
+        (["404"], "status 404"),
+    ],
+)
+def test_a_server_in_trouble(served: Served, tmp_path: Path, script: list[str], message: str) -> None:
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl([swallow_row(n) for n in range(100)])}}
+    served.script = list(script)
+    if message:
+        with pytest.raises(SourceError, match=message):
+            collect("swallow_code", served, tmp_path, section("swallow_code", served))
+        assert not (tmp_path / "swallow_code").exists()
+    else:
+        frame, _ = collect("swallow_code", served, tmp_path, section("swallow_code", served))
+        assert frame["record_id"].n_unique() == 100
+
+
+def test_a_gated_data_set(served: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl([swallow_row(1)])}}
+    served.gated = frozenset(served.files)
+    params = section("swallow_code", served)
+    for token in (None, "hf_another"):
+        with pytest.raises(SourceError, match=r"accept its terms at .*then set HF_TOKEN") as refused:
+            collect("swallow_code", served, tmp_path / "no", params, token)
+        assert "hf_another" not in str(refused.value)
+    frame, _ = collect("swallow_code", served, tmp_path / "yes", params, TOKEN)
+    assert frame.height == 1
+    assert {a for path, _, a in served.log if path.startswith("/tokyotech")} == {None}, "the CDN never sees the token"
+    assert TOKEN not in caplog.text
+    assert TOKEN not in repr(hub.open_web(params, TOKEN))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+    with pytest.raises(SourceError, match="characters that no token has"):
+        hub.open_web(params, "hf_a\nb")
+
+
+def test_what_the_hub_does_not_have(served: Served, tmp_path: Path) -> None:
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: b"{}\n"}}
+    params = section("swallow_code", served)
+    for change, message in (({"repository": "no/such"}, "no such data set"), ({"revision": "v9"}, "no revision 'v9'"),
+                            ({"files": "x*.jsonl"}, "no file matches")):  # fmt: skip
+        with pytest.raises(SourceError, match=message):
+            hub.list_files(replace(params, **change), tmp_path / message, token=None)
+
+
+def test_the_revision_is_pinned_at_first_use(served: Served, tmp_path: Path) -> None:
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: b"{}\n"}}
+    first = hub.list_files(section("swallow_code", served), tmp_path, token=None)
+    assert COMMIT in first[0].url
+    served.files["tokyotech-llm/swallow-code-v2"][SWALLOW] = b"{}{}\n"
+    assert hub.list_files(section("swallow_code", served), tmp_path, token=None) == first
+    with pytest.raises(SourceError, match="found sha256"):
+        b"".join(hub.open_web(section("swallow_code", served), None).stream(first[0]))
+
+
+def test_contents_by_blob_id(served: Served, tmp_path: Path) -> None:
+    import gzip
+
+    bodies = [b"x = 1\n", b"\xff\xfe\xfa", b"y = 2\n", b"z = 3\n"]
+    (tmp_path / "content").mkdir()
+    for number, body in enumerate(bodies):
+        if number != 2:
+            kept = gzip.compress(b"other!" if number == 3 else body)
+            (tmp_path / "content" / content_ids(body)[1].hex()).write_bytes(kept)
+    rows = [{"blob_id": content_ids(body)[1].hex(), "repo_name": "o/r", "path": f"m{n}.py", "length_bytes": len(body),
+             "score": 3.5, "int_score": 4} for n, body in enumerate(bodies)]  # fmt: skip
+    rows.append({**rows[0], "blob_id": "no hash", "path": "m4.py"})
+    served.files = {"HuggingFaceTB/smollm-corpus": {"python-edu/train-00000-of-00001.parquet": parquet(rows)}}
+    frame, _ = collect(
+        "python_edu", served, tmp_path, section("python_edu", served), backend=LocalBackend(tmp_path / "content")
+    )
+    assert dict(frame.select("path", "status").iter_rows()) == {
+        "m0.py": "ok", "m1.py": "undecodable", "m2.py": "missing", "m3.py": "damaged", "m4.py": "malformed",
+    }  # fmt: skip
+    assert frame.filter(pl.col("path") == "m0.py").row(0, named=True)["sha1_git"] == content_ids(bodies[0])[0]
+
+
+GOLDEN = [
+    ("gsm8k", {"question": "2 + 2?", "answer": "<<2+2=4>>4\n#### 4"}, "2 + 2?\n<<2+2=4>>4\n#### 4"),
+    ("code_contests", {"name": "p", "description": "Add.",
+                       "solutions": {"language": [3, 2, 3], "solution": ["a", "b", "c"]}},
+     "Add.\nSolution (Python 3):a\nSolution (C++):b\n"),
+    ("code_contests", {"name": "p", "description": "Add.", "solutions": {"language": [], "solution": []}}, ""),
+    ("rosetta_code", {"task_name": "A+B", "task_description": "Sum.", "language_name": "Ada", "code": "begin"},
+     "A+B\nSum.\n\nLanguage: Ada\nbegin"),
+    ("extras_issues",
+     {"repo_name": "o/r", "content": "<issue_start>Title: t\nusername_0: c<issue_comment>username_1: d"},
+     "\ufdd0<issue_start>Title: t\nusername_0: c\ufdd0<issue_comment>username_1: d"),
+    ("extras_kaggle", {"content": "<jupyter_start><jupyter_text>T<jupyter_code>x<jupyter_output><empty_output>"},
+     "\ufdd0<jupyter_start>\ufdd0<jupyter_text>T\ufdd0<jupyter_code>x\ufdd0<jupyter_output>\ufdd0<empty_output>"),
+    ("extras_ir", {"id": "1", "content": "int f();<code_to_intermediate>define i32"},
+     "int f();\ufdd0<code_to_intermediate>define i32"),
+    ("stack_v3", {"content": "x = '<issue_start>'"}, "x = '<issue_start>'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "row", "expected"), GOLDEN)
+def test_golden(name: str, row: dict[str, Any], expected: str) -> None:
+    assert MAPPINGS[name].document(row, "f#0", "https://hub/d").text == expected
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_every_mapping_survives_an_empty_row_and_has_a_format(name: str) -> None:
+    document = MAPPINGS[name].document({}, "f#0", "https://hub/d")
+    assert document.text == "" or name == "gsm8k"
+    assert format_of(document.source)
+    assert set(MAPPINGS[name].required) <= set(MAPPINGS[name].columns)
+
+
+def test_lines_whatever_the_chunks() -> None:
+    data = b"a\n\nlonger line\nb" + b"c" * 50 + b"\nend"
+    expected = [(b"a", 2), (b"", 1), (b"longer line", 12), (None, 52), (b"end", 3)]
+    for size in (1, 2, 3, 7, 100):
+        chunks = (data[start : start + size] for start in range(0, len(data), size))
+        assert list(split_lines(chunks, 20)) == expected
