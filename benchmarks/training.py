@@ -5,7 +5,7 @@ variant is its best round, and its spread is shown. The peak is that of a large 
 precision. A step is forward, backward, clipping and fused AdamW.
 
     python benchmarks/training.py --shards data/token_shards --nanogpt nanoGPT/model.py
-    python benchmarks/training.py --shards data/token_shards --width 128 --layers 4 --threads 1
+    python benchmarks/training.py --shards data/token_shards --width 128 --layers 4 --threads 1 --processor-time
 
 Floating-point operations of a token: 6 x parameters of the matrices, output matrix included, and for attention
 12 x layers x width x T (no discount for the causal half). Source: model.md 2.1.
@@ -125,14 +125,14 @@ def operations_per_token(network: nn.Module, config: Model, length: int) -> floa
     return 6 * matrices + 12 * config.num_hidden_layers * config.hidden_size * length
 
 
-def timed(step: Step, batches: Iterator[Batch], count: int) -> float:
-    """Predicted tokens a second over `count` steps."""
-    tokens, start = 0, time.perf_counter()
+def timed(step: Step, batches: Iterator[Batch], count: int, clock: Callable[[], float]) -> float:
+    """Tokens a second of the clock over `count` steps."""
+    tokens, start = 0, clock()
     for _ in range(count):
         batch = next(batches)
         tokens += batch.tokens_BT.numel()
         step(batch)
-    return tokens / (time.perf_counter() - start)
+    return tokens / (clock() - start)
 
 
 def loader_wait(loader: StepLoader, count: int) -> float:
@@ -177,6 +177,7 @@ def build_variants(options: argparse.Namespace, config: Model, params: Checkpoin
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    clock = time.process_time if options.processor_time else time.perf_counter
     if options.threads:
         torch.set_num_threads(options.threads)
     split = open_split(options.shards, "train")
@@ -195,11 +196,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     speeds: dict[str, list[float]] = {name: [] for name in variants}
     for round_number in range(options.rounds + 1):
         for name, (_, step) in variants.items():
-            speed = timed(step, iter(StepLoader(split, params)), options.steps)
+            speed = timed(step, iter(StepLoader(split, params)), options.steps, clock)
             if round_number:  # the first round warms up, and compiles
                 speeds[name].append(speed)
         peaks = {
-            name: max(peak, measure_peak(torch.device("cpu"), torch.bfloat16 if name == "bf16" else torch.float32))
+            name: max(
+                peak, measure_peak(torch.device("cpu"), torch.bfloat16 if name == "bf16" else torch.float32, clock)
+            )
             for name, peak in peaks.items()
         }
     rows = {}
@@ -214,6 +217,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     step_seconds = params.batch_size * split.seq_len / rows["minicode bf16"]["tokens_per_second"]
     return {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "clock": "seconds of processor time" if options.processor_time else "seconds",
         "torch": torch.__version__,
         "commit": subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
@@ -240,6 +244,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: torch's choice")
     parser.add_argument("--plain", action="store_true", help="also our architecture by plain means")
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="measure by the process's own processor time (one thread): for a machine that others use, too",
+    )
     parser.add_argument("--compile", action="store_true", help="also the compiled variants (a minute more)")
     parser.add_argument("--out", type=Path, help="also write the figures as JSON")
     options = parser.parse_args()

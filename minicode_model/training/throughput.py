@@ -1,6 +1,7 @@
 """How fast training is, as a share of what the device can do."""
 
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -25,14 +26,14 @@ def operations_per_token(model: Model) -> float:
     return 6 * matrices + 12 * model.num_hidden_layers * model.hidden_size * model.max_position_embeddings
 
 
-def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
+def measure_peak(device: torch.device, dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter) -> float:
     """Operations a second of a large matrix product, the best of several: the device's practical peak."""
     size = PEAK_SIZE.get(device.type, PEAK_SIZE["cpu"])
     left, right = torch.ones(2, size, size, device=device, dtype=dtype)
     best = 0.0
     for _ in range(PEAK_REPETITIONS):
-        start = time.perf_counter()
+        start = clock()
         product = left @ right
         float(product[0, 0])  # waits for the device
-        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+        best = max(best, 2 * size**3 / (clock() - start))
     return best
