@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 export MINICODE_DATA ?= $(CURDIR)/data
+# A backfill waits while the code server is away; without this Dagster gives it up for good.
+export DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt

@@ -57,6 +57,7 @@ def environment(home: Path, overrides: str = "") -> dict[str, str]:
         "MINICODE_DATA": str(home / "data"),
         "MINICODE_CONFIG": str(home / "overrides.toml"),
         "MINICODE_PRESET": "tiny",
+        "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR": "1",  # as `make dev`
     }
 
 

@@ -180,7 +180,7 @@ def test_one_partition_by_clicks_then_a_failing_check(page, used: Home) -> None:
 
 def test_a_schedule_is_one_click_away(page, used: Home) -> None:  # type: ignore[no-untyped-def]
     page.goto("/automation")
-    page.locator("[data-index]", has_text="weekly_evaluation").locator("label").last.click()
+    page.locator("[data-index]", has_text="weekly_evaluation").locator("[class*=formatSwitch]").click()
     with dg.DagsterInstance.from_config(str(used.root / "dagster_home")) as instance:
         deadline = time.monotonic() + 60
         while not (on := [state.name for state in instance.all_instigator_state() if state.is_running]):
