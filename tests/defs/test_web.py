@@ -174,7 +174,7 @@ def test_one_partition_by_clicks_then_a_failing_check(page, used: Home) -> None:
     page.get_by_text("Failed").first.wait_for()
     keep(page, "failed-check")
     page.goto("/assets/blobs")
-    page.get_by_text("Failed").first.wait_for()
+    page.get_by_text("Latest check results").wait_for()
     keep(page, "failed-asset")
 
 
