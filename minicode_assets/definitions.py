@@ -10,7 +10,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from minicode_assets.config import Config  # noqa: E402
-from minicode_assets.config.sources import SOURCE_SECTIONS, document_sources  # noqa: E402
+from minicode_assets.config.sources import SOURCE_SECTIONS, document_sources, source_assets  # noqa: E402
 from minicode_assets.defs import (  # noqa: E402
     blobs,
     blobs_automation,
@@ -51,10 +51,10 @@ def stages(config: Config) -> list[Stage]:
 
     Tables that come from elsewhere need no embedded archive; the documents read the sources that are switched on.
     """
-    enabled = document_sources(config)
+    enabled = source_assets(config)
     every = [*ALL_STAGES, *phases.stages_of(config)]
     found = [stage for stage in every if stage.name not in SOURCE_SECTIONS or stage.name in enabled]
-    added = {"documents": enabled}
+    added = {"documents": document_sources(config)}
     left_out = {"archive"} if config.tables.export != "embedded" else set()
     return [
         dataclasses.replace(

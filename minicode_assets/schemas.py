@@ -252,6 +252,22 @@ DOCUMENTS = _table(
     key="document_id",
     order="sha1_git origin_url revision path",
 )
+CONVERSATION_EVENTS = _table(
+    "gharchive",
+    ("thread", pl.String, "owner/name/issues/N"),
+    ("bucket", pl.Int64, "0..255 by hash of the thread"),
+    ("repository", pl.String, "owner/name"),
+    ("event_id", pl.Int64, "The event's id"),
+    ("date", pl.String, "When, ISO 8601"),
+    ("type", pl.String, "IssuesEvent or IssueCommentEvent"),
+    ("action", pl.String, "opened, closed, created, edited, deleted, ..."),
+    ("title", pl.String, "The thread's title at that time; null where the event lacks it"),
+    ("opener", pl.String, "The account that opened the thread"),
+    ("opening", pl.String, "The thread's first text at that time"),
+    ("author", pl.String, "The account that wrote `text`"),
+    ("text", pl.String, "The comment or review; null for other events"),
+    ("text_id", pl.Int64, "Its id; null for other events"),
+)
 LICENSE_FILES = _table(
     "license_files",
     ("sha1_git", pl.Binary, "20 bytes"),

@@ -6,6 +6,7 @@ is for all documents.
 
 from dataclasses import dataclass, field
 
+from minicode_assets.config.conversations import Gharchive, Issues, conversation_problems
 from minicode_assets.config.hub import (
     HUB_SECTIONS,
     CodeContests,
@@ -134,6 +135,8 @@ def commit_problems(commits: Commits, extra_special_tokens: tuple[str, ...]) -> 
 
 SOURCE_SECTIONS: dict[str, tuple[str, ...]] = {
     **{name: (name, "partitions", "license_files") for name in ("notebooks", "documentation", "commits")},
+    "gharchive": ("gharchive",),
+    "issues": ("issues", "partitions"),
     **{name: (name, "partitions") for name in HUB_SECTIONS},
 }
 """Which sections shape which source asset. Those that give documents write them by prefix partition."""
@@ -146,6 +149,8 @@ class SourceSections:
     notebooks: Notebooks = field(default_factory=Notebooks)
     documentation: Documentation = field(default_factory=Documentation)
     commits: Commits = field(default_factory=Commits)
+    gharchive: Gharchive = field(default_factory=Gharchive)
+    issues: Issues = field(default_factory=Issues)
     swallow_code: SwallowCode = field(default_factory=SwallowCode)
     stack_v3: StackV3 = field(default_factory=StackV3)
     stack_v2_ids: StackV2Ids = field(default_factory=StackV2Ids)
@@ -167,6 +172,11 @@ class SourceSections:
 
 def document_sources(config: SourceSections) -> list[str]:
     """The source assets that are switched on and give documents, in flow order."""
+    return [name for name in source_assets(config) if name != "gharchive"]
+
+
+def source_assets(config: SourceSections) -> list[str]:
+    """The source assets that are switched on, in flow order."""
     return [name for name in SOURCE_SECTIONS if getattr(config, name).enabled]
 
 
@@ -179,4 +189,5 @@ def source_partitions(config: SourceSections, asset: str) -> list[str]:
 def source_problems(config: SourceSections, extra_special_tokens: tuple[str, ...]) -> list[str]:
     """What is wrong in the sources' sections, one message each."""
     problems = commit_problems(config.commits, extra_special_tokens)
+    problems += conversation_problems(config.gharchive, config.issues)
     return problems + [told for name in HUB_SECTIONS for told in hub_problems(name, getattr(config, name))]

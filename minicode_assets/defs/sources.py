@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from minicode_assets.config import Config
@@ -14,15 +15,19 @@ from minicode_assets.defs.pictures import rows_table
 from minicode_assets.defs.settings import project_folder
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.layout import partition_keys
+from minicode_assets.schemas import CONVERSATION_EVENTS
 from minicode_assets.sources import commits as commit_source
 from minicode_assets.sources import documentation as documentation_source
 from minicode_assets.sources import hub
 from minicode_assets.sources import notebooks as notebook_source
 from minicode_assets.sources.document import Document, write_documents
 from minicode_assets.sources.files import Licensing
+from minicode_assets.sources.gharchive import collect_day
 from minicode_assets.sources.harvest import Harvest, seal_harvest, with_contents
 from minicode_assets.sources.hub_maps import MAPPINGS
-from minicode_model.artifact import Artifact
+from minicode_assets.sources.issues import read_issues
+from minicode_assets.sources.threads import read_threads
+from minicode_model.artifact import Artifact, open_artifact
 
 HUB_TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105
 """Environment variable with the hub's token; it is passed on and never stored."""
@@ -52,6 +57,29 @@ def commits(run: StageRun) -> Outcome:
         run.config.commits, checkout=project_folder(), licensing=licensing(run.config)
     )
     return local_outcome(run, documents)
+
+
+def gharchive(run: StageRun) -> Outcome:
+    """Collect one day of GitHub's events."""
+    artifact = collect_day(
+        run.folder, date.fromisoformat(run.partition), params=run.config.gharchive, config_digest=run.config_digest
+    )
+    figures = {name: artifact.metadata[name] for name in ("missing_hours", "skipped")}
+    skipped = sum(figures["skipped"].values())
+    return Outcome(
+        artifact,
+        {"mostly_events": (skipped <= 0.01 * (artifact.metadata["num_rows"] + skipped), figures)},
+        {"events": rows_table(["type", "events"], list(artifact.metadata["events_by_type"].items()))},
+    )
+
+
+def issues(run: StageRun) -> Outcome:
+    """Put the events of all days together to issues."""
+    days = run.partitions("gharchive")
+    inputs = {f"gharchive/{day.name}": open_artifact(day, verify=False).digest for day in days}
+    return source_outcome(
+        run, read_issues(read_threads(days, run.config.issues), run.config.issues), inputs=inputs, may_be_empty=False
+    )
 
 
 def hub_dataset(run: StageRun) -> Outcome:
@@ -161,6 +189,22 @@ STAGES = [
         "documentation",
         documentation,
         "Markdown, reStructuredText and HTML of installed packages and folders, with their long descriptions.",
+    ),
+    Stage(
+        name="gharchive",
+        group="github",
+        compute=gharchive,
+        deps=(),
+        description="GitHub's public events on issues, as GHArchive has them, a partition a day.",
+        checks={"mostly_events": "At most 1 % of the lines that matter are no events."},
+        table=CONVERSATION_EVENTS,
+    ),
+    source_stage(
+        "issues",
+        issues,
+        "Issues as conversations, put together from the events of all days, without bots and names.",
+        group="github",
+        deps=("gharchive",),
     ),
     *(
         source_stage(

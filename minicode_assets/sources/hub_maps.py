@@ -95,6 +95,14 @@ def extra_issue(row: Values, record: str, address: str) -> Document:
     )  # fmt: skip
 
 
+def extra_stackoverflow(row: Values, record: str, address: str) -> Document:
+    """Questions and answers of starcoder2data-extras, rendered as issues are."""
+    text = respelled(as_text(row.get("content")), ISSUE_SENTINELS)
+    return Document(
+        source="stackoverflow", record_id=f"extras/{record}", origin_url=address, path=f"{record}.txt", text=text
+    )
+
+
 def extra_kaggle(row: Values, record: str, address: str) -> Document:
     """Kaggle notebooks of starcoder2data-extras."""
     text = respelled(as_text(row.get("content")), NOTEBOOK_SENTINELS)
@@ -211,7 +219,7 @@ MAPPINGS: dict[str, RowMapping] = {
     "extras_kaggle": _mapping(extra_kaggle, "content", "content"),
     "extras_lhq": _mapping(prose("lhq", "content"), "content", "content"),
     "extras_owm": _mapping(prose("openwebmath", "content"), "content", "content"),
-    "extras_stackoverflow": _mapping(prose("stackoverflow", "content"), "content", "content"),
+    "extras_stackoverflow": _mapping(extra_stackoverflow, "content", "content"),
     "extras_wikipedia": _mapping(prose("wikipedia", "content"), "content", "content"),
     "extras_ir": _mapping(extra_ir, "id content", "content"),
     "openwebmath": _mapping(web_page, "url text date metadata", "url text"),

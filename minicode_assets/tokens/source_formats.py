@@ -83,7 +83,7 @@ FORMATS: dict[str, SourceFormat] = {
     "notebooks": MARKED,
     "notebook_scripts": led("<jupyter_script>"),
     "commits": MARKED,
-    "stackoverflow": PROSE,
+    "stackoverflow": MARKED,
     "documentation": PROSE,
     "arxiv": PROSE,
     "swallow_code": CODE,
