@@ -464,6 +464,7 @@ CONTAMINATION = _table(
     ),
     ("num_ngrams", pl.Int64, "Its n-grams (short) that are in a benchmark; null as above"),
     ("num_long_ngrams", pl.Int64, "Its n-grams (long) that are in a benchmark; null as above"),
+    ("num_shapes", pl.Int64, "Runs of its tokens that are in a solution, names apart; null as above"),
     ("tasks", pl.List(pl.String), "benchmark:task_id of every hit, sorted; null as the counts are"),
     key="document_id",
 )
@@ -474,8 +475,8 @@ CONTAMINATION_HITS = _table(
     ("task_id", pl.String, "benchmarks.task_id"),
     ("kind", pl.String, "prompt, docstring or solution"),
     ("number", pl.Int64, "benchmarks.number"),
-    ("rule", pl.String, "exact, ngram or long_ngram"),
-    ("num_matches", pl.Int64, "N-grams of the document that are in this text; 1 for exact"),
+    ("rule", pl.String, "exact, ngram, long_ngram or shape"),
+    ("num_matches", pl.Int64, "N-grams or runs of the document that are in this text; 1 for exact"),
     ("start", pl.Int64, "First byte of the first match in the document's text in UTF-8"),
     ("end", pl.Int64, "Byte after the last match"),
     key="document_id benchmark task_id kind number rule",

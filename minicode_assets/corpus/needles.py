@@ -7,48 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from minicode_assets.config import Contamination
 from minicode_assets.corpus.minhash import ranges
+from minicode_assets.corpus.postings import Postings, build_postings
+from minicode_assets.corpus.shapes import Shapes, build_shapes
 from minicode_assets.corpus.shingles import Hashes, Numbers, Words, hash_ngrams, hash_words
 
 ANCHOR_WORDS = 5
 """Consecutive words of a whole text whose presence makes a document worth a closer look."""
-_FILTER_BITS = 20
 _WINDOWS_A_STEP = 1 << 18
-
-
-@dataclass(frozen=True)
-class Postings:
-    """Hashes, and for each the benchmark texts that it stands in.
-
-    Attributes:
-        hashes: Sorted, distinct, shape (H,).
-        texts: Text numbers, hash after hash, ascending and distinct within a hash.
-        offsets: Hash h stands in texts[offsets[h] : offsets[h + 1]].
-        present: Whether any hash starts with these bits; a table of 2^20, which answers most questions.
-    """
-
-    hashes: Hashes
-    texts: Numbers
-    offsets: Numbers
-    present: npt.NDArray[np.bool_]
-
-    def find(self, hashes: Hashes) -> tuple[Numbers, Numbers]:
-        """Positions in `hashes` of those that are here, and their numbers here."""
-        maybe = np.flatnonzero(self.present[hashes >> np.uint64(64 - _FILTER_BITS)])
-        if not maybe.size or not self.hashes.size:
-            return maybe[:0], maybe[:0]
-        numbers = np.searchsorted(self.hashes, hashes[maybe]).clip(max=len(self.hashes) - 1)
-        here = self.hashes[numbers] == hashes[maybe]
-        return maybe[here], numbers[here]
-
-    def texts_of(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
-        """Texts of each hash number in turn, and how many each has."""
-        members, counts = ranges(self.offsets[numbers], np.diff(self.offsets)[numbers])
-        return self.texts[members], counts
 
 
 @dataclass(frozen=True)
@@ -60,20 +29,25 @@ class Needles:
         anchors: An n-gram of ANCHOR_WORDS from the inside of each text that is looked for as a whole.
         short: N-grams of `ngram_words` that are not trivially common.
         long: N-grams of `long_ngram_words`, likewise; each begins with one of the short ones.
+        shapes: Runs of tokens of the solutions, whatever their names.
     """
 
     squeezed: Sequence[bytes]
     anchors: Postings
     short: Postings
     long: Postings
+    shapes: Shapes
 
 
-def build_needles(texts: Sequence[str], problems: Sequence[int], *, params: Contamination) -> Needles:
+def build_needles(
+    texts: Sequence[str], problems: Sequence[int], *, params: Contamination, solutions: Sequence[int] = ()
+) -> Needles:
     """Index benchmark texts.
 
     Args:
         texts: Prompts, docstrings and solutions.
         problems: Number of the problem that each belongs to.
+        solutions: Numbers of the texts that are code, whose shapes are looked for.
         params: The `contamination` section.
     """
     encoded = [text.encode() for text in texts]
@@ -88,7 +62,9 @@ def build_needles(texts: Sequence[str], problems: Sequence[int], *, params: Cont
     return Needles(
         squeezed,
         _anchors(words, [bool(needle) for needle in squeezed]),
-        *(_postings(grams["hash"].to_numpy(), grams["text"].to_numpy()) for grams in (short, long)),
+        build_postings(short["hash"].to_numpy(), short["text"].to_numpy()),
+        build_postings(long["hash"].to_numpy(), long["text"].to_numpy()),
+        build_shapes(texts, solutions, problems, params=params),
     )
 
 
@@ -123,7 +99,7 @@ def _anchors(words: Words, wanted: Sequence[bool]) -> Postings:
         letters = words.ends[first + ANCHOR_WORDS - 1] - words.starts[first]
         hashes.append(grams[offsets[text] + inner[np.argmax(letters)]])
         texts.append(text)
-    return _postings(np.array(hashes, dtype=np.uint64), np.array(texts, dtype=np.int64))
+    return build_postings(np.array(hashes, dtype=np.uint64), np.array(texts, dtype=np.int64))
 
 
 def _ngrams(words: Words, spoken: Hashes, problems: Numbers, n: int, params: Contamination) -> pl.DataFrame:
@@ -151,15 +127,3 @@ def _num_problems(grams: Hashes, problems: Numbers) -> Numbers:
     """In how many different problems each n-gram stands, n-gram by n-gram (repeats included)."""
     pairs = pl.DataFrame({"gram": grams, "problem": problems})
     return pairs.select(pl.col("problem").n_unique().over("gram").cast(pl.Int64)).to_series().to_numpy()
-
-
-def _postings(hashes: Hashes, texts: Numbers) -> Postings:
-    order = np.lexsort((texts, hashes))
-    hashes, texts = hashes[order], texts[order]
-    new = np.ones(len(hashes), dtype=bool)
-    new[1:] = (hashes[1:] != hashes[:-1]) | (texts[1:] != texts[:-1])
-    hashes, texts = hashes[new], texts[new]
-    distinct, counts = np.unique(hashes, return_counts=True)
-    present = np.zeros(1 << _FILTER_BITS, dtype=bool)
-    present[distinct >> np.uint64(64 - _FILTER_BITS)] = True
-    return Postings(distinct, texts, np.concatenate(([0], np.cumsum(counts))), present)

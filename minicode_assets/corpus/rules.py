@@ -126,7 +126,8 @@ def _malicious() -> pl.Expr:
 
 def _contaminated() -> pl.Expr:
     """Any hit of any kind; null where nothing was looked for."""
-    return (pl.col("num_exact") > 0) | (pl.col("num_ngrams") > 0) | (pl.col("num_long_ngrams") > 0)
+    names = ("num_exact", "num_ngrams", "num_long_ngrams", "num_shapes")
+    return pl.any_horizontal(pl.col(name) > 0 for name in names)
 
 
 def _line_rules(params: Corpus) -> list[Rule]:

@@ -39,7 +39,7 @@ def write(path: Path, *records: object) -> str:
         ),
         (  # DS-1000
             {"prompt": "Problem:", "reference_code": "[a, b]", "metadata": {"problem_id": 3}},
-            [("9", "prompt", 0, "Problem:"), ("9", "solution", 0, "[a, b]")],
+            [("3", "prompt", 0, "Problem:"), ("3", "solution", 0, "[a, b]")],
         ),
         ({"question": "How many?", "answer": "#### 3"}, [("9", "prompt", 0, "How many?")]),  # GSM8K
         (  # LiveCodeBench
@@ -108,3 +108,63 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             build_benchmarks(tmp_path / "b", params=Benchmarks(files=files), config_digest="")
+
+
+LAYOUTS = {
+    "apps": (
+        {"id": 17, "question": "Count.\n\n-----Input-----\nOne line.\n", "solutions": '["n = 1\\n", "m = 2\\n"]',
+         "input_output": '{"inputs": ["1\\n"], "outputs": ["2\\n"]}', "difficulty": "interview", "url": "https://x.org",
+         "starter_code": ""},
+        {("17", "prompt", 0), ("17", "solution", 0), ("17", "solution", 1)},
+    ),
+    "ds1000": (
+        {"prompt": "Problem:\nShuffle the rows.\nA:\n<code>\n", "reference_code": "result = df.iloc[order]",
+         "metadata": {"problem_id": 3, "library_problem_id": 3, "library": "Pandas", "test_case_cnt": 2,
+                      "perturbation_type": "Origin", "perturbation_origin_id": 0}, "code_context": "import pandas"},
+        {("3", "prompt", 0), ("3", "solution", 0)},
+    ),
+    "gsm8k": (
+        {"question": "Natalia baked 48 rolls. How many are left?", "answer": "48/2 = <<48/2=24>>24\n#### 24"},
+        {("1", "prompt", 0)},
+    ),
+    "livecodebench": (
+        {"question_title": "A. Slimes", "question_content": "There are three slimes.", "platform": "codeforces",
+         "question_id": "1873_A", "contest_id": "1873", "contest_date": "2023-08-21T00:00:00", "starter_code": "",
+         "difficulty": "easy", "public_test_cases": "[]", "private_test_cases": "eJw=", "metadata": "{}"},
+        {("1873_A", "prompt", 0)},
+    ),
+    "bigcodebench": (
+        {"task_id": "BigCodeBench/0", "complete_prompt": 'def task_func(n):\n    """\n    Average gaps.\n    """\n',
+         "instruct_prompt": "Average gaps.\nWrite self-contained code", "canonical_solution": "    return n\n",
+         "code_prompt": "def task_func(n):\n", "test": "import unittest", "entry_point": "task_func",
+         "doc_struct": '{"description": ["Average gaps."]}', "libs": "['random']"},
+        {("BigCodeBench/0", "prompt", 0), ("BigCodeBench/0", "prompt", 1), ("BigCodeBench/0", "docstring", 0),
+         ("BigCodeBench/0", "solution", 0)},
+    ),
+    "evalplus": (
+        {"task_id": "Mbpp/2", "prompt": '"""\nFind the shared elements.\nassert f((3,), (3,)) == (3,)\n"""\n',
+         "entry_point": "f", "canonical_solution": "\ndef f(a, b):\n  return tuple(set(a) & set(b))\n",
+         "base_input": [[[3], [3]]], "atol": 0, "plus_input": [], "contract": "", "assertion": "assert True"},
+        {("Mbpp/2", "prompt", 0), ("Mbpp/2", "docstring", 0), ("Mbpp/2", "solution", 0)},
+    ),
+}  # fmt: skip
+"""A line of each benchmark with its published fields (texts our own), and the texts that are taken from it."""
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_published_layouts(name: str, tmp_path: Path) -> None:
+    record, expected = LAYOUTS[name]
+    path = tmp_path / f"{name}.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    artifact = build_benchmarks(tmp_path / "b", params=Benchmarks(files=(str(path),)), config_digest="")
+    frame = read_table(artifact.path, BENCHMARKS)
+    assert set(frame.select("task_id", "kind", "number").iter_rows()) == expected
+    assert frame["benchmark"].unique().to_list() == [name]
+
+
+def test_the_real_mbpp(samples: Path, tmp_path: Path) -> None:
+    files = (str(samples / "benchmarks" / "mbpp.jsonl"),)
+    artifact = build_benchmarks(tmp_path / "b", params=Benchmarks(files=files), config_digest="")
+    assert artifact.metadata["num_tasks"] == {"mbpp": 974}
+    kinds = dict(read_table(artifact.path, BENCHMARKS).group_by("kind").len().iter_rows())
+    assert (kinds["prompt"], kinds["solution"]) == (974, 974)

@@ -1,5 +1,6 @@
 """Benchmark problems that were planted in documents are found, whatever was done to them; clean text stays clean."""
 
+import ast
 import json
 import re
 import sysconfig
@@ -90,6 +91,62 @@ def test_renamed_solutions_leave_ngrams(problems: pl.DataFrame, needles: Needles
     assert rules_of(renamed, needles) >= {"ngram"}
 
 
+class Renamed(ast.NodeTransformer):
+    """Every name that the code binds becomes another one."""
+
+    def __init__(self, tree: ast.AST) -> None:
+        nodes = list(ast.walk(tree))
+        bound = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        bound |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+        bound |= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
+        self.names = {name: f"other{number}" for number, name in enumerate(sorted(bound))}
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = self.names.get(node.id, node.id)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.arg = self.names.get(node.arg, node.arg)
+        return self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.name = self.names.get(node.name, node.name)
+        return self.generic_visit(node)
+
+
+def renamed(code: str) -> str:
+    """The code with other names, and formatted anew: no comment, quote or parenthesis need be where it was."""
+    tree = ast.parse(code)
+    return ast.unparse(Renamed(tree).visit(tree))
+
+
+def test_renamed_solutions_are_found_by_their_shape(problems: pl.DataFrame, needles: Needles, clean: list[str]) -> None:
+    found = total = 0
+    for task in range(164):
+        code = text_of(problems, task, "prompt") + text_of(problems, task, "solution")
+        if len(text_of(problems, task, "solution")) < 150:
+            continue
+        total += 1
+        hits, counts = find_texts(f"{clean[0]}\n{renamed(code)}\n{clean[1]}".encode(), needles, params=PARAMS)
+        named = {problems["task_id"][number] for _, number, rule, *_ in hits if rule == "shape"}
+        found += f"HumanEval/{task}" in named
+        assert bool(named) == (counts["shape"] > 0)
+    assert total > 70
+    assert found >= 0.85 * total
+
+
+def test_a_shape_says_where_and_minds_which_name_is_which(problems: pl.DataFrame, needles: Needles) -> None:
+    body = "for a, b in enumerate(c):\n    for d, e in enumerate(c):\n        if a != d:\n            f = abs(b - e)\n"
+    rest = "            if f < g:\n                return True\nreturn False\n"
+    text = "x = 1\n" + body + rest
+    (hit,) = [hit for hit in find_texts(text.encode(), needles, params=PARAMS)[0] if hit[2] == "shape"]
+    assert problems["task_id"][hit[1]] == "HumanEval/0"
+    assert text.encode()[hit[4] : hit[5]].decode() == text[text.index("for") :].rstrip()
+    for crossed in (text.replace("abs(b - e)", "abs(a - d)"), text.replace("enumerate(c)", "enumerate(h)", 1)):
+        hits = [hit for hit in find_texts(crossed.encode(), needles, params=PARAMS)[0] if hit[2] == "shape"]
+        assert not hits or hits[0][3] < hit[3]
+
+
 def test_trivially_common_texts_are_whitelisted_by_rule(problems: pl.DataFrame, needles: Needles) -> None:
     """Source: the four solutions that The Stack v2's decontamination whitelists by hand."""
     trivial = {2: "return number % 1.0", 23: "return len(string)", 53: "return x + y", 45: "return a * h / 2.0"}
@@ -154,8 +211,14 @@ def test_artifact(problems: pl.DataFrame, clean: list[str], tmp_path: Path) -> N
     frame = read_table(runs[0].path, CONTAMINATION)
     names = pl.read_parquet(documents / "*.parquet", columns=["path", "text"])
     rows = dict(zip(names["path"], frame.iter_rows(named=True), strict=True))
-    assert rows["clean.py"] == rows["clean.py"] | {"num_exact": 0, "num_ngrams": 0, "num_long_ngrams": 0, "tasks": []}
-    assert list(rows["none.py"].values())[1:] == [None] * 4
+    assert rows["clean.py"] == rows["clean.py"] | {
+        "num_exact": 0,
+        "num_ngrams": 0,
+        "num_long_ngrams": 0,
+        "num_shapes": 0,
+        "tasks": [],
+    }
+    assert list(rows["none.py"].values())[1:] == [None] * 5
     for path in ("planted.py", "é.py"):
         assert "HumanEval:HumanEval/0" in rows[path]["tasks"]
         assert rows[path]["num_exact"] == 3
@@ -177,7 +240,7 @@ def test_without_benchmarks_every_signal_is_null(clean: list[str], tmp_path: Pat
         documents, tmp_path / "out", benchmarks=benchmarks, params=PARAMS, config_digest=""
     )
     assert artifact.metadata["num_benchmark_texts"] == 0
-    assert read_table(artifact.path, CONTAMINATION).row(0)[1:] == (None, None, None, None)
+    assert read_table(artifact.path, CONTAMINATION).row(0)[1:] == (None, None, None, None, None)
 
 
 def test_any_jsonl_benchmark(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def signals(text: str, config: Config, document_id: str = "0" * 32) -> pl.DataFr
         "length_bytes": len(text.encode()),
         "license_type": "permissive",
     }
-    row |= dict.fromkeys(("num_exact", "num_ngrams", "num_long_ngrams"), 0)
+    row |= dict.fromkeys(("num_exact", "num_ngrams", "num_long_ngrams", "num_shapes"), 0)
     described = language.describe("a.py", text, params=config.language)
     row |= dict(zip(LANGUAGE.polars.names()[1:], described, strict=True))
     row |= heuristics.measure(text, scan, params=config.heuristics)

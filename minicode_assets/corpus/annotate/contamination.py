@@ -1,8 +1,9 @@
 """The contamination sidecar: where documents contain problems or solutions of benchmarks, and every hit as a row.
 
-Three rules: a whole prompt, docstring or solution, white space and case aside (`exact`); a short n-gram of words
-(`ngram`); a long one (`long_ngram`). All documents are looked at through the hashes of their n-grams; only those with a
-hit are read a second time, for the proof and its place.
+Four rules: a whole prompt, docstring or solution, white space and case aside (`exact`); a short n-gram of words
+(`ngram`); a long one (`long_ngram`); a run of a solution's tokens, names aside (`shape`, see shapes.py). All documents
+are looked at through the hashes of their n-grams; only those with a hit are read a second time, for the proof and its
+place.
 """
 
 import logging
@@ -15,7 +16,9 @@ import polars as pl
 
 from minicode_assets.config import Contamination
 from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents
-from minicode_assets.corpus.needles import ANCHOR_WORDS, Needles, Postings, build_needles, squeeze
+from minicode_assets.corpus.needles import ANCHOR_WORDS, Needles, build_needles, squeeze
+from minicode_assets.corpus.postings import Postings
+from minicode_assets.corpus.shapes import find_shapes, with_shapes
 from minicode_assets.corpus.shingles import Numbers, Words, blocks, hash_ngrams, hash_words
 from minicode_assets.parquet import read_table, write_parquet
 from minicode_assets.schemas import BENCHMARKS, CONTAMINATION, CONTAMINATION_HITS
@@ -35,6 +38,7 @@ _FOUND = {
     "end": pl.Int64,
     "num_ngrams": pl.Int64,
     "num_long_ngrams": pl.Int64,
+    "num_shapes": pl.Int64,
 }
 logger = logging.getLogger("minicode.contamination")
 
@@ -94,7 +98,9 @@ def needles_of(benchmarks: pl.DataFrame, *, params: Contamination) -> Needles:
     named = first.select(pl.coalesce("text_first", pl.concat_str(task))).to_series()
     problems = [squeeze(text.encode()) for text in named]
     numbers = {problem: number for number, problem in enumerate(dict.fromkeys(problems))}
-    return build_needles(benchmarks["text"].to_list(), [numbers[problem] for problem in problems], params=params)
+    solutions = np.flatnonzero((benchmarks["kind"] == "solution").to_numpy()).tolist()
+    texts = benchmarks["text"].to_list()
+    return build_needles(texts, [numbers[problem] for problem in problems], params=params, solutions=solutions)
 
 
 def find_texts(text: bytes, needles: Needles, *, params: Contamination) -> tuple[list[Row], dict[str, int]]:
@@ -114,6 +120,9 @@ def find_texts(text: bytes, needles: Needles, *, params: Contamination) -> tuple
         for number in np.unique(found).tolist():
             own = places[found == number]
             hits.append((0, number, rule, len(own), *_span(words, int(own[0]), int(own[-1]) + n - 1)))
+    shapes = find_shapes(text, needles.shapes)
+    counts["shape"] = sum(num_runs for _, num_runs, _, _ in shapes)
+    hits += [(0, number, "shape", num_runs, start, end) for number, num_runs, start, end in shapes]
     return sorted(hits, key=lambda hit: hit[1:3]), counts
 
 
@@ -149,6 +158,7 @@ def screen(texts: Sequence[bytes], needles: Needles, *, params: Contamination) -
         words = hash_words(texts[start:end], rule="words")
         found = [_texts_with(words, n, postings) for n, postings in
                  ((ANCHOR_WORDS, needles.anchors), (params.ngram_words, needles.short))]  # fmt: skip
+        found.append(with_shapes(texts[start:end], words, needles.shapes))
         suspects += (np.unique(np.concatenate(found)) + start).tolist()
     return suspects
 
@@ -175,7 +185,7 @@ def _rows(texts: Sequence[bytes], first: int, needles: Needles, params: Contamin
     for number in screen(texts, needles, params=params):
         hits, counts = find_texts(texts[number], needles, params=params)
         for hit in hits:
-            yield (first + number, *hit[1:], counts["ngram"], counts["long_ngram"])
+            yield (first + number, *hit[1:], counts["ngram"], counts["long_ngram"], counts["shape"])
 
 
 def _hits(frame: pl.DataFrame, problems: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
@@ -196,14 +206,14 @@ def _sidecar(frame: pl.DataFrame, hits: pl.DataFrame, found: pl.DataFrame) -> pl
         tasks=pl.concat_str("benchmark", "task_id", separator=":").unique().sort(),
     )
     ids = frame["document_id"].gather(found["row"])
-    counts = found.select("num_ngrams", "num_long_ngrams").with_columns(document_id=ids).unique()
+    counts = found.select("num_ngrams", "num_long_ngrams", "num_shapes").with_columns(document_id=ids).unique()
     has_text = frame["text"].is_not_null()
     names = CONTAMINATION.polars.names()
     return (
         frame.select("document_id")
         .join(tasks, on="document_id", how="left", maintain_order="left")
         .join(counts, on="document_id", how="left", maintain_order="left")
-        .with_columns(pl.col("tasks").fill_null([]), pl.col("num_exact", "num_ngrams", "num_long_ngrams").fill_null(0))
+        .with_columns(pl.col("tasks").fill_null([]), pl.col("^num_.*$").fill_null(0))
         .select("document_id", *(pl.when(has_text).then(pl.col(name)).alias(name) for name in names[1:]))
     )
 
