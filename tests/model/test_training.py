@@ -123,8 +123,9 @@ def test_accumulation_equals_one_large_batch(train_here) -> None:
 
 
 def test_without_document_mask_a_sequence_is_one_text(train_split, tiny_params) -> None:
+    whole_epoch = dataclasses.replace(tiny_params, batch_size=train_split.num_sequences, gradient_accumulation_steps=1)
     with_mask, without = (
-        StepLoader(train_split, dataclasses.replace(tiny_params, document_mask=on, batch_size=8)).step_batches(0)[0]
+        StepLoader(train_split, dataclasses.replace(whole_epoch, document_mask=on)).step_batches(0)[0]
         for on in (True, False)
     )
     assert torch.equal(with_mask.tokens_BT, without.tokens_BT)
