@@ -15,7 +15,9 @@ quality_model/                 a classifier and its report
 redact/ reformat/ llm_rewrite/ <partition>/: what the corpus gets instead of some documents' texts
 corpus/                        train/, validation/, decisions/, funnel
 search_index/                  hashes of the corpus, a folder a corpus file
-tokenizer/ token_shards/ checkpoint/ evaluation/ benchmark_scores/ leaderboard/ report/
+tokenizer/                     the SentencePiece model
+encoded_documents/<partition>/ the tokens of each document
+token_shards/ checkpoint/ evaluation/ benchmark_scores/ leaderboard/ report/
 history/                       one file an evaluated checkpoint
 """
 

@@ -551,6 +551,20 @@ FUNNEL = _table(
     ("tokens_left", pl.Int64, "Their tokens, estimated by bytes_per_token"),
     key="step",
 )
+ENCODED_DOCUMENTS = _table(
+    "encoded_documents",
+    ("document_id", pl.String, "documents.document_id"),
+    ("source", pl.String, "documents.source"),
+    ("swhid", pl.String, "Qualified SWHID"),
+    ("origin_url", pl.String, "origin.url"),
+    ("path", pl.String, "Path"),
+    ("license_expression", pl.String, "SPDX expression; null where there is none"),
+    ("num_bytes", pl.Int64, "Bytes of the text, marks of special tokens not counted"),
+    ("num_tokens", pl.Int64, "Tokens, the special token that it begins with included"),
+    ("tokens", pl.Binary, "Their ids, little-endian uint16, or uint32 where the vocabulary exceeds 65,536"),
+    key="document_id",
+    order="origin_url path",
+)
 TOKEN_DOCUMENTS = _table(
     "token_documents",
     ("document", pl.Int64, "Number of the document (training example) in its split, from 0"),

@@ -40,7 +40,7 @@ from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
 from minicode_assets.config.safety import Malware, QualityModel, malware_problems, quality_problems
 from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, source_problems
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
-from minicode_assets.config.tokens import Tokenizer, TokenShards, tokens_problems
+from minicode_assets.config.tokens import EncodedDocuments, Tokenizer, TokenShards, tokens_problems
 from minicode_assets.errors import ConfigError
 from minicode_model.artifact import digest_of, sha256_of
 from minicode_model.config import (
@@ -69,6 +69,7 @@ __all__ = [
     "Contamination",
     "Corpus",
     "Documents",
+    "EncodedDocuments",
     "ExactDup",
     "FetchPlan",
     "FileManifest",
@@ -134,6 +135,7 @@ class Config(SourceSections):
     corpus: Corpus = field(default_factory=Corpus)
     search_index: SearchIndex = field(default_factory=SearchIndex)
     tokenizer: Tokenizer = field(default_factory=Tokenizer)
+    encoded_documents: EncodedDocuments = field(default_factory=EncodedDocuments)
     token_shards: TokenShards = field(default_factory=TokenShards)
     model: Model = field(default_factory=Model)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
@@ -189,6 +191,7 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "corpus": ("partitions", "corpus"),
     "search_index": ("near_dup", "search_index"),
     "tokenizer": ("tokenizer",),
+    "encoded_documents": ("partitions", "encoded_documents"),
     "token_shards": ("token_shards",),
     "checkpoint": ("model", "checkpoint"),
     "evaluation": ("evaluation",),

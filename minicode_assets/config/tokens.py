@@ -32,6 +32,16 @@ class Tokenizer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncodedDocuments:
+    """How documents are encoded; nothing here shapes the tokens."""
+
+    batch_bytes: int = operational(8_000_000)
+    """Text that is encoded at a time, at least; bounds the memory. Unit: bytes."""
+    num_threads: int = operational(2)
+    """Encoding threads; the engine runs outside of Python's lock."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenShards:
     """How documents become sequences and sequences become shards."""
 
@@ -52,6 +62,25 @@ class TokenShards:
     fim_syntax_rate: float = 0.0
     """Of the rearranged parts, the share whose middle is a whole statement, argument list or body rather than any
     characters, 0..1."""
+    layout: str = "starcoder2"
+    """`starcoder2`, or `starcoder`: `<reponame>`, `<filename>` and `<gh_stars>` before each file."""
+    starcoder_metadata_rate: float = 0.2
+    """In StarCoder's layout, the chance of each of the three, 0..1. Source: StarCoder, curation.md 2.7."""
+    stars: str = ""
+    """A CSV file with columns origin_url and num_stars for `<gh_stars>`; without, it is never shown."""
+    mixing: str = "natural"
+    """`natural`: as `epochs` say; `target`: as `target_shares` say; `temperature`: shares of the tokens at hand to the
+    power of 1 / temperature."""
+    epochs: tuple[str, ...] = ()
+    """How many times each source is read, e.g. "issues=0.5"; others once."""
+    target_shares: tuple[str, ...] = ()
+    """Share of each source in the tokens, e.g. "swh=0.8", "issues=0.2"; others nothing. Their sum need not be 1."""
+    temperature: float = 1.0
+    """1 keeps the natural shares, a larger one levels them."""
+    mixture_tokens: int = 0
+    """Tokens that the mixture (target, temperature) has; 0: as many as there are at hand."""
+    max_epochs: float = 5.0
+    """No source is read more often by target or temperature. Source: StarCoder2 read nothing more than 5 times."""
     packing: str = "best_fit"
     """`best_fit`, or `concatenate` (cut wherever a sequence is full) for comparison."""
     line_padding_fraction: float = 0.0005
@@ -60,14 +89,14 @@ class TokenShards:
     shard_tokens: int = 16_777_216
     """Tokens a shard at most."""
     num_workers: int = operational(2)
-    """Encoding processes; the result is the same for any number."""
+    """Processes that lay out and cut; the result is the same for any number."""
     parallel_from_bytes: int = operational(64_000_000)
-    """Less text is encoded in one process, which is faster than starting more. Unit: bytes."""
+    """Less text is laid out in one process, which is faster than starting more. Unit: bytes."""
     seed: int = 1337
     """Seed of the fill-in-the-middle cuts and of the order."""
 
 
-def tokens_problems(tokenizer: Tokenizer, _shards: TokenShards) -> list[str]:
+def tokens_problems(tokenizer: Tokenizer, shards: TokenShards) -> list[str]:
     """Contradictions of [tokenizer] and [token_shards], one message each."""
     extra = tokenizer.extra_special_tokens
     problems = [
@@ -78,4 +107,35 @@ def tokens_problems(tokenizer: Tokenizer, _shards: TokenShards) -> list[str]:
     ]
     if len(set(extra)) < len(extra):
         problems.append("[tokenizer] extra_special_tokens: a name is there twice")
+    if shards.layout == "starcoder":
+        if missing := {"<reponame>", "<filename>", "<gh_stars>"} - set(extra):
+            problems.append(
+                f"[token_shards] layout starcoder needs {sorted(missing)} in [tokenizer] extra_special_tokens"
+            )
+        if shards.repository_context:
+            problems.append("[token_shards] layout starcoder has no repository_context: set it to false")
+    return problems + _mixture_problems(shards)
+
+
+def _mixture_problems(shards: TokenShards) -> list[str]:
+    choices = {
+        "layout": ("starcoder2", "starcoder"),
+        "mixing": ("natural", "target", "temperature"),
+        "packing": ("best_fit", "concatenate"),
+    }
+    problems = [
+        f"[token_shards] {name}: found {getattr(shards, name)!r}, expected {' or '.join(known)}"
+        for name, known in choices.items()
+        if getattr(shards, name) not in known
+    ]
+    problems += [
+        f"[token_shards] {name}: found {value!r}, expected source=number, e.g. 'issues=0.5'"
+        for name in ("epochs", "target_shares")
+        for value in getattr(shards, name)
+        if not re.fullmatch(r"\w+=\d+(\.\d+)?", value)
+    ]
+    if shards.temperature <= 0:
+        problems.append(f"[token_shards] temperature: found {shards.temperature}, expected more than 0")
+    if shards.mixing == "target" and not shards.target_shares:
+        problems.append("[token_shards] mixing target needs target_shares")
     return problems

@@ -4,12 +4,18 @@ import dagster as dg
 
 from minicode_assets.defs.pictures import bar_plot, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.layout import partition_keys
+from minicode_assets.schemas import ENCODED_DOCUMENTS
+from minicode_assets.tokens.budget import chinchilla_rows
+from minicode_assets.tokens.encoded import count_mismatches, encode_documents
 from minicode_assets.tokens.show import decoded_sequences
 from minicode_assets.tokens.train import train_tokenizer
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.shards import PackedSplit, open_split
 from minicode_model.tokenizer import Tokenizer
 
+NUM_COMPARED = 200
+"""Documents of each partition whose text is compared with what their tokens decode to."""
 NUM_SHOWN = 10
 """Sequences that the web UI shows as text."""
 
@@ -29,10 +35,25 @@ def tokenizer(run: StageRun) -> Outcome:
     )
 
 
-def token_shards(run: StageRun) -> Outcome:
-    """Encode and pack the corpus."""
-    artifact = write_token_shards(
+def encoded_documents(run: StageRun) -> Outcome:
+    """Encode one partition of the corpus."""
+    artifact = encode_documents(
         run.layout.asset("corpus"),
+        run.layout.asset("tokenizer"),
+        run.folder,
+        part=partition_keys(run.config.partitions.num_prefixes).index(run.partition),
+        params=run.config.encoded_documents,
+        config_digest=run.config_digest,
+    )
+    tokenizer = Tokenizer.load(run.layout.asset("tokenizer"))
+    failures = count_mismatches(run.layout.asset("corpus"), artifact.path, tokenizer, limit=NUM_COMPARED)
+    return Outcome(artifact, {"gives_back_the_text": (failures == 0, {"failures": failures, "compared": NUM_COMPARED})})
+
+
+def token_shards(run: StageRun) -> Outcome:
+    """Lay out and pack the encoded documents."""
+    artifact = write_token_shards(
+        run.partitions("encoded_documents"),
         run.layout.asset("tokenizer"),
         run.folder,
         params=run.config.token_shards,
@@ -61,6 +82,10 @@ def token_shards(run: StageRun) -> Outcome:
             "tokens_by_source": bar_plot(
                 "Training tokens by source", "tokens", artifact.metadata["train"]["tokens_by_source"]
             ),
+            "chinchilla": rows_table(
+                ["model", "parameters", "tokens wanted", "at hand", "epochs"],
+                chinchilla_rows(run.config.model, num_tokens["train"]),
+            ),
             "document_lengths": bar_plot("Training documents by length", "documents", lengths),
             "sequences": dg.MetadataValue.md("\n\n".join(f"```\n{text}\n```" for text in shown)),
         },
@@ -84,10 +109,21 @@ STAGES = [
         kinds=("sentencepiece",),
     ),
     Stage(
+        name="encoded_documents",
+        group="tokens",
+        compute=encoded_documents,
+        deps=("corpus", "tokenizer"),
+        description="Every document as tokens, encoded once; any length, format and mixture is packed from these.",
+        checks={"gives_back_the_text": "The tokens of the partition's first documents give back their text."},
+        table=ENCODED_DOCUMENTS,
+        kinds=("sentencepiece",),
+    ),
+    Stage(
         name="token_shards",
         group="tokens",
         compute=token_shards,
-        deps=("corpus", "tokenizer"),
+        deps=("encoded_documents", "tokenizer"),
+        all_partitions=("encoded_documents",),
         description="Packed sequences with document boundaries, traceable to the file that each token came from.",
         checks={
             "little_padding": "Padding is under 5 % of the tokens.",

@@ -3,8 +3,10 @@
 Cutting and fill-in-the-middle are one step, since each decides the other: a part that is rearranged must lie in one
 sequence, or its middle would be learnt without its prefix. So a file is cut first, and its parts are rearranged
 within themselves, each filling its piece. A file that is an example of its own is cut only if it exceeds a sequence;
-in a repository the files that fit are chosen to fill a sequence, and one is cut where none does and the rest of the
-sequence is too much to leave empty. Source: model.md 1.2 lists what goes wrong otherwise.
+in
+a repository the files that fit are chosen to fill a sequence; where none does, one that exceeds a sequence begins in
+the room that is left, since it is cut anyway, and only without such a one is another cut or the room left empty.
+Source: model.md 1.2 lists what goes wrong otherwise.
 """
 
 from collections import deque
@@ -14,8 +16,7 @@ import numpy as np
 
 from minicode_assets.tokens.format import Example, File
 from minicode_assets.tokens.pieces import Encoded, Pieces
-from minicode_assets.tokens.source_formats import format_of
-from minicode_assets.tokens.text import EncodedText
+from minicode_assets.tokens.text import EncodedText, encode_parts
 from minicode_model.fim import NUM_SENTINELS, arrange, split_characters, uniforms
 from minicode_model.tokenizer import TokenIds, Tokenizer
 
@@ -23,7 +24,7 @@ MIN_FIM_TOKENS = 16
 """Shorter parts stay as they are: there is nothing to tell prefix, middle and suffix apart."""
 MIN_PART_TOKENS = 16
 """A file is not begun in less room than this."""
-CHOICE_FILES = 64
+CHOICE_FILES = 256
 """So many of a repository's next files are looked at for one that fits; with it, memory and time stay bounded."""
 _FIM_RESERVE_TOKENS = 8
 """Kept for what the cuts add, since a token that is cut becomes two or more; the suffix then takes what is left."""
@@ -31,9 +32,9 @@ _FIM_RESERVE_TOKENS = 8
 
 @dataclass(frozen=True)
 class _Ready:
-    """A file of an example, encoded: `whole` is how it stands in one sequence, in `order` (plain, psm or spm).
+    """A file of an example, laid out: `whole` is how it stands in one sequence, in `order` (plain, psm or spm).
 
-    `lead`, part of `whole`, is the special token that it begins with; `path` follows, then `body`.
+    `lead`, part of `whole`, is the special token (or header) that it begins with; `path` follows, then `body`.
     """
 
     number: int
@@ -89,20 +90,31 @@ class ExampleEncoder:
                 choice.append(self._ready(example, *waiting.popleft()))
             is_last = len(choice) == 1
             chosen = _choose(choice, pieces.room - is_last)
-            if chosen is None and pieces.used and (pieces.room < MIN_PART_TOKENS or pieces.spend(pieces.room)):
+            cut = None if chosen is not None else self._choose_cut(pieces, choice)
+            if chosen is None and cut is None:
                 pieces.close()
                 continue
-            ready = choice[chosen or 0]
-            del choice[chosen or 0]
+            ready = choice[chosen or cut or 0]
+            del choice[chosen or cut or 0]
             self._add_file(pieces, ready, fits=chosen is not None, end=self._end if is_last else self._end[:0])
         return pieces.result()
+
+    def _choose_cut(self, pieces: Pieces, choice: deque[_Ready]) -> int | None:
+        """The file that is cut where none fits: one that has to be cut anyway; None if the piece is closed instead."""
+        if pieces.used and pieces.room < MIN_PART_TOKENS:
+            return None
+        longest = self._seq_len - len(self._end)
+        unavoidable = next((place for place, ready in enumerate(choice) if len(ready.whole) > longest), None)
+        if unavoidable is not None or not pieces.used:
+            return unavoidable or 0
+        return None if pieces.spend(pieces.room) else 0
 
     def _special(self, name: str) -> TokenIds:
         return np.array([self._tokenizer.special(name)], self._tokenizer.dtype)
 
     def _ready(self, example: Example, number: int, file: File) -> _Ready:
-        _, name, *rest = format_of(file.source).parts(file.text, file.document_id)
-        lead, body = self._special(name), EncodedText(self._tokenizer, tuple(rest))
+        [lead] = encode_parts(self._tokenizer, [example.header]) if example.header else [file.tokens[:1]]
+        body = EncodedText(self._tokenizer, file.tokens[1:])
         path = self._tokenizer.encode(file.path + "\n" if example.repository is not None else "")
         room = self._seq_len - len(lead) - len(self._end)
         whole, order = self._whole(example, file, path, body, room)
@@ -223,7 +235,7 @@ class ExampleEncoder:
 
     def _cut_bytes(self, file: File, number: int, body: EncodedText, start: int, stop: int) -> tuple[int, int]:
         """The bytes before which middle and suffix begin: at a span of the syntax, or between any characters."""
-        *chances, syntax, kind, which = uniforms(5, self._seed, "cuts", file.document_id, number)
+        *chances, syntax, kind, which = uniforms(5, self._seed, "cuts", file.key, number)
         begin, end = body.byte_at(start), body.byte_at(stop)
         if syntax < self._fim_syntax_rate:
             inside = [[s for s in spans if begin <= s[0] and s[1] <= end] for spans in body.spans.values()]
@@ -236,7 +248,7 @@ class ExampleEncoder:
         return low, low + len(middle.encode("utf-8", "surrogateescape"))
 
     def _order(self, example: Example, file: File, body: EncodedText, number: int) -> str:
-        chance, choice = uniforms(2, self._seed, "fim", file.document_id, number)
+        chance, choice = uniforms(2, self._seed, "fim", file.key, number)
         if chance >= example.fim_rate or not body.is_plain:
             return "plain"
         return "spm" if choice < self._fim_spm_rate else "psm"

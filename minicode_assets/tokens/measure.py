@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicode_assets.tokens.read import corpus_files
+from minicode_assets.tokens.read import corpus_documents
 from minicode_model.tokenizer import FIRST_BYTE_ID, Tokenizer, text_bytes
 
 _NUM_BYTES = 256
@@ -32,7 +32,7 @@ def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
     kinds: Counter[tuple[str, str]] = Counter()
     used = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     outliers: list[tuple[float, str]] = []
-    for file in corpus_files(corpus, split):
+    for file in corpus_documents(corpus, split):
         ids, raw = tokenizer.encode(file.text), text_bytes(file.text)
         counts["documents"] += 1
         counts["failures"] += tokenizer.decode(ids) != raw

@@ -1,20 +1,33 @@
-"""Streaming the corpus, a few rows at a time."""
+"""Streaming the corpus and its tokens, a few rows at a time."""
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow.parquet
 
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import CORPUS
+from minicode_assets.schemas import CORPUS, ENCODED_DOCUMENTS
 from minicode_assets.tokens.format import File
 
 _BATCH_ROWS = 512
-_COLUMNS = ["document_id", "source", "swhid", "origin_url", "path", "license_expression", "text"]
+_FILE_COLUMNS = ["document_id", "source", "swhid", "origin_url", "path", "license_expression", "num_bytes", "tokens"]
 
 
-def corpus_files(corpus: Path, split: str) -> Iterator[File]:
-    """The documents of one split, in the corpus's order (origin_url, path), memory bounded by a batch of rows.
+@dataclass(frozen=True)
+class Document:
+    """What training and measuring a tokenizer need of a row of the corpus."""
+
+    document_id: str
+    path: str
+    text: str
+
+
+def corpus_documents(corpus: Path, split: str) -> Iterator[Document]:
+    """The documents of one split, part by part; memory is bounded by a batch of rows.
 
     Args:
         corpus: The corpus artefact, already verified.
@@ -25,7 +38,35 @@ def corpus_files(corpus: Path, split: str) -> Iterator[File]:
     """
     scan_table(corpus, CORPUS, pattern=f"{split}/*.parquet", verify=False)
     for path in sorted((corpus / split).glob("*.parquet")):
-        with pyarrow.parquet.ParquetFile(path) as parquet:
-            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=_COLUMNS):
-                for row in zip(*(batch.column(name).to_pylist() for name in _COLUMNS), strict=True):
-                    yield File(*row)
+        for row in parquet_rows(path, ["document_id", "path", "text"], batch_rows=_BATCH_ROWS):
+            yield Document(*row)
+
+
+def encoded_files(encoded: Sequence[Path], split: str, dtype: np.dtype[Any]) -> Iterator[File]:
+    """The encoded documents of all partitions, merged in the order of origin, path and id.
+
+    So the files of an origin follow each other, however they were partitioned; memory is bounded by a batch of rows of
+    each partition.
+
+    Args:
+        encoded: The partitions of encoded_documents, already verified.
+        split: train or validation.
+        dtype: `Tokenizer.dtype`.
+
+    Raises:
+        CorruptArtifactError: A partition has another schema.
+    """
+    for folder in encoded:
+        scan_table(folder, ENCODED_DOCUMENTS, pattern=f"{split}.parquet", verify=False)
+    rows = max(16, _BATCH_ROWS // len(encoded))
+    parts = [parquet_rows(folder / f"{split}.parquet", _FILE_COLUMNS, batch_rows=rows) for folder in encoded]
+    little = dtype.newbyteorder("<")
+    for row in heapq.merge(*parts, key=lambda row: (row[3], row[4], row[0])):
+        yield File(*row[:-1], np.frombuffer(row[-1], little))
+
+
+def parquet_rows(path: Path, columns: list[str], *, batch_rows: int) -> Iterator[tuple[Any, ...]]:
+    """The rows of one file as tuples, in order."""
+    with pyarrow.parquet.ParquetFile(path) as parquet:
+        for batch in parquet.iter_batches(batch_size=batch_rows, columns=columns):
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)

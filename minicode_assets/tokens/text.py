@@ -1,5 +1,6 @@
 """A text beside its tokens, so that a stretch of it is encoded without encoding it all again."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -7,17 +8,26 @@ import numpy.typing as npt
 
 from minicode_assets.tokens.source_formats import Parts
 from minicode_model.fim import syntax_spans
-from minicode_model.tokenizer import TokenIds, Tokenizer, text_bytes
+from minicode_model.tokenizer import TokenIds, Tokenizer
 
 _MAX_UTF8_BYTES = 4
 
 
-def encode_parts(tokenizer: Tokenizer, parts: Parts) -> TokenIds:
-    """The ids of text, special token, text, ...; each text is encoded by itself."""
-    ids = [tokenizer.encode(parts[0])]
-    for name, text in zip(parts[1::2], parts[2::2], strict=True):
-        ids += [np.array([tokenizer.special(name)], tokenizer.dtype), tokenizer.encode(text)]
-    return np.concatenate(ids)
+def encode_parts(tokenizer: Tokenizer, parts: Sequence[Parts], *, num_threads: int = 1) -> list[TokenIds]:
+    """The ids of each text, special token, text, ...; every text is encoded by itself.
+
+    Raises:
+        TokenizerError: The tokenizer has no special token of that name.
+    """
+    texts = [text for document in parts for text in document[::2]]
+    encoded = iter(tokenizer.encode_batch(texts, num_threads=num_threads))
+    result = []
+    for document in parts:
+        ids = [next(encoded)]
+        for name in document[1::2]:
+            ids += [np.array([tokenizer.special(name)], tokenizer.dtype), next(encoded)]
+        result.append(np.concatenate(ids))
+    return result
 
 
 class EncodedText:
@@ -28,22 +38,25 @@ class EncodedText:
 
     Attributes:
         ids: The tokens; special tokens among them stand for no bytes.
-        raw: The bytes.
-        is_plain: There are no special tokens inside.
 
     Args:
         tokenizer: The tokenizer.
-        parts: Text, name of a special token, text, ..., text.
-
-    Raises:
-        TokenizerError: The tokenizer has no special token of that name.
+        ids: What the text was encoded to.
     """
 
-    def __init__(self, tokenizer: Tokenizer, parts: Parts) -> None:
+    def __init__(self, tokenizer: Tokenizer, ids: TokenIds) -> None:
         self._tokenizer = tokenizer
-        self.is_plain = len(parts) == 1
-        self.raw = b"".join(text_bytes(text) for text in parts[::2])
-        self.ids = tokenizer.encode(parts[0]) if self.is_plain else encode_parts(tokenizer, parts)
+        self.ids = ids
+
+    @cached_property
+    def raw(self) -> bytes:
+        """The text's bytes: the tokens give them back, so the text itself isn't needed."""
+        return self._tokenizer.decode(self.ids)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """There are no special tokens inside."""
+        return bool(self._tokenizer.token_lengths[self.ids].all())
 
     @cached_property
     def _ends(self) -> npt.NDArray[np.int64]:

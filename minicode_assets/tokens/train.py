@@ -17,7 +17,7 @@ from minicode_assets.errors import TokenizerError
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import CORPUS
 from minicode_assets.tokens.measure import longest_pieces, measure
-from minicode_assets.tokens.read import corpus_files
+from minicode_assets.tokens.read import corpus_documents
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 from minicode_model.fim import uniforms
 from minicode_model.tokenizer import MODEL_FILE, SPACE, SPECIAL_TOKENS, UNKNOWN_ID, Tokenizer
@@ -189,6 +189,6 @@ def trainer_options(params: TokenizerParams) -> dict[str, Any]:
 
 
 def _sample_texts(corpus: Path, chosen: frozenset[str]) -> Iterator[str]:
-    for file in corpus_files(corpus, "train"):
+    for file in corpus_documents(corpus, "train"):
         if file.document_id in chosen:
             yield file.text.translate(_UNTRAINABLE)

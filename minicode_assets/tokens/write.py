@@ -1,96 +1,140 @@
 """Token shards: documents as tokens, an index that packs them into sequences, and the file behind every token."""
 
-import logging
+import dataclasses
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from minicode_assets.config import TokenShards
 from minicode_assets.errors import CorpusError, ShardError
-from minicode_assets.parquet import scan_table, write_parquet
-from minicode_assets.schemas import CORPUS, TOKEN_DOCUMENTS
 from minicode_assets.tokens.encode import ExampleEncoder
-from minicode_assets.tokens.format import Example, Format, training_examples, validation_examples
-from minicode_assets.tokens.pack import Packing, pack_best_fit, pack_concatenated
+from minicode_assets.tokens.encoded import SPLITS
+from minicode_assets.tokens.format import Example, File, Format, training_examples, validation_examples
+from minicode_assets.tokens.mixture import copies, epochs, read_units
 from minicode_assets.tokens.pieces import Encoded
-from minicode_assets.tokens.read import corpus_files
-from minicode_model.artifact import Artifact, open_artifact, write_artifact
-from minicode_model.shards import DOCUMENTS_FILE, FORMAT_VERSION, INDEX_FILE, shard_name
-from minicode_model.tensors import write_tensors
-from minicode_model.tokenizer import TokenIds, Tokenizer
+from minicode_assets.tokens.read import encoded_files
+from minicode_assets.tokens.split_writer import SplitWriter
+from minicode_model.artifact import Artifact, open_artifact, rebuild_hint, sha256_of, write_artifact
+from minicode_model.tokenizer import Tokenizer
 
-_LOG = logging.getLogger("minicode.token_shards")
 _BATCH_BYTES = 4_000_000
-_LOG_EVERY_S = 5.0
-SPLITS = ("train", "validation")
 
 
 def write_token_shards(
-    corpus: Path, tokenizer: Path, folder: Path, *, params: TokenShards, config_digest: str
+    encoded: Sequence[Path], tokenizer: Path, folder: Path, *, params: TokenShards, config_digest: str
 ) -> Artifact:
     """The token_shards artefact exists afterwards: shards, index and documents.parquet for each split.
 
     Args:
-        corpus: The corpus artefact: train/ and validation/.
-        tokenizer: The tokenizer artefact.
+        encoded: The partitions of encoded_documents.
+        tokenizer: The tokenizer artefact that encoded them.
         folder: The token_shards artefact.
         params: The section [token_shards].
         config_digest: See `write_artifact`.
 
     Returns:
-        The artefact; its metadata has the figures of `SplitWriter.figures` for each split.
+        The artefact; its metadata has the figures of `SplitWriter.figures` for each split, and `epochs` by source.
 
     Raises:
-        CorpusError: The training split has no documents.
-        ShardError: A document has more tokens than a shard holds.
+        CorpusError: The training split has no documents, or the mixture can't be had.
+        ShardError: Another tokenizer encoded the documents, or a document has more tokens than a shard holds.
     """
-    inputs = {"corpus": open_artifact(corpus).digest, "tokenizer": open_artifact(tokenizer).digest}
+    sources = [open_artifact(path) for path in encoded]
+    inputs = {f"encoded_documents/{source.path.name}": source.digest for source in sources}
+    inputs |= {"tokenizer": open_artifact(tokenizer).digest}
+    if params.stars:
+        inputs |= {"stars": sha256_of(Path(params.stars))}
     encoder = Tokenizer.load(tokenizer)
+    _check_tokenizer(sources, encoder)
     with write_artifact(folder, name="token_shards", config_digest=config_digest, inputs=inputs) as writer:
         figures: dict[str, Any] = {"tokenizer_digest": encoder.digest, "seq_len": params.seq_len}
+        figures["epochs"] = mixture = plan(encoded, params)
         for split in SPLITS:
+            num_bytes = sum(source.metadata[split]["num_bytes"] for source in sources)
             work = SplitWriter(writer.path / split, split, encoder, params)
-            for example, encoded in encode_examples(corpus, split, encoder, params):
-                work.add(example, encoded)
+            examples = split_examples(encoded, split, encoder, params, mixture)
+            for example, pieces in encode_examples(examples, encoder, params, num_bytes=num_bytes):
+                work.add(example, pieces)
             figures[split] = work.finish()
         if not figures["train"]["num_documents"]:
             raise CorpusError(
-                f"{corpus / 'train'}: found no documents, expected at least one",
+                f"{folder}: found no documents to train on in {len(encoded)} partitions, expected at least one",
                 hint="minicode funnel shows which rules dropped the documents",
             )
         writer.metadata = figures
     return open_artifact(folder, verify=False)
 
 
-def encode_examples(
-    corpus: Path, split: str, tokenizer: Tokenizer, params: TokenShards
-) -> Iterator[tuple[Example, Encoded]]:
-    """Every example of a split with its tokens, in the same order for any number of workers."""
+def _check_tokenizer(encoded: Sequence[Artifact], tokenizer: Tokenizer) -> None:
+    for artifact in encoded:
+        if (found := artifact.metadata["tokenizer_digest"]) != tokenizer.digest:
+            raise ShardError(
+                f"{artifact.path}: tokenizer digest found {found}, expected {tokenizer.digest}",
+                hint=rebuild_hint("encoded_documents"),
+            )
+
+
+def plan(encoded: Sequence[Path], params: TokenShards) -> dict[str, float]:
+    """How many times each source is read."""
+    units = read_units(encoded, repository_context=params.repository_context)
+    at_hand = units.group_by("source").agg(pl.col("num_tokens").sum()).sort("source")
+    return epochs(dict(at_hand.iter_rows()), params)
+
+
+def split_examples(
+    encoded: Sequence[Path], split: str, tokenizer: Tokenizer, params: TokenShards, mixture: Mapping[str, float]
+) -> Iterator[Example]:
+    """The examples of a split, in the order of origins whatever the partitions."""
+    files = encoded_files(encoded, split, tokenizer.dtype)
+    if split != "train":
+        return validation_examples(files)
     form = Format(
-        params.repository_context,
-        params.metadata_rate,
-        params.fim_rate,
-        params.fim_file_rate,
-        params.shard_tokens,
-        params.seed,
+        repository_context=params.repository_context,
+        metadata_rate=params.metadata_rate,
+        fim_rate=params.fim_rate,
+        fim_file_rate=params.fim_file_rate,
+        max_example_tokens=params.shard_tokens,
+        seed=params.seed,
+        layout=params.layout,
+        starcoder_metadata_rate=params.starcoder_metadata_rate,
+        num_stars=read_stars(Path(params.stars)) if params.stars else {},
     )
-    files = corpus_files(corpus, split)
-    examples = training_examples(files, form) if split == "train" else validation_examples(files)
-    num_bytes = (
-        scan_table(corpus, CORPUS, pattern=f"{split}/*.parquet", verify=False)
-        .select(pl.col("length_bytes").sum())
-        .collect()
-        .item()
-    )
+    if any(times != 1 for times in mixture.values()):
+        units = read_units(encoded, repository_context=params.repository_context)
+        files = repeat(files, copies(units, mixture, seed=params.seed))
+    return training_examples(files, form)
+
+
+def repeat(files: Iterable[File], times: Mapping[tuple[str, str], int]) -> Iterator[File]:
+    """Each file as often as its unit, a document or its origin, is to be read."""
+    for file in files:
+        count = times.get((file.source, file.document_id), times.get((file.source, file.origin_url), 0))
+        yield from (dataclasses.replace(file, epoch=epoch) for epoch in range(count))
+
+
+def read_stars(path: Path) -> dict[str, int]:
+    """Origin URL to number of stars.
+
+    Raises:
+        CorpusError: The file can't be read, or has other columns.
+    """
+    try:
+        return dict(pl.read_csv(path, schema={"origin_url": pl.String, "num_stars": pl.Int64}).iter_rows())
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise CorpusError(
+            f"[token_shards] stars: {path}: {error}", hint="a CSV file with the columns origin_url,num_stars"
+        ) from error
+
+
+def encode_examples(
+    examples: Iterable[Example], tokenizer: Tokenizer, params: TokenShards, *, num_bytes: int
+) -> Iterator[tuple[Example, Encoded]]:
+    """Every example with its tokens in pieces, in the same order for any number of workers."""
     settings: dict[str, Any] = {
         "seq_len": params.seq_len,
         "fim_spm_rate": params.fim_spm_rate,
@@ -110,7 +154,7 @@ def _batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
     size = 0
     for example in examples:
         batch.append(example)
-        size += sum(len(file.text) for file in example.files)
+        size += sum(file.num_bytes for file in example.files)
         if size >= _BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -150,183 +194,3 @@ def _start_worker(model: bytes, settings: dict[str, Any]) -> None:
 
 def _encode_batch(examples: list[Example]) -> list[Encoded]:
     return [_worker[0].encode(example) for example in examples]
-
-
-@dataclass
-class SplitWriter:
-    """Takes encoded examples in order and writes one split; memory is bounded by a shard and the index.
-
-    Attributes:
-        path: The split's folder, created here.
-        split: Its name.
-        tokenizer: The tokenizer.
-        params: The section [token_shards].
-    """
-
-    path: Path
-    split: str
-    tokenizer: Tokenizer
-    params: TokenShards
-    _shard: list[TokenIds] = field(default_factory=list)
-    _num_shards: int = 0
-    _shard_tokens: int = 0
-    _doc_lengths: list[int] = field(default_factory=list)
-    _doc_bytes: list[int] = field(default_factory=list)
-    _piece_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    _rows: list[tuple[Any, ...]] = field(default_factory=list)
-    _tables: list[pl.DataFrame] = field(default_factory=list)
-    _counts: dict[str, int] = field(default_factory=dict)
-    _said_at: float = field(default_factory=monotonic)
-
-    def __post_init__(self) -> None:
-        self.path.mkdir()
-
-    def add(self, example: Example, encoded: Encoded) -> None:
-        """Append one example as a document.
-
-        Raises:
-            ShardError: It has more tokens than a shard holds.
-        """
-        length, limit = len(encoded.tokens), self.params.shard_tokens
-        if length > limit:
-            raise ShardError(
-                f"document {example.example_id} ({example.files[0].swhid}): found {length} tokens, expected at most "
-                f"{limit}, a shard",
-                hint=f"set [token_shards] shard_tokens to {length} or more",
-            )
-        if self._shard_tokens + length > limit:
-            self._flush()
-        self._shard.append(encoded.tokens)
-        self._shard_tokens += length
-        document = len(self._doc_lengths)
-        self._piece_lengths.append(np.array(encoded.piece_lengths, dtype=np.int64))
-        self._doc_lengths.append(length)
-        self._doc_bytes.append(self.tokenizer.num_bytes(encoded.tokens))
-        self._add_rows(document, example, encoded)
-        self._count(encoded)
-
-    def _add_rows(self, document: int, example: Example, encoded: Encoded) -> None:
-        for number, (start, length) in zip(encoded.file_order, encoded.file_ranges, strict=True):
-            file = example.files[number]
-            num_bytes = self.tokenizer.num_bytes(encoded.tokens[start : start + length])
-            self._rows.append(
-                (
-                    document,
-                    example.example_id,
-                    start,
-                    length,
-                    num_bytes,
-                    file.document_id,
-                    file.source,
-                    file.swhid,
-                    file.origin_url,
-                    file.path,
-                    file.license_expression,
-                )
-            )
-
-    def _count(self, encoded: Encoded) -> None:
-        for name in ("num_psm", "num_spm", "num_long_files", "num_cut_files", "num_cuts", "num_line_cuts"):
-            self._counts[name] = self._counts.get(name, 0) + getattr(encoded, name)
-        if monotonic() - self._said_at > _LOG_EVERY_S:
-            self._said_at = monotonic()
-            _LOG.info("%s: %d documents, %d tokens", self.split, len(self._doc_lengths), sum(self._doc_lengths))
-
-    def _flush(self) -> None:
-        if not self._shard:
-            return
-        lengths = [len(tokens) for tokens in self._shard]
-        write_tensors(
-            self.path / shard_name(self._num_shards),
-            {
-                "tokens": np.concatenate(self._shard).astype(self.tokenizer.dtype),
-                "doc_offsets": np.cumsum([0, *lengths]).astype(np.uint64),
-            },
-            self._header(),
-        )
-        self._tables.append(pl.DataFrame(self._rows, schema=TOKEN_DOCUMENTS.polars, orient="row"))
-        self._rows, self._shard, self._shard_tokens, self._num_shards = [], [], 0, self._num_shards + 1
-
-    def _header(self) -> dict[str, str]:
-        return {
-            "format_version": str(FORMAT_VERSION),
-            "seq_len": str(self.params.seq_len),
-            "split": self.split,
-            "tokenizer_digest": self.tokenizer.digest,
-            "vocab_size": str(self.tokenizer.vocab_size),
-        }
-
-    def finish(self) -> dict[str, Any]:
-        """Write the last shard, documents.parquet and the index; return the split's figures."""
-        self._flush()
-        documents = pl.concat([pl.DataFrame(schema=TOKEN_DOCUMENTS.polars), *self._tables])
-        write_parquet(documents, self.path / DOCUMENTS_FILE, TOKEN_DOCUMENTS)
-        packing = self._pack()
-        write_tensors(
-            self.path / INDEX_FILE,
-            {
-                "row_offsets": packing.row_offsets.astype(np.uint64),
-                "piece_document": packing.piece_document.astype(np.uint64),
-                "piece_start": packing.piece_start.astype(np.uint64),
-                "piece_length": packing.piece_length.astype(np.uint64),
-                "doc_num_bytes": np.array(self._doc_bytes, dtype=np.uint64),
-                **file_arrays(documents),
-            },
-            {**self._header(), "num_shards": str(self._num_shards)},
-        )
-        return self.figures(documents, packing)
-
-    def _pack(self) -> Packing:
-        doc_lengths = np.array(self._doc_lengths, dtype=np.int64)
-        if self.params.packing == "concatenate":
-            return pack_concatenated(doc_lengths, seq_len=self.params.seq_len)
-        lengths = np.concatenate([np.zeros(0, np.int64), *self._piece_lengths])
-        documents = np.repeat(np.arange(len(doc_lengths)), [len(pieces) for pieces in self._piece_lengths])
-        starts = np.cumsum(lengths) - lengths - (np.cumsum(doc_lengths) - doc_lengths)[documents]
-        return pack_best_fit(documents, starts, lengths, seq_len=self.params.seq_len, seed=self.params.seed)
-
-    def figures(self, documents: pl.DataFrame, packing: Packing) -> dict[str, Any]:
-        """Counts of the split: documents, tokens, bytes, sequences, padding, cuts, orders, tokens by licence."""
-        lengths = np.array(self._doc_lengths, dtype=np.int64)
-        num_tokens, capacity = int(lengths.sum()), packing.num_rows * self.params.seq_len
-        pieces = np.bincount(packing.piece_document, minlength=len(lengths))
-        licenses, sources = (
-            documents.group_by(column).agg(pl.col("num_tokens").sum()).sort(pl.all())
-            for column in ("license_expression", "source")
-        )
-        return {
-            "num_documents": len(lengths),
-            "num_files": documents.height,
-            "num_tokens": num_tokens,
-            "num_bytes": sum(self._doc_bytes),
-            "num_sequences": packing.num_rows,
-            "num_shards": self._num_shards,
-            "padding_fraction": round(1 - num_tokens / capacity, 6) if capacity else 0.0,
-            "num_pieces": len(packing.piece_length),
-            "num_long_documents": int((lengths > self.params.seq_len).sum()),
-            "num_cut_documents": int((pieces > 1).sum()),
-            "num_avoidable_cut_documents": int(((pieces > 1) & (lengths <= self.params.seq_len)).sum()),
-            **self._counts,
-            "document_lengths": length_histogram(lengths),
-            "tokens_by_license": {str(name): count for name, count in licenses.iter_rows()},
-            "tokens_by_source": dict(sources.iter_rows()),
-        }
-
-
-def length_histogram(lengths: npt.NDArray[np.int64]) -> dict[str, int]:
-    """How many documents have at least 1, 2, 4, 8 ... tokens and fewer than twice as many; by the lower edge."""
-    counts = np.bincount(np.frexp(lengths)[1] - 1) if len(lengths) else np.zeros(0, np.int64)
-    return {str(1 << power): int(count) for power, count in enumerate(counts)}
-
-
-def file_arrays(documents: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
-    """documents.parquet's key columns for readers without Parquet: ids as raw bytes, sha1_git zero where unknown."""
-    ids = bytes.fromhex("".join(documents["document_id"]))
-    contents = documents["swhid"].str.extract(r"^swh:1:cnt:([0-9a-f]{40})").fill_null("0" * 40)
-    return {
-        "file_document": documents["document"].to_numpy().astype(np.uint64),
-        "file_start": documents["token_start"].to_numpy().astype(np.uint64),
-        "file_length": documents["num_tokens"].to_numpy().astype(np.uint64),
-        "file_document_id": np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16),
-        "file_sha1_git": np.frombuffer(bytes.fromhex("".join(contents)), dtype=np.uint8).reshape(-1, 20),
-    }

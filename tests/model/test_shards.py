@@ -17,14 +17,14 @@ from minicode_model.errors import MissingArtifactError, ShardError
 from minicode_model.fim import restore
 from minicode_model.shards import PADDING_ID, PADDING_SEGMENT, PackedSplit, open_split
 from minicode_model.tensors import map_tensors, write_tensors
-from tests.tokens.corpora import SMALL_SHARDS, library_files, small_home, small_tokenizer
+from tests.tokens.corpora import SMALL_SHARDS, library_files, small_encoded, small_home, small_tokenizer
 
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shards") / "token_shards"
     home = small_home()
-    write_token_shards(home / "corpus", home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
+    write_token_shards(small_encoded(), home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
     return folder
 
 

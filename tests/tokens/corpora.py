@@ -9,10 +9,15 @@ from pathlib import Path
 
 import polars as pl
 
+from minicode_assets.config import EncodedDocuments, TokenShards
 from minicode_assets.config import Tokenizer as TokenizerParams
-from minicode_assets.config import TokenShards
+from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import write_parquet
 from minicode_assets.schemas import CORPUS
+from minicode_assets.tokens.encoded import encode_documents
+from minicode_assets.tokens.format import File
+from minicode_assets.tokens.source_formats import format_of
+from minicode_assets.tokens.text import encode_parts
 from minicode_assets.tokens.train import train_tokenizer
 from minicode_model.artifact import write_artifact
 from minicode_model.tokenizer import Tokenizer
@@ -72,7 +77,27 @@ def small_home() -> Path:
     train = library_files("json", "logging", "email", "html")
     corpus = write_corpus(home / "corpus", train, library_files("wsgiref"))
     train_tokenizer(corpus, home / "tokenizer", params=SMALL_TOKENIZER, config_digest="test")
+    encode_corpus(corpus, home / "tokenizer", home / "encoded_documents")
     return home
+
+
+def encode_corpus(corpus: Path, tokenizer: Path, folder: Path) -> list[Path]:
+    """Its two parts as encoded_documents."""
+    partitions = [folder / key for key in partition_keys(2)]
+    for part, path in enumerate(partitions):
+        encode_documents(corpus, tokenizer, path, part=part, params=EncodedDocuments(), config_digest="test")
+    return partitions
+
+
+def small_encoded() -> list[Path]:
+    return [small_home() / "encoded_documents" / key for key in partition_keys(2)]
+
+
+def encoded_file(document_id: str, text: str, *, source: str = "swh", path: str = "p", origin: str = "o") -> File:
+    """A file as packing reads it."""
+    [ids] = encode_parts(small_tokenizer(), [format_of(source).parts(text, document_id)])
+    num_bytes = small_tokenizer().num_bytes(ids)
+    return File(document_id, source, "swh:1:cnt:" + "0" * 40, origin, path, None, num_bytes, ids)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from minicode_assets.tokens.format import Example, File
 from minicode_assets.tokens.pieces import Encoded
 from minicode_model.fim import restore, syntax_spans
 from minicode_model.tokenizer import SPECIAL_TOKENS
-from tests.tokens.corpora import library_files, small_tokenizer
+from tests.tokens.corpora import encoded_file, library_files, small_tokenizer
 
 SOURCES = [text for _, _, text in library_files("json", "html", "wsgiref")]
 END, PREFIX, MIDDLE, SUFFIX = (
@@ -30,7 +30,7 @@ TEXTS = st.one_of(
 )
 FILES = st.lists(
     st.builds(
-        lambda number, path, text: File(f"{number:032x}", "swh", "swh", "origin", path, "MIT", text),
+        lambda number, path, text: encoded_file(f"{number:032x}", text, path=path),
         st.integers(0, 2**64),
         st.text(alphabet="abc/.é", max_size=80),
         TEXTS,
@@ -61,7 +61,7 @@ def plain_bytes(example: Example, order: tuple[int, ...]) -> bytes:
     assert sorted(order) == list(range(len(example.files)))
     for file in (example.files[number] for number in order):
         path = b"" if example.repository is None else file.path.encode() + b"\n"
-        text += b"<file_sep>" + path + file.text.encode()
+        text += b"<file_sep>" + path + small_tokenizer().decode(file.tokens)
     return text + b"<|endoftext|>"
 
 
@@ -87,7 +87,7 @@ def test_every_byte_is_there_once(files: list[File], name: str | None, fim_rate:
         file = files[number]
         path = b"" if name is None else file.path.encode() + b"\n"
         ids = restore(tokenizer, encoded.tokens[start : start + length])
-        assert tokenizer.decode(ids) == path + file.text.encode()
+        assert tokenizer.decode(ids) == path + tokenizer.decode(file.tokens)
         assert tokenizer.decode(ids[:1], show_special=True) == b"<file_sep>"
 
 
@@ -117,7 +117,7 @@ def test_a_file_that_fits_is_never_cut_where_padding_is_allowed(
         edges = set(np.cumsum(encoded.piece_lengths).tolist())
         cut_files = 0
         for number, (start, length) in zip(encoded.file_order, encoded.file_ranges, strict=True):
-            needed = 1 + len(small_tokenizer().encode(example.files[number].text)) + (number == encoded.file_order[-1])
+            needed = len(example.files[number].tokens) + (number == encoded.file_order[-1])
             cut = bool(edges & set(range(start + 1, start + length)))
             assert not (cut and needed <= 96)
             cut_files += cut
@@ -128,7 +128,7 @@ def test_files_of_a_repository_fill_its_sequences() -> None:
     rng, text = np.random.default_rng(0), "".join(SOURCES)
     ends = np.cumsum(rng.integers(30, 900, len(text) // 465))
     texts = [text[start:stop] for start, stop in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
-    files = tuple(File(f"{i:032x}", "swh", "swh", "o", "p", None, text) for i, text in enumerate(texts))
+    files = tuple(encoded_file(f"{i:032x}", text) for i, text in enumerate(texts))
     encoded = encoder(1024).encode(Example("e", None, files, 0.5))
     assert len(encoded.tokens) / (1024 * len(encoded.piece_lengths)) > 0.985
     assert encoded.num_long_files == 0
@@ -137,7 +137,7 @@ def test_files_of_a_repository_fill_its_sequences() -> None:
 
 def test_no_character_is_cut() -> None:
     text = "".join(chr(0x4E00 + i * 37 % 20000) for i in range(2000))
-    encoded = encoder(64).encode(Example("e", None, (File("0", "swh", "swh", "o", "p", None, text),), 0.5))
+    encoded = encoder(64).encode(Example("e", None, (encoded_file("0", text),), 0.5))
     assert encoded.num_cuts > 50
     assert encoded.num_psm + encoded.num_spm > 10
     for piece in pieces(encoded):
@@ -146,7 +146,7 @@ def test_no_character_is_cut() -> None:
 
 @pytest.mark.parametrize("fim_rate", [0.0, 1.0])
 def test_padding_buys_cuts_at_line_ends(fim_rate: float) -> None:
-    example = Example("e", None, (File("0", "swh", "swh", "o", "p", None, "".join(SOURCES)),), fim_rate)
+    example = Example("e", None, (encoded_file("0", "".join(SOURCES)),), fim_rate)
     thrifty, generous = (encoder(256, fraction).encode(example) for fraction in (0.0, 1.0))
     assert generous.num_line_cuts > 0.85 * generous.num_cuts
     assert thrifty.num_line_cuts < 0.3 * thrifty.num_cuts
@@ -155,7 +155,7 @@ def test_padding_buys_cuts_at_line_ends(fim_rate: float) -> None:
 
 
 def test_shares_of_orders() -> None:
-    files = tuple(File(f"{i:032x}", "swh", "swh", "o", "p", None, text) for i, text in enumerate(SOURCES * 5))
+    files = tuple(encoded_file(f"{i:032x}", text) for i, text in enumerate(SOURCES * 5))
     encoded = encoder(256).encode(Example("e", None, files, 0.5))
     total = encoded.num_psm + encoded.num_spm
     parts = encoded.num_cuts + len(files)
@@ -164,10 +164,7 @@ def test_shares_of_orders() -> None:
 
 
 def test_same_example_same_tokens_in_any_order() -> None:
-    examples = [
-        Example(str(i), "n", (File(f"{i:032x}", "swh", "swh", "o", "p", None, text),), 0.5)
-        for i, text in enumerate(SOURCES)
-    ]
+    examples = [Example(str(i), "n", (encoded_file(f"{i:032x}", text),), 0.5) for i, text in enumerate(SOURCES)]
     first = encoder()
     tokens = [first.encode(example).tokens for example in examples]
     again = [encoder().encode(example).tokens for example in reversed(examples)][::-1]
@@ -176,7 +173,7 @@ def test_same_example_same_tokens_in_any_order() -> None:
 
 def test_special_names_in_text_stay_text() -> None:
     text = "x = '<fim_prefix><fim_suffix><|endoftext|>'\n" * 30
-    encoded = encoder().encode(Example("e", None, (File("0", "swh", "swh", "o", "p", None, text),), 0.0))
+    encoded = encoder().encode(Example("e", None, (encoded_file("0", text),), 0.0))
     assert (encoded.tokens <= len(SPECIAL_TOKENS)).sum() == 2
     assert small_tokenizer().decode(encoded.tokens) == text.encode()
 
@@ -189,7 +186,7 @@ def test_middles_can_follow_the_syntax(seq_len: int, least: float) -> None:
         tokenizer, seq_len=seq_len, fim_spm_rate=0.0, fim_syntax_rate=1.0, line_padding_fraction=0.001, seed=1
     )
     for number, text in enumerate(text for text in SOURCES if len(text) < 12_000):
-        example = Example("e", None, (File(f"{number:032x}", "swh", "swh", "o", "p", None, text),), 1.0)
+        example = Example("e", None, (encoded_file(f"{number:032x}", text),), 1.0)
         encoded = syntactic.encode(example)
         raw = text.encode()
         middles = {raw[low:high] for places in syntax_spans(raw).values() for low, high in places}

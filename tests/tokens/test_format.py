@@ -1,12 +1,22 @@
 """Which examples are made of which files."""
 
+import dataclasses
+
 import pytest
 
-from minicode_assets.tokens.format import File, Format, repository_name, training_examples, validation_examples
+from minicode_assets.tokens.format import (
+    File,
+    Format,
+    repository_name,
+    star_bucket,
+    training_examples,
+    validation_examples,
+)
+from tests.tokens.corpora import encoded_file
 
 
 def file(origin: str, number: int, text: str = "x = 1\n") -> File:
-    return File(f"{origin}-{number}", "swh", f"swh:1:cnt:{number:040x}", origin, f"{number}.py", "MIT", text)
+    return encoded_file(f"{origin}-{number}", text, path=f"{number}.py", origin=origin)
 
 
 FILES = [file(origin, number) for origin in ("a", "b", "c") for number in range(10)]
@@ -62,7 +72,7 @@ def test_a_repository_that_exceeds_a_shard_becomes_several_examples() -> None:
     examples = list(training_examples(files, form(max_example_tokens=450)))
     assert [example.example_id for example in examples] == ["a", "a#1", "a#2", "a#3"]
     assert sorted(file.path for example in examples for file in example.files) == [f"{n}.py" for n in range(10)]
-    assert all(sum(len(file.text) for file in example.files) <= 450 for example in examples)
+    assert all(sum(len(file.tokens) for file in example.files) <= 450 for example in examples)
 
 
 def test_validation_shows_each_file_alone_and_as_it_is() -> None:
@@ -89,3 +99,44 @@ def test_validation_shows_each_file_alone_and_as_it_is() -> None:
 )
 def test_repository_name(url: str, name: str) -> None:
     assert repository_name(url) == name
+
+
+@pytest.mark.parametrize(
+    ("rate", "stars", "expected"),
+    [
+        (0.0, 5, ()),
+        (1.0, None, ("", "<reponame>", "o/r", "<filename>", "0.py\n")),
+        (1.0, 5, ("", "<reponame>", "o/r", "<filename>", "0.py", "<gh_stars>", "1-10\n")),
+    ],
+)
+def test_starcoders_metadata(rate: float, stars: int | None, expected: tuple[str, ...]) -> None:
+    origin = "https://github.com/o/r"
+    num_stars = {} if stars is None else {origin: stars}
+    layout = form(repository_context=False, layout="starcoder", starcoder_metadata_rate=rate, num_stars=num_stars)
+    [example] = training_examples([file(origin, 0)], layout)
+    assert example.header == expected
+    assert example.repository is None
+
+
+def test_starcoders_metadata_is_shown_at_its_rate_each_by_itself() -> None:
+    layout = form(repository_context=False, layout="starcoder", starcoder_metadata_rate=0.2)
+    headers = [example.header for example in training_examples([file(f"{n:04}", 0) for n in range(3000)], layout)]
+    for name in ("<reponame>", "<filename>"):
+        assert 500 < sum(name in header for header in headers) < 700
+    assert 70 < sum("<reponame>" in header and "<filename>" in header for header in headers) < 170
+
+
+@pytest.mark.parametrize(
+    ("num_stars", "bucket"), [(0, "0"), (1, "1-10"), (10, "1-10"), (11, "10-100"), (1000, "100-1000"), (1001, "1000+")]
+)
+def test_star_buckets(num_stars: int, bucket: str) -> None:
+    assert star_bucket(num_stars) == bucket
+
+
+def test_repetitions_have_chances_of_their_own() -> None:
+    files = [dataclasses.replace(f, epoch=epoch) for f in FILES for epoch in range(2)]
+    examples = list(training_examples(files, form()))
+    assert [example.example_id for example in examples] == ["a", "a@1", "b", "b@1", "c", "c@1"]
+    once = list(training_examples(FILES, form()))
+    assert [example for example in examples if "@" not in example.example_id] == once
+    assert [f.path for f in examples[0].files] != [f.path for f in examples[1].files]

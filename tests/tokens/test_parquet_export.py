@@ -13,7 +13,7 @@ from minicode_assets.tokens.show import PIECE_EDGE, decoded_sequences
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import open_artifact
 from minicode_model.shards import PADDING_ID, open_split
-from tests.tokens.corpora import SMALL_SHARDS, small_home, small_tokenizer
+from tests.tokens.corpora import SMALL_SHARDS, small_encoded, small_home, small_tokenizer
 from tests.tokens.test_write import large_tokenizer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "shards.md"
@@ -22,7 +22,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "shards.md"
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, home = tmp_path_factory.mktemp("shards") / "token_shards", small_home()
-    write_token_shards(home / "corpus", home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
+    write_token_shards(small_encoded(), home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
     return folder
 
 

@@ -11,7 +11,7 @@ from minicode_assets.tokens.encode import ExampleEncoder
 from minicode_assets.tokens.format import Example, File, Format, training_examples, validation_examples
 from minicode_assets.tokens.source_formats import FORMATS, format_of
 from minicode_model.tokenizer import SPECIAL_TOKENS
-from tests.tokens.corpora import small_tokenizer
+from tests.tokens.corpora import encoded_file, small_tokenizer
 
 FORM = Format(
     repository_context=True, metadata_rate=1.0, fim_rate=1.0, fim_file_rate=1.0, max_example_tokens=10**6, seed=1
@@ -20,7 +20,7 @@ ISSUE = mark("<issue_start>") + "Title: <issue_start>\n" + mark("<issue_comment>
 
 
 def file(source: str, text: str, number: int = 0) -> File:
-    return File(f"{number:032x}", source, "", "https://example.org/a/b", f"{number}.md", None, text)
+    return encoded_file(f"{number:032x}", text, source=source, path=f"{number}.md", origin="https://example.org/a/b")
 
 
 def encoder(seq_len: int = 512) -> ExampleEncoder:
@@ -94,7 +94,6 @@ def test_prose_is_rearranged_at_the_rate_of_files() -> None:
 def test_an_unknown_source_and_an_unknown_token_are_named() -> None:
     with pytest.raises(CorpusError, match="source 'isues' has no format; did you mean 'issues'"):
         format_of("isues")
-    [example] = validation_examples([file("issues", mark("<nothing>"))])
     with pytest.raises(TokenizerError, match="special token '<nothing>' is unknown"):
-        rendered(example)
+        file("issues", mark("<nothing>"))
     assert all(form.lead in SPECIAL_TOKENS for form in FORMATS.values())

@@ -21,7 +21,7 @@ TEXTS = st.one_of(
 @given(TEXTS, st.floats(0, 1), st.floats(0, 1))
 def test_a_stretch_is_encoded_as_if_alone(text: str, first: float, second: float) -> None:
     tokenizer = small_tokenizer()
-    encoded = EncodedText(tokenizer, (text,))
+    encoded = EncodedText(tokenizer, tokenizer.encode(text))
     low, high = sorted((round(first * len(encoded.raw)), round(second * len(encoded.raw))))
     assert np.array_equal(encoded.between(low, high), tokenizer.encode(encoded.raw[low:high]))
 
@@ -30,7 +30,7 @@ def test_a_stretch_is_encoded_as_if_alone(text: str, first: float, second: float
 @given(TEXTS)
 def test_bytes_and_tokens_map_to_each_other(text: str) -> None:
     tokenizer = small_tokenizer()
-    encoded = EncodedText(tokenizer, (text,))
+    encoded = EncodedText(tokenizer, tokenizer.encode(text))
     assert encoded.raw == tokenizer.decode(tokenizer.encode(text))
     places = [encoded.byte_at(token) for token in range(len(encoded) + 1)]
     assert places[0] == 0
@@ -42,6 +42,6 @@ def test_bytes_and_tokens_map_to_each_other(text: str) -> None:
 
 
 def test_characters_are_not_split() -> None:
-    encoded = EncodedText(small_tokenizer(), ("漢字" * 20,))
+    encoded = EncodedText(small_tokenizer(), small_tokenizer().encode("漢字" * 20))
     for last in range(5, len(encoded) + 1):
         encoded.raw[: encoded.byte_at(encoded.character_start(0, last))].decode()

@@ -16,15 +16,22 @@ from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 from minicode_model.shards import open_split
 from minicode_model.tokenizer import MODEL_FILE, Tokenizer
-from tests.tokens.corpora import SMALL_SHARDS, library_files, small_home, small_tokenizer, write_corpus
+from tests.tokens.corpora import (
+    SMALL_SHARDS,
+    encode_corpus,
+    library_files,
+    small_encoded,
+    small_home,
+    small_tokenizer,
+    write_corpus,
+)
 
 
 def write(folder: Path, corpus: Path | None = None, **changes: object) -> Artifact:
-    home = small_home()
+    tokenizer = small_home() / "tokenizer"
+    encoded = encode_corpus(corpus, tokenizer, folder / "encoded") if corpus else small_encoded()
     params = dataclasses.replace(SMALL_SHARDS, **changes)
-    return write_token_shards(
-        corpus or home / "corpus", home / "tokenizer", folder / "token_shards", params=params, config_digest="test"
-    )
+    return write_token_shards(encoded, tokenizer, folder / "token_shards", params=params, config_digest="test")
 
 
 def test_same_corpus_same_bytes(tmp_path: Path) -> None:
@@ -43,7 +50,8 @@ def test_same_bytes_for_any_number_of_workers(tmp_path: Path, num_workers: int) 
 def test_figures_and_lineage(tmp_path: Path) -> None:
     artifact = write(tmp_path)
     home = small_home()
-    assert artifact.inputs == {name: open_artifact(home / name).digest for name in ("corpus", "tokenizer")}
+    folders = {f"encoded_documents/{path.name}": path for path in small_encoded()} | {"tokenizer": home / "tokenizer"}
+    assert artifact.inputs == {name: open_artifact(path).digest for name, path in folders.items()}
     assert artifact.metadata["tokenizer_digest"] == small_tokenizer().digest
     for split in ("train", "validation"):
         figures, packed = artifact.metadata[split], open_split(artifact.path, split)
@@ -108,8 +116,9 @@ def large_tokenizer(folder: Path) -> Tokenizer:
 def test_uint32_where_the_vocabulary_needs_it(tmp_path: Path) -> None:
     tokenizer = large_tokenizer(tmp_path / "tokenizer")
     assert (tokenizer.vocab_size, tokenizer.dtype) == (66_700, np.uint32)
+    wide_encoded = encode_corpus(small_home() / "corpus", tmp_path / "tokenizer", tmp_path / "encoded")
     artifact = write_token_shards(
-        small_home() / "corpus", tmp_path / "tokenizer", tmp_path / "wide", params=SMALL_SHARDS, config_digest=""
+        wide_encoded, tmp_path / "tokenizer", tmp_path / "wide", params=SMALL_SHARDS, config_digest=""
     )
     wide, narrow = open_split(artifact.path, "train"), open_split(write(tmp_path).path, "train")
     assert wide.tokenizer_digest != narrow.tokenizer_digest
@@ -119,7 +128,10 @@ def test_uint32_where_the_vocabulary_needs_it(tmp_path: Path) -> None:
 
 def test_an_empty_corpus(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", [], [])
-    with pytest.raises(CorpusError, match="train: found no documents, expected at least one\nhint: minicode funnel"):
+    with pytest.raises(
+        CorpusError,
+        match=r"found no documents to train on in 2 partitions.*\nhint: minicode funnel",
+    ):
         write(tmp_path, corpus)
     assert not (tmp_path / "token_shards").exists()
 
@@ -161,7 +173,7 @@ def test_shards_stay_under_their_limit(tmp_path: Path) -> None:
 def test_damaged_inputs_are_refused(tmp_path: Path) -> None:
     home = small_home()
     with pytest.raises(MissingArtifactError):
-        write_token_shards(tmp_path, home / "tokenizer", tmp_path / "x", params=SMALL_SHARDS, config_digest="")
+        write_token_shards([tmp_path], home / "tokenizer", tmp_path / "x", params=SMALL_SHARDS, config_digest="")
     corpus = write_corpus(tmp_path / "corpus", library_files("json"), [])
     part = corpus / "train" / "part-00000.parquet"
     raw = bytearray(part.read_bytes())
