@@ -1,6 +1,6 @@
 """Encoded documents: every document of the corpus as tokens, once, so that packing anew encodes little."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,9 @@ def _encode_rows(rows: list[tuple[Any, ...]], tokenizer: Tokenizer, num_threads:
     encoded = encode_parts(tokenizer, parts, num_threads=num_threads)
     num_bytes = [sum(len(text_bytes(text)) for text in document[::2]) for document in parts]
     little = tokenizer.dtype.newbyteorder("<")
-    columns = dict(zip(_CORPUS_COLUMNS[:-1], zip(*(row[:-1] for row in rows), strict=True), strict=True))
+    columns: dict[str, Sequence[Any]] = dict(
+        zip(_CORPUS_COLUMNS[:-1], zip(*(row[:-1] for row in rows), strict=True), strict=True)
+    )
     columns |= {"num_bytes": num_bytes, "num_tokens": [len(ids) for ids in encoded]}
     columns["tokens"] = [ids.astype(little).tobytes() for ids in encoded]
     return pl.DataFrame(columns, schema=ENCODED_DOCUMENTS.polars)

@@ -57,6 +57,7 @@ LIBRARY_CALLS = {
     "corpus": "select.build_corpus",
     "search_index": "build_index",
     "tokenizer": "train_tokenizer",
+    "encoded_documents": "encode_documents",
     "token_shards": "write_token_shards",
     "report": "write_report",
 }
@@ -153,6 +154,12 @@ def forget_all(folder: Path) -> None:
         np.save(path, np.load(path)[:0])
 
 
+def lose_a_token(folder: Path) -> None:
+    """Every document lacks its last token."""
+    for path in folder.glob("*.parquet"):
+        pl.read_parquet(path).with_columns(pl.col("tokens").bin.head(-2)).write_parquet(path)
+
+
 reverse = rows(lambda frame: frame.reverse())
 twice = rows(lambda frame: pl.concat([frame, frame]))
 
@@ -246,6 +253,7 @@ CASES: dict[tuple[str, str], Tamper] = {
     ("corpus", "no_text_twice"): split("train", lambda frame: pl.concat([frame, frame])),
     ("search_index", "finds_its_own"): resealed(forget_all),
     ("tokenizer", "lossless"): metadata(num_round_trip_failures=1),
+    ("encoded_documents", "gives_back_the_text"): resealed(lose_a_token),
     ("checkpoint", "loss_fell"): text("metrics.csv", raise_last_loss),
     ("evaluation", "beats_baselines"): text("results.json", lose_to_baseline),
     ("report", "funnel_adds_up"): text("report.json", lose_a_document),
