@@ -62,8 +62,7 @@ def encoded_files(encoded: Sequence[Path], split: str, dtype: np.dtype[Any]) -> 
     parts = [parquet_rows(folder / f"{split}.parquet", _FILE_COLUMNS, batch_rows=rows) for folder in encoded]
     little = dtype.newbyteorder("<")
     for row in heapq.merge(*parts, key=lambda row: (row[3], row[4], row[0])):
-        *fields, raw = row
-        yield File(*fields, tokens=np.frombuffer(raw, little))
+        yield File(*(*row[:-1], np.frombuffer(row[-1], little)))
 
 
 def parquet_rows(path: Path, columns: list[str], *, batch_rows: int) -> Iterator[tuple[Any, ...]]:
