@@ -27,10 +27,11 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from minicode_assets.config import EncodedDocuments, TokenShards
 from minicode_assets.config import Tokenizer as TokenizerParams
-from minicode_assets.config import TokenShards
 from minicode_assets.parquet import write_parquet
 from minicode_assets.schemas import CORPUS
+from minicode_assets.tokens.encoded import encode_documents
 from minicode_assets.tokens.train import train_tokenizer
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import write_artifact
@@ -95,7 +96,8 @@ def write_corpus(folder: Path, max_bytes: int) -> None:
                 write_part(rows, writer.path / "train" / f"part-{parts:05d}.parquet")
                 rows, size, parts = [], 0, parts + 1
         write_part(rows, writer.path / "train" / f"part-{parts:05d}.parquet")
-        write_part(rows[:1], writer.path / "validation" / "part-00000.parquet")
+        for part in range(parts + 1):
+            write_part(rows[:1] if part == 0 else [], writer.path / "validation" / f"part-{part:05d}.parquet")
 
 
 def write_part(rows: list[dict[str, object]], path: Path) -> None:
@@ -110,11 +112,12 @@ def run_stage(home: Path, **changes: object) -> dict[str, object]:
 
 
 def stage(home: Path, changes: dict[str, object]) -> None:
+    num_threads = changes.get("num_workers", 1)
     params = dataclasses.replace(TokenShards(), **changes)
     start = time.perf_counter()
-    artifact = write_token_shards(
-        home / "corpus", home / "tokenizer", home / "token_shards", params=params, config_digest=""
-    )
+    encoded = encode(home, num_threads) if num_threads > 1 or not (home / "encoded").exists() else encoded_parts(home)
+    encoded_at = time.perf_counter()
+    artifact = write_token_shards(encoded, home / "tokenizer", home / "token_shards", params=params, config_digest="")
     seconds = time.perf_counter() - start
     own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     lengths = document_lengths(artifact.path)
@@ -123,6 +126,7 @@ def stage(home: Path, changes: dict[str, object]) -> None:
             {
                 **artifact.metadata["train"],
                 "seconds": seconds,
+                "encode_seconds": encoded_at - start,
                 "cpu_seconds": own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime,
                 "peak_mb": own_peak_mb(),
                 "worker_peak_mb": workers.ru_maxrss / 1000,
@@ -130,6 +134,18 @@ def stage(home: Path, changes: dict[str, object]) -> None:
             }
         )
     )
+
+
+def encoded_parts(home: Path) -> list[Path]:
+    return [home / "encoded" / path.stem for path in sorted((home / "corpus" / "train").glob("*.parquet"))]
+
+
+def encode(home: Path, num_threads: int) -> list[Path]:
+    parts = encoded_parts(home)
+    for part, path in enumerate(parts):
+        params = EncodedDocuments(num_threads=num_threads)
+        encode_documents(home / "corpus", home / "tokenizer", path, part=part, params=params, config_digest="")
+    return parts
 
 
 def own_peak_mb() -> float:
@@ -169,7 +185,8 @@ def crop_discards(lengths: list[int], seq_len: int) -> float:
 def compare(home: Path, seq_lens: list[int]) -> None:
     print(
         "\n| seq_len | packing | padding | documents | longer than seq_len | cut | cut / unavoidable | "
-        "files longer, cut | cuts at line ends | tokens |\n|---|---|---|---|---|---|---|---|---|---|"
+        "files longer, cut | files cut / unavoidable | cuts at line ends | tokens |"
+        "\n|---|---|---|---|---|---|---|---|---|---|---|"
     )
     for seq_len in seq_lens:
         for context in (False, True):
@@ -178,7 +195,8 @@ def compare(home: Path, seq_lens: list[int]) -> None:
                 unavoidable = max(figures["num_long_documents"], 1)
                 lines = f"{figures['num_line_cuts'] / max(figures['num_cuts'], 1):.0%}" if packing == "best_fit" else ""
                 unit = "repositories" if context else "files"
-                files = f"{figures['num_long_files']}, {figures['num_cut_files']}" if packing == "best_fit" else ""
+                long, cut = figures["num_long_files"], figures["num_cut_files"]
+                files = f"{long}, {cut} | {cut / max(long, 1):.3f}" if packing == "best_fit" else " | "
                 print(
                     f"| {seq_len} | {packing}, {unit} | {figures['padding_fraction']:.4%} | {figures['num_documents']} "
                     f"| {figures['num_long_documents']} | {figures['num_cut_documents']} "
@@ -187,18 +205,19 @@ def compare(home: Path, seq_lens: list[int]) -> None:
                     flush=True,
                 )
         figures = run_stage(home, seq_len=seq_len, repository_context=False, num_workers=1)
-        print(f"| {seq_len} | crop (nanochat), files | discards {figures['crop_discarded']:.1%} | | | | | | | |")
+        print(f"| {seq_len} | crop (nanochat), files | discards {figures['crop_discarded']:.1%} | | | | | | | | |")
 
 
 def scale(home: Path, megabytes: list[int], num_workers: int) -> None:
-    print("\n| MB | tokens | s | tokens/s | CPU s | tokens/CPU s | peak MB | worker peak MB | padding |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("\n| MB | tokens | s | encoding s | tokens/s | CPU s | tokens/CPU s | peak MB | worker peak MB | padding |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for size in megabytes:
         write_corpus(home / "corpus", size * 1_000_000)
         figures = run_stage(home, seq_len=2048, num_workers=num_workers)
         tokens, seconds, cpu = figures["num_tokens"], figures["seconds"], figures["cpu_seconds"]
         print(
-            f"| {size} | {tokens} | {seconds:.1f} | {tokens / seconds:,.0f} | {cpu:.1f} | {tokens / cpu:,.0f} | "
+            f"| {size} | {tokens} | {seconds:.1f} | {figures['encode_seconds']:.1f} | {tokens / seconds:,.0f} "
+            f"| {cpu:.1f} | {tokens / cpu:,.0f} | "
             f"{figures['peak_mb']:.0f} | {figures['worker_peak_mb']:.0f} | {figures['padding_fraction']:.4%} |",
             flush=True,
         )
@@ -210,6 +229,7 @@ def main() -> None:
     parser.add_argument("--seq-lens", type=int, nargs="*", default=[512, 2048, 4096])
     parser.add_argument("--scale", type=int, nargs="*", default=[], help="also measure speed and memory at these sizes")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--no-compare", action="store_true", help="only the scale")
     parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--changes", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -226,7 +246,8 @@ def main() -> None:
         write_corpus(home / "corpus", arguments.megabytes * 1_000_000)
         params = TokenizerParams(vocab_size=VOCAB_SIZE, sample_bytes=arguments.megabytes * 1_000_000)
         train_tokenizer(home / "corpus", home / "tokenizer", params=params, config_digest="")
-        compare(home, arguments.seq_lens)
+        if not arguments.no_compare:
+            compare(home, arguments.seq_lens)
         if arguments.scale:
             scale(home, arguments.scale, arguments.workers)
 

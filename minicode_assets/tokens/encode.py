@@ -5,7 +5,7 @@ sequence, or its middle would be learnt without its prefix. So a file is cut fir
 within themselves, each filling its piece. A file that is an example of its own is cut only if it exceeds a sequence;
 in
 a repository the files that fit are chosen to fill a sequence; where none does, one that exceeds a sequence begins in
-the room that is left, since it is cut anyway, and only without such a one is another cut or the room left empty.
+the room that is left, since it is cut anyway. Without such a one, files are chosen that together fill the room best.
 Source: model.md 1.2 lists what goes wrong otherwise.
 """
 
@@ -26,6 +26,8 @@ MIN_PART_TOKENS = 16
 """A file is not begun in less room than this."""
 CHOICE_FILES = 256
 """So many of a repository's next files are looked at for one that fits; with it, memory and time stay bounded."""
+_KEPT_LONG = 8
+"""The last files that must be cut anyway are kept for rooms that nothing else fills."""
 _FIM_RESERVE_TOKENS = 8
 """Kept for what the cuts add, since a token that is cut becomes two or more; the suffix then takes what is left."""
 
@@ -88,26 +90,33 @@ class ExampleEncoder:
         while waiting or choice:
             while waiting and len(choice) < CHOICE_FILES:
                 choice.append(self._ready(example, *waiting.popleft()))
-            is_last = len(choice) == 1
-            chosen = _choose(choice, pieces.room - is_last)
-            cut = None if chosen is not None else self._choose_cut(pieces, choice)
-            if chosen is None and cut is None:
-                pieces.close()
-                continue
-            ready = choice[chosen or cut or 0]
-            del choice[chosen or cut or 0]
-            self._add_file(pieces, ready, fits=chosen is not None, end=self._end if is_last else self._end[:0])
+            self._place(pieces, choice, is_rest=not waiting)
         return pieces.result()
 
-    def _choose_cut(self, pieces: Pieces, choice: deque[_Ready]) -> int | None:
-        """The file that is cut where none fits: one that has to be cut anyway; None if the piece is closed instead."""
-        if pieces.used and pieces.room < MIN_PART_TOKENS:
-            return None
-        longest = self._seq_len - len(self._end)
-        unavoidable = next((place for place, ready in enumerate(choice) if len(ready.whole) > longest), None)
-        if unavoidable is not None or not pieces.used:
-            return unavoidable or 0
-        return None if pieces.spend(pieces.room) else 0
+    def _place(self, pieces: Pieces, choice: deque[_Ready], *, is_rest: bool) -> None:
+        """Place what comes next: files that fit the room, or one that is cut; or close the piece."""
+        places, fits = self._next_places(pieces, choice, is_rest)
+        if not places:
+            pieces.close()
+        chosen = [choice[place] for place in places]
+        for place in reversed(places):
+            del choice[place]
+        for number, ready in enumerate(chosen, start=1):
+            is_last = is_rest and not choice and number == len(chosen)
+            self._add_file(pieces, ready, fits=fits, end=self._end if is_last else self._end[:0])
+
+    def _next_places(self, pieces: Pieces, choice: deque[_Ready], is_rest: bool) -> tuple[list[int], bool]:
+        """Places of the files that come next, and whether they fit; none where the piece is closed instead."""
+        lengths = [len(ready.whole) for ready in choice]
+        room = pieces.room - (is_rest and sum(lengths) == pieces.room)
+        long = [place for place, length in enumerate(lengths) if length > self._seq_len - len(self._end)]
+        if fitting := best_fill(lengths, room) if len(long) < _KEPT_LONG else _one_that_fits(lengths, room):
+            return fitting, True
+        if pieces.used and room < MIN_PART_TOKENS:
+            return [], False
+        if long or not pieces.used:
+            return [long[0] if long else 0], False
+        return ([], False) if pieces.spend(room) else ([0], False)
 
     def _special(self, name: str) -> TokenIds:
         return np.array([self._tokenizer.special(name)], self._tokenizer.dtype)
@@ -254,9 +263,31 @@ class ExampleEncoder:
         return "spm" if choice < self._fim_spm_rate else "psm"
 
 
-def _choose(choice: deque[_Ready], room: int) -> int | None:
-    """The first file if it fits the room, otherwise the longest that does; None if none does."""
-    if len(choice[0].whole) <= room:
-        return 0
-    fitting = [(-len(ready.whole), place) for place, ready in enumerate(choice) if len(ready.whole) <= room]
-    return min(fitting)[1] if fitting else None
+def _one_that_fits(lengths: list[int], room: int) -> list[int]:
+    """The first if it fits, otherwise the longest that does; empty if none does."""
+    if lengths[0] <= room:
+        return [0]
+    fitting = [(-length, place) for place, length in enumerate(lengths) if length <= room]
+    return [min(fitting)[1]] if fitting else []
+
+
+def best_fill(lengths: list[int], room: int) -> list[int]:
+    """Places of the lengths that together fill the room best, early ones preferred; in order.
+
+    Bit n of an integer says whether some of the lengths so far add up to n, so that one more length is one shift.
+
+    Args:
+        lengths: At least 1 each.
+        room: At least 0.
+    """
+    reached, mask = [1], (2 << room) - 1
+    for length in lengths:
+        reached.append((reached[-1] | reached[-1] << length) & mask)
+        if reached[-1] >> room:
+            break
+    total, places = reached[-1].bit_length() - 1, []
+    for place in range(len(reached) - 2, -1, -1):
+        if not reached[place] >> total & 1:
+            places.append(place)
+            total -= lengths[place]
+    return places[::-1]

@@ -1,11 +1,13 @@
 """Examples as tokens: nothing lost, no rearranged part ever cut, files that fit never cut."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicode_assets.tokens.encode import ExampleEncoder
+from minicode_assets.tokens.encode import ExampleEncoder, best_fill
 from minicode_assets.tokens.format import Example, File
 from minicode_assets.tokens.pieces import Encoded
 from minicode_model.fim import restore, syntax_spans
@@ -133,6 +135,14 @@ def test_files_of_a_repository_fill_its_sequences() -> None:
     assert len(encoded.tokens) / (1024 * len(encoded.piece_lengths)) > 0.985
     assert encoded.num_long_files == 0
     assert encoded.num_cut_files < 0.15 * len(files)
+
+
+@given(st.lists(st.integers(1, 30), max_size=9), st.integers(0, 60))
+def test_no_choice_fills_the_room_better(lengths: list[int], room: int) -> None:
+    places = best_fill(lengths, room)
+    assert places == sorted(set(places))
+    sums = {sum(some) for size in range(len(lengths) + 1) for some in itertools.combinations(lengths, size)}
+    assert sum(lengths[place] for place in places) == max(total for total in sums if total <= room)
 
 
 def test_no_character_is_cut() -> None:
