@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from training import nanogpt_network
 
 from minicode_assets.config import load
+from minicode_assets.tokens.encoded import encode_corpus
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import MANIFEST, digest_of, write_file
 from minicode_model.config import Checkpoint, Model
@@ -97,7 +98,10 @@ def shards_of(options: argparse.Namespace, changes: dict[str, Any]) -> Path:
     params = dataclasses.replace(load("tiny").token_shards, **changes)
     folder = options.work / "shards" / digest_of(dataclasses.asdict(params))[:12]
     if not (folder / MANIFEST).exists():
-        write_token_shards(options.corpus, options.tokenizer, folder, params=params, config_digest="")
+        encoded = encode_corpus(
+            options.corpus, options.tokenizer, options.work / "encoded", params=load("tiny").encoded_documents
+        )
+        write_token_shards(encoded, options.tokenizer, folder, params=params, config_digest="")
     return folder
 
 

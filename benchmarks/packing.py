@@ -31,7 +31,7 @@ from minicode_assets.config import EncodedDocuments, TokenShards
 from minicode_assets.config import Tokenizer as TokenizerParams
 from minicode_assets.parquet import write_parquet
 from minicode_assets.schemas import CORPUS
-from minicode_assets.tokens.encoded import encode_documents
+from minicode_assets.tokens.encoded import encode_corpus
 from minicode_assets.tokens.train import train_tokenizer
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import write_artifact
@@ -141,11 +141,8 @@ def encoded_parts(home: Path) -> list[Path]:
 
 
 def encode(home: Path, num_threads: int) -> list[Path]:
-    parts = encoded_parts(home)
-    for part, path in enumerate(parts):
-        params = EncodedDocuments(num_threads=num_threads)
-        encode_documents(home / "corpus", home / "tokenizer", path, part=part, params=params, config_digest="")
-    return parts
+    params = EncodedDocuments(num_threads=num_threads)
+    return encode_corpus(home / "corpus", home / "tokenizer", home / "encoded", params=params)
 
 
 def own_peak_mb() -> float:

@@ -26,7 +26,7 @@ def phase_of(run: StageRun) -> Phase:
 
 
 def phase_shards(run: StageRun) -> Outcome:
-    """Encode and pack what the phase reads."""
+    """Lay out and pack what the phase reads."""
     phase = phase_of(run)
     corpus, tokenizer = run.layout.asset("corpus"), run.layout.asset("tokenizer")
     if phase.examples:
@@ -35,8 +35,9 @@ def phase_shards(run: StageRun) -> Outcome:
             examples=phase.examples, params=phase.token_shards, config_digest=run.config_digest,
         )  # fmt: skip
     else:
+        encoded = run.partitions("encoded_documents")
         artifact = write_token_shards(
-            corpus, tokenizer, run.folder, params=phase.token_shards, config_digest=run.config_digest
+            encoded, tokenizer, run.folder, params=phase.token_shards, config_digest=run.config_digest
         )
     num_tokens = {split: open_split(run.folder, split).num_tokens for split in ("train", "validation")}
     return Outcome(artifact, {"both_splits_have_tokens": (min(num_tokens.values()) > 0, num_tokens)})
@@ -82,7 +83,8 @@ def _stages(phase: Phase) -> list[Stage]:
             name=phase.shards,
             group="model",
             compute=phase_shards,
-            deps=("corpus", "tokenizer"),
+            deps=("corpus" if phase.examples else "encoded_documents", "tokenizer"),
+            all_partitions=() if phase.examples else ("encoded_documents",),
             description=f"What the phase {phase.name} reads: {kind}, in the format of token_shards.",
             checks={"both_splits_have_tokens": "Neither split is empty."},
             kinds=("numpy",),

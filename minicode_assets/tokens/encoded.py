@@ -57,6 +57,14 @@ def encode_documents(
     return open_artifact(folder, verify=False)
 
 
+def encode_corpus(corpus: Path, tokenizer: Path, folder: Path, *, params: EncodedDocuments) -> list[Path]:
+    """`encode_documents` of every partition, outside of Dagster: a folder `part-NNNNN` each, in order."""
+    names = [path.stem for path in sorted((corpus / "train").glob("*.parquet"))]
+    for part, name in enumerate(names):
+        encode_documents(corpus, tokenizer, folder / name, part=part, params=params, config_digest="")
+    return [folder / name for name in names]
+
+
 def _encode_split(source: Path, target: Path, tokenizer: Tokenizer, params: EncodedDocuments) -> dict[str, int]:
     counts = dict.fromkeys(("num_documents", "num_tokens", "num_bytes"), 0)
     schema = pl.DataFrame(schema=ENCODED_DOCUMENTS.polars).to_arrow().schema

@@ -18,10 +18,11 @@ import numpy as np
 
 from minicode_assets.config import TokenShards
 from minicode_assets.errors import CorpusError
+from minicode_assets.tokens.encoded import SPLITS
 from minicode_assets.tokens.format import Example, File
 from minicode_assets.tokens.pieces import Encoded
-from minicode_assets.tokens.read import corpus_files
-from minicode_assets.tokens.write import SPLITS, SplitWriter
+from minicode_assets.tokens.read import Document, corpus_documents
+from minicode_assets.tokens.split_writer import SplitWriter
 from minicode_model.artifact import Artifact, open_artifact, sha256_of, write_artifact
 from minicode_model.fim import uniforms
 from minicode_model.shards import PROMPTS_FILE
@@ -101,9 +102,9 @@ def _write_split(
 
 def corpus_pairs(corpus: Path, split: str) -> Iterator[Pair]:
     """Every function of the split that has a docstring and a body, in the corpus's order."""
-    for file in corpus_files(corpus, split):
-        for prompt, completion in documented_functions(file.text):
-            yield Pair(prompt, completion, file)
+    for document in corpus_documents(corpus, split):
+        for prompt, completion in documented_functions(document.text):
+            yield Pair(prompt, completion, document.without_tokens())
 
 
 def file_pairs(path: Path, split: str) -> Iterator[Pair]:
@@ -126,7 +127,9 @@ def file_pairs(path: Path, split: str) -> Iterator[Pair]:
             held_out = uniforms(1, 0, "held-out example", prompt)[0] < VALIDATION_FRACTION
             if held_out == (split == "validation"):
                 key = hashlib.blake2b(f"{path.name}\0{number}".encode(), digest_size=16).hexdigest()
-                yield Pair(prompt, completion, File(key, "instruct", "", path.name, str(number), None, prompt))
+                yield Pair(
+                    prompt, completion, Document(key, "instruct", "", path.name, str(number), None, "").without_tokens()
+                )
 
 
 def documented_functions(text: str) -> Iterator[tuple[str, str]]:

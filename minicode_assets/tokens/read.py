@@ -1,5 +1,6 @@
 """Streaming the corpus and its tokens, a few rows at a time."""
 
+import dataclasses
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,16 +15,26 @@ from minicode_assets.schemas import CORPUS, ENCODED_DOCUMENTS
 from minicode_assets.tokens.format import File
 
 _BATCH_ROWS = 512
+_DOCUMENT_COLUMNS = ["document_id", "source", "swhid", "origin_url", "path", "license_expression", "text"]
 _FILE_COLUMNS = ["document_id", "source", "swhid", "origin_url", "path", "license_expression", "num_bytes", "tokens"]
 
 
 @dataclass(frozen=True)
 class Document:
-    """What training and measuring a tokenizer need of a row of the corpus."""
+    """A row of the corpus; fields as in schemas.CORPUS."""
 
     document_id: str
+    source: str
+    swhid: str
+    origin_url: str
     path: str
+    license_expression: str | None
     text: str
+
+    def without_tokens(self) -> File:
+        """The file that the tokens of some other text of this document belong to."""
+        names = (field.name for field in dataclasses.fields(self) if field.name != "text")
+        return File(**{name: getattr(self, name) for name in names}, num_bytes=0, tokens=np.zeros(0, np.uint16))
 
 
 def corpus_documents(corpus: Path, split: str) -> Iterator[Document]:
@@ -38,7 +49,7 @@ def corpus_documents(corpus: Path, split: str) -> Iterator[Document]:
     """
     scan_table(corpus, CORPUS, pattern=f"{split}/*.parquet", verify=False)
     for path in sorted((corpus / split).glob("*.parquet")):
-        for row in parquet_rows(path, ["document_id", "path", "text"], batch_rows=_BATCH_ROWS):
+        for row in parquet_rows(path, _DOCUMENT_COLUMNS, batch_rows=_BATCH_ROWS):
             yield Document(*row)
 
 

@@ -28,7 +28,7 @@ from minicode_model.evaluation.run import evaluate
 from minicode_model.generate import generate
 from minicode_model.model import initialise
 from minicode_model.shards import open_split
-from tests.tokens.corpora import SMALL_SHARDS, small_home, small_tokenizer
+from tests.tokens.corpora import SMALL_SHARDS, small_encoded, small_home, small_tokenizer
 
 MODEL = Model(
     vocab_size=700, hidden_size=32, intermediate_size=64, num_hidden_layers=2, max_position_embeddings=256
@@ -41,7 +41,7 @@ LIMITS = Sandbox()
 def shards(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("benchmarks") / "token_shards"
     home = small_home()
-    write_token_shards(home / "corpus", home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
+    write_token_shards(small_encoded(), home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
     return folder
 
 

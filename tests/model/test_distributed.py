@@ -15,7 +15,7 @@ from minicode_assets.tokens.write import write_token_shards
 from minicode_model.__main__ import main
 from minicode_model.artifact import open_artifact
 from minicode_model.checkpoint import load_model
-from tests.tokens.corpora import SMALL_SHARDS, small_home
+from tests.tokens.corpora import SMALL_SHARDS, small_encoded, small_home
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.slow
 def shards(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("distributed") / "token_shards"
     home = small_home()
-    write_token_shards(home / "corpus", home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
+    write_token_shards(small_encoded(), home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
     return folder
 
 

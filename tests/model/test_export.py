@@ -18,7 +18,7 @@ from minicode_model.evaluation.benchmarks import score_benchmarks
 from minicode_model.evaluation.run import evaluate
 from minicode_model.export.hf import export
 from minicode_model.model import initialise
-from tests.tokens.corpora import SMALL_SHARDS, small_home, small_tokenizer
+from tests.tokens.corpora import SMALL_SHARDS, small_encoded, small_home, small_tokenizer
 
 MODEL = Model(
     vocab_size=700,
@@ -48,7 +48,7 @@ def write_checkpoint(folder: Path, model: Model, digest: str) -> None:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> Path:
     root, home = tmp_path_factory.mktemp("export"), small_home()
-    write_token_shards(home / "corpus", home / "tokenizer", root / "shards", params=SMALL_SHARDS, config_digest="")
+    write_token_shards(small_encoded(), home / "tokenizer", root / "shards", params=SMALL_SHARDS, config_digest="")
     (root / "tokenizer").symlink_to(home / "tokenizer")
     write_checkpoint(root / "checkpoint", MODEL, small_tokenizer().digest)
     params = Evaluation(max_bytes=3000, max_new_tokens=4)

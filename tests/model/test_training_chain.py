@@ -26,7 +26,7 @@ from minicode_model.errors import (
 from minicode_model.evaluation.run import evaluate, kind_of
 from minicode_model.training.run import train
 from minicode_model.training.start import starting_model
-from tests.tokens.corpora import SMALL_SHARDS, small_home, small_tokenizer
+from tests.tokens.corpora import SMALL_SHARDS, small_encoded, small_home, small_tokenizer
 
 MODEL = Model(
     vocab_size=700,
@@ -53,7 +53,7 @@ EVALUATION = Evaluation(max_bytes=8000, max_new_tokens=24)
 def shards(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "token_shards"
     home = small_home()
-    write_token_shards(home / "corpus", home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
+    write_token_shards(small_encoded(), home / "tokenizer", folder, params=SMALL_SHARDS, config_digest="test")
     return folder
 
 

@@ -11,10 +11,9 @@ import polars as pl
 
 from minicode_assets.config import EncodedDocuments, TokenShards
 from minicode_assets.config import Tokenizer as TokenizerParams
-from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import write_parquet
 from minicode_assets.schemas import CORPUS
-from minicode_assets.tokens.encoded import encode_documents
+from minicode_assets.tokens.encoded import encode_corpus
 from minicode_assets.tokens.format import File
 from minicode_assets.tokens.source_formats import format_of
 from minicode_assets.tokens.text import encode_parts
@@ -77,20 +76,12 @@ def small_home() -> Path:
     train = library_files("json", "logging", "email", "html")
     corpus = write_corpus(home / "corpus", train, library_files("wsgiref"))
     train_tokenizer(corpus, home / "tokenizer", params=SMALL_TOKENIZER, config_digest="test")
-    encode_corpus(corpus, home / "tokenizer", home / "encoded_documents")
+    encode_corpus(corpus, home / "tokenizer", home / "encoded_documents", params=EncodedDocuments())
     return home
 
 
-def encode_corpus(corpus: Path, tokenizer: Path, folder: Path) -> list[Path]:
-    """Its two parts as encoded_documents."""
-    partitions = [folder / key for key in partition_keys(2)]
-    for part, path in enumerate(partitions):
-        encode_documents(corpus, tokenizer, path, part=part, params=EncodedDocuments(), config_digest="test")
-    return partitions
-
-
 def small_encoded() -> list[Path]:
-    return [small_home() / "encoded_documents" / key for key in partition_keys(2)]
+    return sorted((small_home() / "encoded_documents").iterdir())
 
 
 def encoded_file(document_id: str, text: str, *, source: str = "swh", path: str = "p", origin: str = "o") -> File:

@@ -9,16 +9,14 @@ import pytest
 
 from minicode_assets.config import EncodedDocuments
 from minicode_assets.errors import CorpusError, CorruptArtifactError, ShardError
-from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import read_table, write_parquet
 from minicode_assets.schemas import CORPUS, ENCODED_DOCUMENTS
-from minicode_assets.tokens.encoded import SPLITS, count_mismatches, encode_documents
+from minicode_assets.tokens.encoded import SPLITS, count_mismatches, encode_corpus, encode_documents
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import write_artifact
 from minicode_model.tokenizer import Tokenizer
 from tests.tokens.corpora import (
     SMALL_SHARDS,
-    encode_corpus,
     library_files,
     small_encoded,
     small_home,
@@ -82,7 +80,9 @@ def test_the_check_can_fail() -> None:
 
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
     large_tokenizer(tmp_path / "tokenizer")
-    with pytest.raises(ShardError, match=r"encoded_documents/00-of-02: tokenizer digest found \w+, expected") as caught:
+    with pytest.raises(
+        ShardError, match=r"encoded_documents/part-00000: tokenizer digest found \w+, expected"
+    ) as caught:
         write_token_shards(
             small_encoded(), tmp_path / "tokenizer", tmp_path / "x", params=SMALL_SHARDS, config_digest=""
         )
@@ -91,7 +91,7 @@ def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path) -> None:
 
 def test_a_truncated_partition_and_an_unknown_source_are_named(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", library_files("json"), [])
-    [first, _] = encode_corpus(corpus, small_home() / "tokenizer", tmp_path / "encoded")
+    [first, _] = encode_corpus(corpus, small_home() / "tokenizer", tmp_path / "encoded", params=EncodedDocuments())
     path = first / "train.parquet"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CorruptArtifactError, match=r"train\.parquet: found \d+ bytes, expected"):
@@ -102,5 +102,4 @@ def test_a_truncated_partition_and_an_unknown_source_are_named(tmp_path: Path) -
             rows = read_table(corpus, CORPUS, pattern="train/part-00000.parquet").with_columns(source=pl.lit("odd"))
             write_parquet(rows, writer.path / split / "part-00000.parquet", CORPUS)
     with pytest.raises(CorpusError, match="source 'odd' has no format"):
-        encode_corpus(tmp_path / "odd", small_home() / "tokenizer", tmp_path / "y")
-    assert partition_keys(2) == ["00-of-02", "01-of-02"]
+        encode_corpus(tmp_path / "odd", small_home() / "tokenizer", tmp_path / "y", params=EncodedDocuments())

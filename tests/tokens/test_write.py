@@ -9,16 +9,17 @@ import numpy as np
 import polars as pl
 import pytest
 
+from minicode_assets.config import EncodedDocuments
 from minicode_assets.errors import CorpusError, CorruptArtifactError, MissingArtifactError, ShardError
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import CORPUS, TOKEN_DOCUMENTS
+from minicode_assets.tokens.encoded import encode_corpus
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 from minicode_model.shards import open_split
 from minicode_model.tokenizer import MODEL_FILE, Tokenizer
 from tests.tokens.corpora import (
     SMALL_SHARDS,
-    encode_corpus,
     library_files,
     small_encoded,
     small_home,
@@ -29,7 +30,9 @@ from tests.tokens.corpora import (
 
 def write(folder: Path, corpus: Path | None = None, **changes: object) -> Artifact:
     tokenizer = small_home() / "tokenizer"
-    encoded = encode_corpus(corpus, tokenizer, folder / "encoded") if corpus else small_encoded()
+    encoded = (
+        encode_corpus(corpus, tokenizer, folder / "encoded", params=EncodedDocuments()) if corpus else small_encoded()
+    )
     params = dataclasses.replace(SMALL_SHARDS, **changes)
     return write_token_shards(encoded, tokenizer, folder / "token_shards", params=params, config_digest="test")
 
@@ -116,7 +119,9 @@ def large_tokenizer(folder: Path) -> Tokenizer:
 def test_uint32_where_the_vocabulary_needs_it(tmp_path: Path) -> None:
     tokenizer = large_tokenizer(tmp_path / "tokenizer")
     assert (tokenizer.vocab_size, tokenizer.dtype) == (66_700, np.uint32)
-    wide_encoded = encode_corpus(small_home() / "corpus", tmp_path / "tokenizer", tmp_path / "encoded")
+    wide_encoded = encode_corpus(
+        small_home() / "corpus", tmp_path / "tokenizer", tmp_path / "encoded", params=EncodedDocuments()
+    )
     artifact = write_token_shards(
         wide_encoded, tmp_path / "tokenizer", tmp_path / "wide", params=SMALL_SHARDS, config_digest=""
     )
