@@ -37,16 +37,17 @@ def tokenizer(run: StageRun) -> Outcome:
 
 def encoded_documents(run: StageRun) -> Outcome:
     """Encode one partition of the corpus."""
+    part = partition_keys(run.config.partitions.num_prefixes).index(run.partition)
     artifact = encode_documents(
         run.layout.asset("corpus"),
         run.layout.asset("tokenizer"),
         run.folder,
-        part=partition_keys(run.config.partitions.num_prefixes).index(run.partition),
+        part=part,
         params=run.config.encoded_documents,
         config_digest=run.config_digest,
     )
     tokenizer = Tokenizer.load(run.layout.asset("tokenizer"))
-    failures = count_mismatches(run.layout.asset("corpus"), artifact.path, tokenizer, limit=NUM_COMPARED)
+    failures = count_mismatches(run.layout.asset("corpus"), artifact.path, tokenizer, part=part, limit=NUM_COMPARED)
     return Outcome(artifact, {"gives_back_the_text": (failures == 0, {"failures": failures, "compared": NUM_COMPARED})})
 
 

@@ -105,17 +105,19 @@ def _encode_rows(rows: list[tuple[Any, ...]], tokenizer: Tokenizer, num_threads:
     return pl.DataFrame(columns, schema=ENCODED_DOCUMENTS.polars)
 
 
-def count_mismatches(corpus: Path, encoded: Path, tokenizer: Tokenizer, *, limit: int) -> int:
+def count_mismatches(corpus: Path, encoded: Path, tokenizer: Tokenizer, *, part: int, limit: int) -> int:
     """Of the first documents of an encoded partition, those whose tokens don't give back the corpus's text.
 
     Args:
         corpus: The corpus artefact.
         encoded: A partition of encoded_documents.
         tokenizer: The tokenizer that made it.
+        part: Number of the partition, from 0.
         limit: Documents that are compared, at most.
     """
     rows = scan_table(encoded, ENCODED_DOCUMENTS, verify=False).head(limit)
-    texts = scan_table(corpus, CORPUS, pattern="*/*.parquet", verify=False).select("document_id", "text")
+    parts = [scan_table(corpus, CORPUS, pattern=f"{split}/part-{part:05d}.parquet", verify=False) for split in SPLITS]
+    texts = pl.concat(parts).select("document_id", "text")
     both = rows.select("document_id", "source", "tokens").join(texts, on="document_id", how="left").collect()
     little = tokenizer.dtype.newbyteorder("<")
     failures = 0

@@ -72,10 +72,10 @@ def test_partitions_do_not_show_in_the_shards(tmp_path: Path) -> None:
 
 def test_the_check_can_fail() -> None:
     home = small_home()
-    assert count_mismatches(home / "corpus", small_encoded()[0], small_tokenizer(), limit=50) == 0
+    assert count_mismatches(home / "corpus", small_encoded()[0], small_tokenizer(), part=0, limit=50) == 0
     liar = Tokenizer.load(home / "tokenizer")
     liar.token_bytes = tuple(piece.replace(b"e", b"E") for piece in liar.token_bytes)
-    assert count_mismatches(home / "corpus", small_encoded()[0], liar, limit=50) > 20
+    assert count_mismatches(home / "corpus", small_encoded()[0], liar, part=0, limit=50) > 20
 
 
 def test_tokens_of_another_tokenizer_are_refused(tmp_path: Path) -> None:

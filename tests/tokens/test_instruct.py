@@ -15,7 +15,7 @@ from minicode_model.errors import ShardError
 from minicode_model.model import initialise
 from minicode_model.shards import PROMPTS_FILE, PackedSplit, open_split
 from minicode_model.training.batches import StepLoader
-from tests.tokens.corpora import SMALL_SHARDS, small_home, small_tokenizer
+from tests.tokens.corpora import SMALL_SHARDS, small_encoded, small_home, small_tokenizer
 
 
 def write(folder: Path, examples: str = "corpus") -> PackedSplit:
@@ -143,7 +143,7 @@ def test_sequences_without_prompts_learn_everything(tmp_path: Path) -> None:
     from minicode_assets.tokens.write import write_token_shards
 
     home = small_home()
-    write_token_shards(home / "corpus", home / "tokenizer", tmp_path / "s", params=SMALL_SHARDS, config_digest="")
+    write_token_shards(small_encoded(), home / "tokenizer", tmp_path / "s", params=SMALL_SHARDS, config_digest="")
     split = open_split(tmp_path / "s", "train")
     assert split.learnt(0) is None
     batch = StepLoader(split, Checkpoint(batch_size=2)).step_batches(0)[0]
