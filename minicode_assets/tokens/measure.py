@@ -33,7 +33,7 @@ def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
     used = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     outliers: list[tuple[float, str]] = []
     for file in corpus_documents(corpus, split):
-        ids, raw = tokenizer.encode(file.text), text_bytes(file.text)
+        ids, raw = tokenizer.encode(file.content), text_bytes(file.content)
         counts["documents"] += 1
         counts["failures"] += tokenizer.decode(ids) != raw
         kinds[kind_of(file.path), "bytes"] += len(raw)

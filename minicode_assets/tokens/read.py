@@ -13,6 +13,7 @@ import pyarrow.parquet
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import CORPUS, ENCODED_DOCUMENTS
 from minicode_assets.tokens.format import File
+from minicode_assets.tokens.source_formats import format_of
 
 _BATCH_ROWS = 512
 _DOCUMENT_COLUMNS = ["document_id", "source", "swhid", "origin_url", "path", "license_expression", "text"]
@@ -30,6 +31,11 @@ class Document:
     path: str
     license_expression: str | None
     text: str
+
+    @property
+    def content(self) -> str:
+        """The text without marks of special tokens."""
+        return "".join(format_of(self.source).parts(self.text, self.document_id)[::2])
 
     def without_tokens(self) -> File:
         """The file that the tokens of some other text of this document belong to."""

@@ -191,4 +191,4 @@ def trainer_options(params: TokenizerParams) -> dict[str, Any]:
 def _sample_texts(corpus: Path, chosen: frozenset[str]) -> Iterator[str]:
     for file in corpus_documents(corpus, "train"):
         if file.document_id in chosen:
-            yield file.text.translate(_UNTRAINABLE)
+            yield file.content.translate(_UNTRAINABLE)
