@@ -315,22 +315,14 @@ def contradictions(config: Config) -> list[str]:
     if prefixes not in (1, 2, 4, 8, 16, 32, 64):
         problems.append(f"[partitions] num_prefixes: found {prefixes}, expected a power of two from 1 to 64")
     problems += archive_problems(config.archive) + manifest_problems(config) + blobs_problems(config.blobs)
-    problems += automation_problems(config.automation) + tokens_problems(config.tokenizer, config.token_shards)
+    problems += automation_problems(config.automation) + tokens_problems(
+        config.tokenizer, config.token_shards, config.model
+    )
     if unfetched := set(config.corpus.license_types) - set(config.fetch_plan.license_types):
         problems.append(
             f"[corpus] license_types keeps {sorted(unfetched)}, which [fetch_plan] license_types leaves out"
         )
     problems += source_problems(config, config.tokenizer.extra_special_tokens) + corpus_problems(config)
-    if config.model.vocab_size < config.tokenizer.vocab_size:
-        problems.append(
-            f"[model] vocab_size {config.model.vocab_size} is smaller than [tokenizer] vocab_size "
-            f"{config.tokenizer.vocab_size}"
-        )
-    if config.model.max_position_embeddings < config.token_shards.seq_len:
-        problems.append(
-            f"[model] max_position_embeddings {config.model.max_position_embeddings} is smaller than [token_shards] "
-            f"seq_len {config.token_shards.seq_len}"
-        )
     blobs = config.blobs
     if config.tables.export != "embedded" and "local" in blobs.backends and blobs.content_folder == "embedded":
         problems.append(
@@ -378,6 +370,7 @@ def named_files(config: Config, asset: str) -> list[Path]:
         "opt_out": (config.opt_out.file,),
         "origin_facts": (config.origin_facts.stars_file,),
         "benchmarks": config.benchmarks.files,
+        "token_shards": (config.token_shards.stars,),
         "benchmark_scores": (scores.humaneval, scores.mbpp, *scores.infilling),
         **{phase.shards: (phase.examples,) for phase in config.phases if phase.examples != "corpus"},
     }

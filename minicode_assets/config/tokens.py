@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from minicode_model.config import operational
+from minicode_model.config import Model, operational
 
 _NAME = re.compile(r"<[^<>\s]{1,100}>")
 
@@ -97,8 +97,8 @@ class TokenShards:
     """Seed of the fill-in-the-middle cuts and of the order."""
 
 
-def tokens_problems(tokenizer: Tokenizer, shards: TokenShards) -> list[str]:
-    """Contradictions of [tokenizer] and [token_shards], one message each."""
+def tokens_problems(tokenizer: Tokenizer, shards: TokenShards, model: Model) -> list[str]:
+    """Contradictions of [tokenizer] and [token_shards], and with [model], one message each."""
     extra = tokenizer.extra_special_tokens
     problems = [
         f"[tokenizer] extra_special_tokens: found {name!r}, expected a name such as '<reponame>', of at most 100 "
@@ -115,6 +115,15 @@ def tokens_problems(tokenizer: Tokenizer, shards: TokenShards) -> list[str]:
             )
         if shards.repository_context:
             problems.append("[token_shards] layout starcoder has no repository_context: set it to false")
+    if model.vocab_size < tokenizer.vocab_size:
+        problems.append(
+            f"[model] vocab_size {model.vocab_size} is smaller than [tokenizer] vocab_size {tokenizer.vocab_size}"
+        )
+    if model.max_position_embeddings < shards.seq_len:
+        problems.append(
+            f"[model] max_position_embeddings {model.max_position_embeddings} is smaller than [token_shards] seq_len "
+            f"{shards.seq_len}"
+        )
     return problems + _mixture_problems(shards)
 
 

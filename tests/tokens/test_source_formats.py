@@ -73,7 +73,7 @@ def test_only_code_stands_together() -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(st.sampled_from(SPECIAL_TOKENS), st.text(max_size=60)), min_size=1, max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(SPECIAL_TOKENS), st.text(max_size=60)), min_size=2, max_size=12))
 def test_marked_documents_are_never_rearranged_and_lose_nothing(parts: list[tuple[str, str]]) -> None:
     text = "".join(mark(name) + escaped(content) for name, content in parts)
     encoded = encoder(32).encode(Example("e", None, (file("issues", text),), 1.0))
