@@ -6,7 +6,7 @@ import pytest
 from minicode_assets.config import Config, Corpus, curation_names, load, section_names
 from minicode_assets.corpus.annotate import heuristics, language
 from minicode_assets.corpus.rules import rules
-from minicode_assets.schemas import CONTAMINATION, DOCUMENTS, HEURISTICS, LANGUAGE, LICENSE, MALWARE, QUALITY
+from minicode_assets.schemas import CONTAMINATION, DOCUMENTS, HEURISTICS, LANGUAGE, LICENSE, MALWARE, PII, QUALITY
 
 GOOD = '''"""Intervals on a line, kept sorted and disjoint."""
 
@@ -47,7 +47,7 @@ def signals(text: str, config: Config, document_id: str = "0" * 32) -> pl.DataFr
     """One row with every column that rules look at."""
     (scan,) = heuristics.scan_all(pl.Series([text]))
     row: dict[str, object] = dict.fromkeys(
-        name for table in (DOCUMENTS, CONTAMINATION, MALWARE, QUALITY) for name in table.polars.names()
+        name for table in (DOCUMENTS, CONTAMINATION, MALWARE, PII, QUALITY) for name in table.polars.names()
     )
     row |= {
         "document_id": document_id,
@@ -55,14 +55,16 @@ def signals(text: str, config: Config, document_id: str = "0" * 32) -> pl.DataFr
         "length_bytes": len(text.encode()),
         "license_type": "permissive",
         "matches": [],
+        "pii_status": "clean",
     }
+    row |= dict.fromkeys((name for name in PII.polars.names() if name.startswith(("num_", "pii_f"))), 0)
     row |= dict.fromkeys(("num_exact", "num_ngrams", "num_long_ngrams", "num_shapes"), 0)
     described = language.describe("a.py", text, params=config.language)
     row |= dict(zip(LANGUAGE.polars.names()[1:], described, strict=True))
     row |= heuristics.measure(text, scan, params=config.heuristics)
     schema = {
         k: v
-        for t in (DOCUMENTS, CONTAMINATION, MALWARE, QUALITY, LANGUAGE, LICENSE, HEURISTICS)
+        for t in (DOCUMENTS, CONTAMINATION, MALWARE, PII, QUALITY, LANGUAGE, LICENSE, HEURISTICS)
         for k, v in t.polars.items()
     }
     return pl.DataFrame([row], schema={name: schema[name] for name in row})
@@ -149,7 +151,7 @@ def test_published_values(curation):
 def test_a_preset_leaves_no_threshold_of_ours(curation):
     """Every rule that the published list has not is off: it drops nothing, whatever the measures are."""
     params = load(overrides={"curation": curation}).corpus
-    ours = {"contaminated", "text_missing", "text_too_long", "text_nul", "text_undecodable"}
+    ours = {"contaminated", "pii_density", "text_missing", "text_too_long", "text_nul", "text_undecodable"}
     licences = {"license_non_permissive", "license_no_license"}
     told = {rule.name for rule in rules(params) if set(rule.settings) & set(PUBLISHED[curation])}
     extreme = signals(GOOD, load())
