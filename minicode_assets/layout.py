@@ -7,7 +7,7 @@ blobs/<partition>/             bytes by sha1_git
 notebooks/ documentation/ commits/ ...   other sources: <prefix partition>.parquet, below a file or day where they
                                come in such
 documents/<partition>/         text rows
-license_files/ language/ license/ heuristics/ pii/ malware/ quality/ exact_dup/ minhash/ contamination/
+license_files/ language/ license/ heuristics/ lint/ pii/ malware/ quality/ exact_dup/ minhash/ contamination/
                                <partition>/: sidecars
 near_dup/                      part-<partition>.parquet: a sidecar made of all partitions at once
 benchmarks/                    texts of evaluation problems

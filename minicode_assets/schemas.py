@@ -417,6 +417,14 @@ PII_SPANS = _table(
     key="document_id start kind",
     order="document_id start",
 )
+LINT = _table(
+    "lint",
+    ("document_id", pl.String, "documents.document_id"),
+    ("num_lint_errors", pl.Int64, "Findings of the rules that count as errors; null without text, parse or ruff"),
+    ("num_lint_others", pl.Int64, "Other findings; null as above"),
+    ("lint_score", pl.Float64, "0..10, by pylint's formula on lines that are not blank; null as above"),
+    key="document_id",
+)
 EXACT_DUP = _table(
     "exact_dup",
     ("document_id", pl.String, "documents.document_id"),

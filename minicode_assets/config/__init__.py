@@ -25,6 +25,7 @@ from minicode_assets.config.annotations import (
     Language,
     License,
     LicenseFiles,
+    Lint,
     NearDup,
     OriginFacts,
     Pii,
@@ -77,6 +78,7 @@ __all__ = [
     "Language",
     "License",
     "LicenseFiles",
+    "Lint",
     "LlmRewrite",
     "Malware",
     "NearDup",
@@ -122,6 +124,7 @@ class Config(SourceSections):
     language: Language = field(default_factory=Language)
     license: License = field(default_factory=License)
     heuristics: Heuristics = field(default_factory=Heuristics)
+    lint: Lint = field(default_factory=Lint)
     origin_facts: OriginFacts = field(default_factory=OriginFacts)
     pii: Pii = field(default_factory=Pii)
     malware: Malware = field(default_factory=Malware)
@@ -175,6 +178,7 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "language": ("partitions", "language"),
     "license": ("partitions", "license"),
     "heuristics": ("partitions", "heuristics"),
+    "lint": ("partitions", "lint"),
     "origin_facts": ("origin_facts",),
     "pii": ("partitions", "pii"),
     "malware": ("partitions", "malware"),

@@ -99,6 +99,23 @@ class OriginFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lint:
+    """How ruff scores documents; it informs and drops nothing."""
+
+    ruff: str = ""
+    """Name or path of the program; `ruff` is the one of this environment (`pip install 'minicode[lint]'`). Empty: off,
+    every score is null."""
+    ruff_version: str = "0.17.5"
+    """The version that answers; another one is an error."""
+    rules: tuple[str, ...] = ("E4", "E7", "E9", "F", "W6", "B", "C90", "PL")
+    """Families of ruff's rules. Layout (E1 to E3, E501, W2) is left out: a formatter mends it."""
+    error_rules: tuple[str, ...] = ("F", "E9", "PLE")
+    """Those that count five times, as pylint's errors do."""
+    timeout_s: float = operational(600.0)
+    """For 2,000 files. Unit: seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExactDup:
     """How equal documents are grouped and which one represents them."""
 

@@ -9,10 +9,11 @@ from minicode_assets.corpus.annotate import exact_dup as exact_dup_annotator
 from minicode_assets.corpus.annotate import heuristics as heuristics_annotator
 from minicode_assets.corpus.annotate import language as language_annotator
 from minicode_assets.corpus.annotate import license as license_annotator
+from minicode_assets.corpus.annotate import lint as lint_annotator
 from minicode_assets.defs.pictures import bar_plot, histogram
 from minicode_assets.defs.stage import Compute, Outcome, Stage, StageRun
 from minicode_assets.parquet import scan_table
-from minicode_assets.schemas import DOCUMENTS, EXACT_DUP, HEURISTICS, LANGUAGE, LICENSE, Table
+from minicode_assets.schemas import DOCUMENTS, EXACT_DUP, HEURISTICS, LANGUAGE, LICENSE, LINT, Table
 from minicode_model.artifact import Artifact
 
 
@@ -64,6 +65,27 @@ def heuristics(run: StageRun) -> Outcome:
         frame,
         extra=("fractions_in_range", outside == 0, {"outside": outside}),
         picture={"lines": histogram("Documents by lines", "lines", frame["num_lines"].drop_nulls().to_list())},
+    )
+
+
+def lint(run: StageRun) -> Outcome:
+    """Score each document with ruff, where that is on."""
+    artifact = lint_annotator.annotate(
+        run.input("documents"),
+        run.folder,
+        params=run.config.lint,
+        config_digest=run.config_digest,
+        cache=run.layout.work / "lint",
+    )
+    frame = scan_table(run.folder, LINT).collect()
+    scores = frame["lint_score"].drop_nulls()
+    outside = (~scores.is_between(0, 10)).sum()
+    return sidecar_outcome(
+        run,
+        artifact,
+        frame,
+        extra=("scores_in_range", outside == 0, {"outside": outside, "scored": scores.len()}),
+        picture={"scores": histogram("Documents by lint score", "score", scores.to_list())} if scores.len() else None,
     )
 
 
@@ -148,6 +170,13 @@ STAGES = [
         HEURISTICS,
         "Line, character, comment and encoded-data measures of each document.",
         {"fractions_in_range": "Every fraction is within 0..1."},
+    ),
+    annotation_stage(
+        "lint",
+        lint,
+        LINT,
+        "ruff's findings about each document as a score, where [lint] turns it on; informs and drops nothing.",
+        {"scores_in_range": "Every score is within 0..10."},
     ),
     annotation_stage(
         "exact_dup",
