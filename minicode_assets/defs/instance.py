@@ -55,12 +55,19 @@ def ready_instance() -> Iterator[dg.DagsterInstance]:
         except Exception as error:
             raise DriverError(
                 f"{home}: Dagster can't open its storage: {error}",
-                hint=f"move {home}/storage, history and schedules away (artefacts stay valid), then make run",
+                hint=_storage_hint(home),
             ) from error
         finally:
             fcntl.flock(lock, fcntl.LOCK_UN)
     with instance:
         yield instance
+
+
+def _storage_hint(home: Path) -> str:
+    profile = home / "dagster.yaml"
+    if profile.is_file() and "\nstorage:" in f"\n{profile.read_text()}":
+        return f"check that the database which {profile} names answers, and the variables that it reads"
+    return f"move {home}/storage, history and schedules away (artefacts stay valid), then make run"
 
 
 def run_tags() -> dict[str, str]:

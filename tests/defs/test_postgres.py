@@ -1,0 +1,66 @@
+"""deploy/postgres on a real PostgreSQL server: parallel first use, the chain's runs and events, nothing in SQLite."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, Home
+from tests.defs.postgres_server import PASSWORD, binaries, postgres_server
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(binaries() is None, reason="needs PostgreSQL's server: make system-deps"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, str]]:
+    with postgres_server() as environment:
+        yield environment
+
+
+def test_chain_with_postgres(home: Home, server: dict[str, str]) -> None:
+    """Four processes open the empty storage at once; then runs are recorded there, and a second call finds them."""
+    profile = home.root / "dagster_home" / "dagster.yaml"
+    profile.write_text((ROOT / "deploy" / "postgres" / "dagster.yaml").read_text())
+    environment = home.environment | server
+    command = [sys.executable, "-m", "minicode_assets", "init"]
+    first = [
+        subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for process in first:
+        _, problems = process.communicate(timeout=120)
+        assert process.returncode == 0, problems
+    made = home.minicode("materialize", "--select", "+contents", env=server)
+    assert "contents" in made.stderr
+    again = home.minicode("materialize", "--select", "+contents", env=server)
+    assert ": 0 asset partition(s) made" in again.stderr
+    assert not list((home.root / "dagster_home").rglob("*.db"))
+    assert not [path for path in home.root.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
+    assert PASSWORD not in made.stderr + made.stdout
+
+
+def test_storage_that_is_not_there(home: Home, server: dict[str, str]) -> None:
+    """The error names the home and what to do, and does not show the password."""
+    profile = home.root / "dagster_home" / "dagster.yaml"
+    profile.write_text((ROOT / "deploy" / "postgres" / "dagster.yaml").read_text())
+    done = home.minicode("materialize", check=False, env=server | {"PGPORT": "9"})
+    assert done.status == 1
+    assert "hint:" in done.stderr
+    assert PASSWORD not in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in (ROOT / "deploy").glob("*/dagster.yaml")))
+def test_profiles_say_what_the_default_says(name: str) -> None:
+    """A profile replaces storage and launcher, and nothing else drifts."""
+    own = {"storage", "run_launcher", "run_coordinator", "compute_logs", "run_retries"}
+    base = yaml.safe_load((ROOT / "dagster_home" / "dagster.yaml").read_text())
+    profile = yaml.safe_load(Path(ROOT / "deploy" / name / "dagster.yaml").read_text())
+    assert {key: value for key, value in profile.items() if key not in own} == {
+        key: value for key, value in base.items() if key not in own
+    }
