@@ -3,10 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.conftest import ROOT, Home
 from tests.defs.postgres_server import PASSWORD, binaries, postgres_server
@@ -53,14 +51,3 @@ def test_storage_that_is_not_there(home: Home, server: dict[str, str]) -> None:
     assert done.status == 1
     assert "hint:" in done.stderr
     assert PASSWORD not in done.stderr
-
-
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in (ROOT / "deploy").glob("*/dagster.yaml")))
-def test_profiles_say_what_the_default_says(name: str) -> None:
-    """A profile replaces storage and launcher, and nothing else drifts."""
-    own = {"storage", "run_launcher", "run_coordinator", "compute_logs", "run_retries"}
-    base = yaml.safe_load((ROOT / "dagster_home" / "dagster.yaml").read_text())
-    profile = yaml.safe_load(Path(ROOT / "deploy" / name / "dagster.yaml").read_text())
-    assert {key: value for key, value in profile.items() if key not in own} == {
-        key: value for key, value in base.items() if key not in own
-    }
