@@ -74,6 +74,13 @@ class Storage(Protocol):
             StorageError: The storage can't be reached or written.
         """
 
+    def prune(self, *, min_age: timedelta) -> int:
+        """Remove what former generations of artefacts left, and count the objects.
+
+        Args:
+            min_age: Younger objects stay: a writer may be about to name them, a reader may still read them.
+        """
+
 
 def open_storage(root: str, data_folder: Path) -> Storage:
     """The storage of a root.
@@ -117,6 +124,10 @@ class LocalStorage:
 
     def publish(self, folder: Path) -> None:
         """See `Storage`: already there."""
+
+    def prune(self, *, min_age: timedelta) -> int:
+        """See `Storage`: a folder keeps no former generations."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -182,14 +193,7 @@ class BucketStorage:
             obstore.put(self.store, f"{self._key(folder)}/{MANIFEST}", (folder / MANIFEST).read_bytes())
 
     def prune(self, *, min_age: timedelta) -> int:
-        """Remove the objects of generations that no manifest names and that nobody touched for a while.
-
-        Args:
-            min_age: Younger objects stay: a writer may be about to name them, a reader may still read them.
-
-        Returns:
-            How many objects were removed.
-        """
+        """See `Storage`."""
         with self._errors(""):
             entries = [entry for page in obstore.list(self.store) for entry in page]
             manifests = [

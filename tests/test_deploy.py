@@ -8,7 +8,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
-OWN = {"storage", "run_launcher", "run_retries"}
+OWN = {"storage", "run_launcher"}
 """What a profile adds to dagster_home/dagster.yaml or replaces in it."""
 
 

@@ -40,20 +40,25 @@ def add_prune(commands: Any) -> None:
     parser = add_command(
         commands,
         "prune",
-        "Delete Dagster's records of old runs; those of what lies in the data folder now stay, and so do artefacts.",
+        "Delete Dagster's records of old runs, and old generations of artefacts in a bucket; what counts now stays.",
         "minicode prune --days 90",
         run_prune,
     )
-    parser.add_argument("--days", type=int, default=90, help="age from which on runs are deleted (default 90)")
+    parser.add_argument("--days", type=int, default=90, help="age from which on they are deleted (default 90)")
 
 
 def run_prune(options: argparse.Namespace) -> int:
     """`minicode prune`."""
+    from datetime import timedelta
+
     from minicode_assets.defs.instance import prune_runs, ready_instance
+    from minicode_assets.defs.settings import from_environment
 
     with ready_instance() as instance:
         deleted, kept = prune_runs(instance, days=options.days)
     print(f"{deleted} runs deleted, {kept} old ones kept: they made what is there now")
+    removed = from_environment().storage.prune(min_age=timedelta(days=options.days))
+    print(f"{removed} objects of former generations removed from the storage root")
     return 0
 
 
