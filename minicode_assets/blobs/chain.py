@@ -1,5 +1,6 @@
 """Several sources in order of preference: what one does not have, the next is asked for."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,8 +19,8 @@ BUNDLES = "vault"
 WINDOW = 10_000
 """Contents that one source lacks are gathered up to this many before the next is asked, which bounds memory."""
 FALLS_THROUGH = (MISSING, DAMAGED)
-"""A masked content was taken down: no other source is asked. A source that will answer later is asked later, but for
-the vault: what it has not cooked, the next source has now."""
+"""So do bytes with another sha1. A masked content was taken down: no other source is asked. A source that will answer
+later is asked later, but for the vault: what it has not cooked, the next source has now."""
 
 
 class Chain:
@@ -51,11 +52,15 @@ def _fall_through(backends: Sequence[Backend], wanted: Iterable[Wanted]) -> Iter
     missed: list[Answer] = []
     falls_through = (*FALLS_THROUGH, RETRY_LATER) if first.name == VaultBackend.name else FALLS_THROUGH
     for answer in first.fetch(wanted):
-        if not (isinstance(answer.found, Absent) and answer.found.status in falls_through):
+        if isinstance(answer.found, Absent):
+            if answer.found.status not in falls_through:
+                yield answer
+                continue
+        elif hashlib.sha1(answer.found).digest() == answer.wanted.sha1:
             yield answer
             continue
         missed.append(answer)
-        if len(missed) >= WINDOW:
+        if len(missed) >= WINDOW or isinstance(answer.found, bytes):  # wrong bytes are not gathered: memory
             yield from _next(rest, missed)
             missed = []
     if missed:
@@ -64,12 +69,20 @@ def _fall_through(backends: Sequence[Backend], wanted: Iterable[Wanted]) -> Iter
 
 def _next(backends: Sequence[Backend], missed: list[Answer]) -> Iterator[Answer]:
     """Ask the next sources; where they fail too, the problem names every source's."""
-    earlier = {a.wanted.rank: f"{a.source}: {a.found.problem}" for a in missed if isinstance(a.found, Absent)}
-    for wanted, found, source in _fall_through(backends, [answer.wanted for answer in missed]):
-        if isinstance(found, Absent):
-            yield Answer(wanted, found, f"{earlier[wanted.rank]}; {source}")
-        else:
-            yield Answer(wanted, found, source)
+    earlier = {answer.wanted.rank: answer for answer in missed}
+    for answer in _fall_through(backends, [answer.wanted for answer in missed]):
+        yield _both(earlier[answer.wanted.rank], answer) if isinstance(answer.found, Absent) else answer
+
+
+def _both(earlier: Answer, later: Answer) -> Answer:
+    """What two sources without usable bytes say together: wrong bytes are evidence, and damage may pass."""
+    assert isinstance(later.found, Absent)
+    if isinstance(earlier.found, bytes):
+        return earlier
+    if later.found.status == MISSING and earlier.found.status != MISSING:
+        problem = f"{earlier.found.problem}; {later.source}: {later.found.problem}"
+        return Answer(earlier.wanted, Absent(earlier.found.status, problem), earlier.source)
+    return Answer(later.wanted, later.found, f"{earlier.source}: {earlier.found.problem}; {later.source}")
 
 
 def open_chain(

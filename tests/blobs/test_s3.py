@@ -7,7 +7,7 @@ import pytest
 from minicode_assets.blobs.backends import Absent
 from minicode_assets.blobs.chain import Chain
 from tests.blobs.archive_server import S3_FAULTS, ArchiveServer, Stored, make_contents
-from tests.blobs.tables import CONTACT, all_wanted, api, s3
+from tests.blobs.tables import CONTACT, all_wanted, api, fetch, read_blobs, s3, write_contents
 
 
 def test_bytes_and_every_defect() -> None:
@@ -100,3 +100,20 @@ def test_chain_asks_the_next_only_for_what_is_missing(tmp_path: Path) -> None:
     assert answers[6].found == Absent("masked", "taken down: restricted")
     assert answers[9].source == "s3: no such object in the bucket; api"
     assert archive.num_requests == 10
+
+
+def test_chain_mends_what_one_source_has_wrong(tmp_path: Path) -> None:
+    """Wrong and damaged objects of the bucket come from the API; where it has none, they are evidence, and retried."""
+    contents = make_contents(6)
+    states = ["wrong", "not_gzip", "wrong", "not_gzip", "ok", "unknown"]
+    in_bucket = [Stored(c.body, state) for c, state in zip(contents, states, strict=True)]
+    in_api = [Stored(c.body, "unknown" if n in (2, 3, 5) else "ok") for n, c in enumerate(contents)]
+    table = write_contents(tmp_path / "contents", contents)
+    with ArchiveServer(in_bucket) as bucket, ArchiveServer(in_api) as archive:
+        chain = Chain([s3(bucket), api(archive, tmp_path / "log.sqlite")])
+        rows = read_blobs(fetch(table, chain, tmp_path / "p", max_attempts=2).path)
+    found = {row["sha1_git"]: row for row in rows.iter_rows(named=True)}
+    statuses = [found[stored.ids[0]]["status"] for stored in contents]
+    assert statuses == ["verified", "verified", "mismatch", "damaged", "verified", "missing"]
+    assert found[contents[3].ids[0]]["problem"].startswith("s3: not gzip")
+    assert "api: the archive does not know it" in found[contents[3].ids[0]]["problem"]
