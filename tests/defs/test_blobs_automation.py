@@ -52,7 +52,8 @@ def test_schedule_asks_for_what_is_unfinished(finished: Home, tmp_path: Path) ->
         assert isinstance(request, dg.RunRequest)
         assert request.asset_selection == [dg.AssetKey("license_blobs")]
         assert request.partition_key == "00-of-02"
-    with dg.DagsterInstance.ephemeral() as empty:
+    (tmp_path / "dagster_home").mkdir()
+    with dg.DagsterInstance.from_config(str(tmp_path / "dagster_home")) as empty:
         waits = tick(empty, Settings("tiny", shorter, tmp_path))
         assert waits == "license_blobs waits: contents is missing or out of date"
 
