@@ -70,8 +70,8 @@ def features_of(texts: Sequence[bytes], *, max_ngram_words: int, num_bits: int) 
 
 
 def split_of(key: bytes, seed: int) -> str:
-    """The split of a content: train, calibrate or test."""
-    unit = order_of(key, seed) / 2**64
+    """The split of a content: train, calibrate or test; independent of the order in which examples are drawn."""
+    unit = order_of(b"split\0" + key, seed) / 2**64
     return SPLITS[(unit >= _SHARES[0]) + (unit >= _SHARES[1])]
 
 

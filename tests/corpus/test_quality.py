@@ -171,6 +171,8 @@ def test_splits_depend_on_the_content_alone():
     shares = [sum(split_of(key, 7) == split for key in keys) / 3000 for split in ("train", "calibrate", "test")]
     assert np.allclose(shares, [0.6, 0.2, 0.2], atol=0.03)
     assert order_of(b"a", 1) != order_of(b"a", 2)
+    first = sorted(keys, key=lambda key: order_of(key, 7))[:300]
+    assert {split_of(key, 7) for key in first} == {"train", "calibrate", "test"}, "those drawn first are in all splits"
 
 
 def test_the_proxy_in_a_world(tmp_path):
