@@ -270,8 +270,10 @@ CASES: dict[tuple[str, str], Tamper] = {
 ELSEWHERE = {
     ("token_shards", "little_padding"), ("token_shards", "both_splits_have_tokens"),
     ("swh_release", "has_rows"), ("swh_skipped_content", "has_rows"),
+    ("benchmark_scores", "controls_hold"), ("leaderboard", "holds_this_checkpoint"),
 }  # fmt: skip
-"""Shards have a test of their own below; these two tables may be empty, and share the others' check."""
+"""Shards have a test of their own below; two tables may be empty, and share the others' check; benchmarks and their
+history are tested in tests/model/test_benchmark_scores.py."""
 
 
 @pytest.fixture(scope="module")
