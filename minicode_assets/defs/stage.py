@@ -226,7 +226,7 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
     except dg.DagsterExecutionInterruptedError as stopped:  # or a retry policy would start it again
         raise dg.Failure(description="stopped; hint: run it again, it resumes", allow_retries=False) from stopped
     except Exception as error:
-        raise StageFailure(error) from None
+        raise _failure(stage, error, context.op_execution_context.retry_number) from None
     artifact = outcome.artifact
     seconds = time.monotonic() - started
     rows = f"{artifact.metadata['num_rows']:,} rows" if "num_rows" in artifact.metadata else ""
@@ -251,6 +251,14 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
         # A run's own configuration may differ from the loaded one: record what was really used.
         tags={"dagster/code_version": code_version(run.config, stage.name)},
     )
+
+
+def _failure(stage: Stage, error: Exception, retry_number: int) -> Exception:
+    """The failure, or a request to try again: Dagster's own retries pass by an error that brings its own frames."""
+    failure, policy = StageFailure(error), stage.retry_policy
+    if policy is None or not failure.allow_retries or retry_number >= policy.max_retries:
+        return failure
+    return dg.RetryRequested(policy.max_retries, policy.calculate_delay(retry_number + 1))
 
 
 def _observe(context: dg.AssetExecutionContext, figures: Mapping[str, Any]) -> None:
