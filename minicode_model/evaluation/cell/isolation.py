@@ -72,12 +72,18 @@ def enter_scratch(max_bytes: int) -> None:
 
 
 def set_limits(limits: Mapping[str, int]) -> None:
-    """Set soft and hard resource limits by name, e.g. `{"RLIMIT_CPU": 5}`, never above the present hard limit."""
+    """Set soft and hard resource limits by name, e.g. `{"RLIMIT_CPU": 5}`, never above the present hard limit.
+
+    Processor time has a second between the two: at the soft limit the kernel says why it ends a program (SIGXCPU), at
+    the hard one it ends also a program that does not listen (SIGKILL).
+    """
     for name, value in limits.items():
         kind = getattr(resource, name)
-        hard = resource.getrlimit(kind)[1]
-        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+        highest = resource.getrlimit(kind)[1]
+        hard = value + 1 if name == "RLIMIT_CPU" else value
+        if highest != resource.RLIM_INFINITY:
+            value, hard = min(value, highest), min(hard, highest)
+        resource.setrlimit(kind, (value, hard))
 
 
 def lock_down(*, system_call_filter: bool) -> None:

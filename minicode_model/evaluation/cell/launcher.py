@@ -146,7 +146,7 @@ class Job:
 
     def _explain(self, status: str, detail: str, ended: tuple[int, resource.struct_rusage]) -> tuple[str, str]:
         code, usage = os.waitstatus_to_exitcode(ended[0]), ended[1]
-        if usage.ru_utime + usage.ru_stime >= self.limits["max_cpu_s"]:
+        if code == -signal.SIGXCPU or usage.ru_utime + usage.ru_stime >= self.limits["max_cpu_s"]:
             return "timeout", f"{self.limits['max_cpu_s']} s of processor time are used up"
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         return ("crashed", f"{detail} ({how})") if status == "crashed" else ("error", f"the tester ended ({how})")
