@@ -116,7 +116,7 @@ def test_dagster_asset_materialize_gives_the_same_artefacts(finished: Home, home
     """The other way to run everything: Dagster's own command, one call a kind of partition."""
     home.minicode("init")
     listing = home.run(sys.executable, "-m", "minicode_assets.defs.commands").stdout.splitlines()
-    assert len(listing) == 7
+    assert len(listing) == 13
     dagster = shutil.which("dagster", path=str(Path(sys.executable).parent))
     assert dagster
     for arguments in listing:
