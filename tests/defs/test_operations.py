@@ -38,7 +38,7 @@ def test_another_number_of_partitions_takes_the_bytes_along(finished: Home, tmp_
     """From 2 partitions to 4, up to the documents: said, made anew, the same bytes and texts in other folders."""
     home = copy_of(finished, tmp_path)
     home.configure(SMALL.replace("num_prefixes = 2", "num_prefixes = 4"))
-    done = home.minicode("materialize", "--select", "blobs,documents")
+    done = home.minicode("materialize", "--select", "notebooks,documentation,blobs,documents")
     assert "of another num_prefixes are made anew" in done.stderr
     for name in ("blobs", "documents"):
         old, new = (pl.read_parquet(home.data / name / f"*-of-0{n}" / "*.parquet") for n in (2, 4))

@@ -73,7 +73,9 @@ def _shingles(world: World, text: bytes) -> set[tuple[bytes, ...]]:
 def test_every_document_of_a_content_or_the_one_that_is_meant(world: World) -> None:
     text = told(world, module("b"))
     assert text.count("\ndocument  ") == 2
-    assert "license_non_permissive: license_type non_permissive; [corpus] license_types = permissive" in text
+    assert (
+        "license_non_permissive: license_type non_permissive, source swh; [corpus] license_types = permissive" in text
+    )
     documents = world.read("documents", DOCUMENTS)
     (row,) = documents.filter(pl.col("path") == "b.py").iter_rows(named=True)
     one = explain(Layout(world.root), world.config, row["swhid"])
