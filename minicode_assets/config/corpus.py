@@ -22,7 +22,6 @@ class Corpus:
         "gsm8k",
         "code_contests",
         "rosetta_code",
-        "mathematics",
     )
     """Sources whose texts are kept whatever the verdict: they come under the terms of their site or data set, not of
     a repository. Source: StarCoder2 trains on them without a licence filter, curation.md 2."""

@@ -32,7 +32,7 @@ from minicode_assets.config.hub import (
 
 @dataclass(frozen=True, kw_only=True)
 class Notebooks:
-    """Jupyter notebooks of this machine and of the manifest, as scripts and as cells with their outputs."""
+    """Jupyter notebooks of this machine, as scripts and as cells with their outputs."""
 
     enabled: bool = False
     """Collect them."""
@@ -40,8 +40,6 @@ class Notebooks:
     """Installed distributions whose requirements' notebooks are read, as in `archive`; `*` means all."""
     folders: tuple[str, ...] = ()
     """Folders that are searched for `*.ipynb`, e.g. a download of Kaggle's notebooks. Unit: paths."""
-    manifest: bool = False
-    """Notebooks of the manifest too; their contents are fetched from the `blobs` backends."""
     scripts: bool = True
     """Write each as a script: code, with the text as comments. Source: StarCoder2, Jupyter scripts."""
     cells: bool = True
