@@ -131,28 +131,24 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _generate(options: argparse.Namespace) -> None:
     """Complete a prompt, or fill in between a prefix and a suffix; prints the text as it is written."""
     from minicode_model.checkpoint import load_model
-    from minicode_model.generate import completion_prompt, gap_prompt, stream
+    from minicode_model.generate import write
     from minicode_model.tokenizer import Tokenizer
 
     params = read_section(options.config, Evaluation)
-    model, config = load_model(options.checkpoint)
+    model, _ = load_model(options.checkpoint)
     tokenizer = Tokenizer.load(options.tokenizer)
-    max_new_tokens = min(params.max_new_tokens, config.max_position_embeddings // 2)
-    if options.prompt is None:
-        room = config.max_position_embeddings - max_new_tokens
-        ids = gap_prompt(tokenizer, options.prefix or "", options.suffix or "", room)
-    else:
-        ids = completion_prompt(tokenizer, sys.stdin.read() if options.prompt == "-" else options.prompt)
-    for part in stream(
+    prompt: str | None = sys.stdin.read() if options.prompt == "-" else options.prompt
+    parts = write(
         model,
         tokenizer,
-        ids,
-        max_new_tokens=max_new_tokens,
-        temperature=params.temperature,
-        top_p=params.top_p,
-        seed=params.seed if options.seed is None else options.seed,
+        prompt,
+        prefix=options.prefix or "",
+        suffix=options.suffix or "",
+        params=params,
+        seed=options.seed,
         stop=options.stop,
-    ):
+    )
+    for part in parts:
         print(part, end="", flush=True)
     print()
 

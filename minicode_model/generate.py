@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minicode_model.config import Evaluation
 from minicode_model.errors import ConfigError
 from minicode_model.fim import infilling_prompt
 from minicode_model.model import Cache, Starcoder2
@@ -246,3 +247,44 @@ def stream(
             break
     yield decoder.decode(row.text[num_given:], final=True)
     return row
+
+
+def write(
+    model: Starcoder2,
+    tokenizer: Tokenizer,
+    prompt: str | None,
+    *,
+    prefix: str,
+    suffix: str,
+    params: Evaluation,
+    seed: int | None,
+    stop: Sequence[str],
+) -> Iterator[str]:
+    """Yield what the commands `generate` print: the continuation of a prompt, or the text of a gap.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        prompt: The text to go on from; None fills the gap between prefix and suffix.
+        prefix: Text before the gap.
+        suffix: Text after the gap.
+        params: Sampling; at most half of the model's positions are new tokens.
+        seed: Of the sampling; None takes the parameters' own.
+        stop: End before any of these texts.
+    """
+    positions = model.config.max_position_embeddings
+    max_new_tokens = min(params.max_new_tokens, positions // 2)
+    if prompt is None:
+        ids = gap_prompt(tokenizer, prefix, suffix, positions - max_new_tokens)
+    else:
+        ids = completion_prompt(tokenizer, prompt)
+    yield from stream(
+        model,
+        tokenizer,
+        ids,
+        max_new_tokens=max_new_tokens,
+        temperature=params.temperature,
+        top_p=params.top_p,
+        seed=params.seed if seed is None else seed,
+        stop=stop,
+    )

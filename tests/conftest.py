@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -143,14 +143,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with the most slow tests first, so that workers that share the files end at about the same time."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
-
-
-@pytest.fixture(autouse=True)
-def _no_instance_stays() -> Iterator[None]:
-    """Sensor contexts leave Dagster's instance in a context variable, where the next test would find it, closed."""
-    yield
-    if state := sys.modules.get("dagster._core.storage.defs_state.base"):
-        state._current_storage.set(None)
 
 
 @pytest.fixture

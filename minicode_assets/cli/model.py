@@ -78,32 +78,27 @@ def run_generate(options: argparse.Namespace) -> int:
     """`minicode generate`: the text appears as it is written."""
     from minicode_assets.defs.settings import from_environment
     from minicode_model.checkpoint import load_model
-    from minicode_model.generate import completion_prompt, gap_prompt, stream
+    from minicode_model.generate import write
     from minicode_model.tokenizer import Tokenizer
 
     if (options.prefix is not None or options.suffix is not None) == (options.prompt is not None):
         options.parser.error("give either PROMPT, or --prefix and --suffix")
     layout, params = data_layout("checkpoint", "tokenizer"), from_environment().config.evaluation
-    model, shape = load_model(layout.asset("checkpoint"))
+    model, _ = load_model(layout.asset("checkpoint"))
     tokenizer = Tokenizer.load(layout.asset("tokenizer"))
-    new_tokens = min(params.max_new_tokens, shape.max_position_embeddings // 2)
-    if options.prompt is None:
-        room = shape.max_position_embeddings - new_tokens
-        ids = gap_prompt(tokenizer, options.prefix or "", options.suffix or "", room)
-    else:
-        prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
-        ids = completion_prompt(tokenizer, prompt)
-        print(prompt, end="", flush=True)
-    for part in stream(
+    prompt: str | None = sys.stdin.read() if options.prompt == "-" else options.prompt
+    print(prompt or "", end="", flush=True)
+    parts = write(
         model,
         tokenizer,
-        ids,
-        max_new_tokens=new_tokens,
-        temperature=params.temperature,
-        top_p=params.top_p,
-        seed=params.seed if options.seed is None else options.seed,
+        prompt,
+        prefix=options.prefix or "",
+        suffix=options.suffix or "",
+        params=params,
+        seed=options.seed,
         stop=options.stop,
-    ):
+    )
+    for part in parts:
         print(part, end="", flush=True)
     print()
     return 0

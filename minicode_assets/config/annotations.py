@@ -145,7 +145,7 @@ class NearDup:
     """Values a band."""
     max_bucket_texts: int = 64
     """So many texts that share a band are compared with those behind them: different texts with common boilerplate
-    would cost the square of their number. Source: measured, no near duplicate lost (benchmarks/near_dup.py crowd)."""
+    would cost the square of their number. Source: measured, no planted near duplicate lost (docs/log.md)."""
     min_jaccard_fraction: float = 0.7
     """Exact Jaccard index from which on two documents are near duplicates, 0..1. Source: StarCoder2, The Stack v3."""
     estimate_sigmas: float = 4.0

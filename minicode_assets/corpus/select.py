@@ -88,7 +88,7 @@ def build_corpus(
     """
     _check_partitions(documents, sidecars)
     if changed_texts:
-        _check_count("changed_texts", len(changed_texts), len(documents))
+        _check_count("llm_rewrite", len(changed_texts), len(documents))
     inputs = {**_digests(documents, sidecars, changed_texts), "near_dup": open_artifact(near_dup).digest}
     decided = pl.concat(
         [

@@ -7,16 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
-from dagster._core.definitions.temporal_context import TemporalContext
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from minicode_assets.blobs.chain import open_limiter
 from minicode_assets.config import Blobs
 from minicode_assets.defs.blobs import api_token
 from minicode_assets.defs.resources import Pipeline
+from minicode_assets.defs.staleness import Staleness
 from minicode_assets.layout import Layout, partition_keys
 
 FETCHED = {"license_blobs": ("contents", "opt_out"), "blobs": ("fetch_plan", "license_blobs")}
@@ -58,12 +56,10 @@ def next_partition(
     A partition that failed lately waits, so that a refused token or a full disk is not tried every two minutes.
     """
     failed = _failed_lately(instance)
-    now = TemporalContext(effective_dt=datetime.now(UTC), last_event_id=None)
-    view = AssetGraphView(temporal_context=now, instance=instance, asset_graph=graph)
-    resolver = CachingStaleStatusResolver(instance, graph, view)
+    staleness = Staleness(instance, graph)
 
     def is_fresh(name: str, key: str | None) -> bool:
-        return resolver.get_status(dg.AssetKey(name), key) == StaleStatus.FRESH
+        return staleness.is_fresh(dg.AssetKey(name), key)
 
     for name, inputs in FETCHED.items():
         due = [key for key in keys if not is_fresh(name, key)]

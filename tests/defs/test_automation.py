@@ -40,8 +40,8 @@ def tick(
 ) -> tuple[list[dg.RunRequest], str | None]:
     """Tick a sensor: its run requests, and its cursor afterwards."""
     repository = definitions.get_repository_def()
-    context = dg.build_sensor_context(instance, cursor=cursor, repository_def=repository, sensor_name=name)
-    data = repository.get_sensor_def(name).evaluate_tick(context)
+    with dg.build_sensor_context(instance, cursor=cursor, repository_def=repository, sensor_name=name) as context:
+        data = repository.get_sensor_def(name).evaluate_tick(context)
     assert data.run_requests or data.skip_message
     return list(data.run_requests or ()), data.cursor
 
@@ -69,8 +69,9 @@ def test_everything_is_off_by_default(tmp_path: Path) -> None:
 def test_schedules_tick(tmp_path: Path, name: str, job: str, select: str, tags: dict[str, str]) -> None:
     definitions = defined(tmp_path, {"automation": {"nightly_max_s": 3600, "timezone": "Europe/Paris"}})
     schedule = definitions.resolve_schedule_def(name)
-    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 11, 30, 6, tzinfo=ZoneInfo("UTC")))
-    data = schedule.evaluate_tick(context)
+    time = datetime(2026, 11, 30, 6, tzinfo=ZoneInfo("UTC"))
+    with dg.build_schedule_context(scheduled_execution_time=time) as context:
+        data = schedule.evaluate_tick(context)
     assert len(data.run_requests or ()) == 1
     assert tags.items() <= (data.run_requests or ())[0].tags.items()
     assert (schedule.job_name, schedule.execution_timezone) == (job, "Europe/Paris")

@@ -38,8 +38,9 @@ def tick(instance: dg.DagsterInstance, settings: Settings) -> dg.RunRequest | st
     """The request of one tick, or why there is none."""
     definitions = build_definitions(settings)
     resources = {"pipeline": Pipeline.of(settings)}
-    context = dg.build_schedule_context(instance, repository_def=definitions.get_repository_def(), resources=resources)
-    data = definitions.resolve_schedule_def("resume_blobs").evaluate_tick(context)
+    repository = definitions.get_repository_def()
+    with dg.build_schedule_context(instance, repository_def=repository, resources=resources) as context:
+        data = definitions.resolve_schedule_def("resume_blobs").evaluate_tick(context)
     return data.run_requests[0] if data.run_requests else str(data.skip_message)
 
 

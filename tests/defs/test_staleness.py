@@ -60,7 +60,10 @@ def test_nothing_is_stale_after_a_run(finished: Home) -> None:
             {"license_files", "exact_dup"},
         ),
         ({"language": {"parse": False}, "corpus": {"drop_unparsable": False}}, {"language", "corpus"}),
-        ({"license": {"ignorable": ["x"]}, "heuristics": {"long_word_length": 9}}, {"license", "heuristics"}),
+        (
+            {"license": {"ignorable": ["x"]}, "heuristics": {"long_word_length": 9}},
+            {"origin_licenses", "license", "heuristics"},
+        ),
         (
             {"automation": {"poll_s": 9}, "blobs": {"max_attempts": 9}, "checkpoint": {"checkpoint_every_steps": 6}},
             set(),
@@ -70,7 +73,7 @@ def test_nothing_is_stale_after_a_run(finished: Home) -> None:
         ({"blobs": {"max_length_bytes": 9}}, {"license_blobs", "fetch_plan", "blobs"}),
         ({"fetch_plan": {"license_types": ["permissive", "no_license"]}}, {"fetch_plan"}),
         ({"documents": {"max_length_bytes": 9}}, {"documents"}),
-        ({"near_dup": {"min_jaccard_fraction": 0.8}}, {"minhash", "near_dup"}),
+        ({"near_dup": {"min_jaccard_fraction": 0.8}}, {"minhash", "near_dup", "search_index"}),
         ({"benchmarks": {"id_fields": ["task_id"]}}, {"benchmarks"}),
         ({"contamination": {"max_problems": 4}}, {"contamination"}),
         ({"corpus": {"max_lines": 77}}, {"corpus"}),
