@@ -165,13 +165,6 @@ reverse = rows(lambda frame: frame.reverse())
 twice = rows(lambda frame: pl.concat([frame, frame]))
 
 
-def raise_last_loss(csv_text: str) -> str:
-    header, *lines = csv_text.splitlines()
-    cells = lines[-1].split(",")
-    cells[header.split(",").index("loss")] = "99.0"
-    return "\n".join([header, *lines[:-1], ",".join(cells)]) + "\n"
-
-
 def lose_to_baseline(results: str) -> str:
     figures = json.loads(results)
     figures["bits_per_byte"]["model"] = figures["bits_per_byte"]["byte_entropy"] + 0.1
@@ -257,7 +250,7 @@ CASES: dict[tuple[str, str], Tamper] = {
     ("search_index", "finds_its_own"): resealed(forget_all),
     ("tokenizer", "lossless"): metadata(num_round_trip_failures=1),
     ("encoded_documents", "gives_back_the_text"): resealed(lose_a_token),
-    ("checkpoint", "loss_fell"): text("metrics.csv", raise_last_loss),
+    ("checkpoint", "loss_fell"): metadata(last_loss=99.0),
     ("evaluation", "beats_baselines"): text("results.json", lose_to_baseline),
     ("report", "funnel_adds_up"): text("report.json", lose_a_document),
     **{
