@@ -12,8 +12,6 @@ HEAVY = {"torch", "lightning", "transformers", "matplotlib"}
 TORCH_FREE = {"config", "errors", "artifact", "tokenizer", "fim", "tensors", "shards"}
 STAGES = ["archive", "tables", "manifest", "blobs", "sources", "corpus", "tokens"]
 """Flow order of the library's folders: a folder imports from itself and from those before it."""
-LONGEST = {"minicode_assets/schemas.py": 600}
-"""Declarations, one line or two a number: they are as long as the pipeline is wide."""
 BANNED_NAMES = {"utils", "helpers", "common", "manager", "process", "data", "info", "handle"}
 
 
@@ -49,7 +47,7 @@ def test_module_obeys_the_house(path: Path) -> None:
         assert not HEAVY & {m.split(".")[0] for m in imports(path, module_level=True)}, "heavy import when loading"
     assert path.stem not in BANNED_NAMES
     assert "__future__" not in roots
-    assert len(path.read_text().splitlines()) <= LONGEST.get(name, 400), "a module past 400 lines is two modules"
+    assert len(path.read_text().splitlines()) <= 400, "a module past 400 lines is two modules"
 
 
 @pytest.mark.parametrize("path", [p for p in modules() if "minicode_assets" in name_of(p)], ids=name_of)

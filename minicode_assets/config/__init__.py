@@ -261,25 +261,25 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
     Raises:
         ConfigError: Every problem of every layer and every contradiction, in one message.
     """
-    types_by_section = {f.name: f.type for f in dataclasses.fields(Config) if f.name in section_names()}
+    defaults, known = Config(), section_names()
     merged: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     for layer in layers:
         for name, values in layer.items():
-            if name not in (*types_by_section, "phases"):
-                problems.append(f"[{name}]: unknown section{nearest(name, (*types_by_section, 'phases'))}")
+            if name not in (*known, "phases"):
+                problems.append(f"[{name}]: unknown section{nearest(name, (*known, 'phases'))}")
             elif not isinstance(values, Mapping):
                 problems.append(f"[{name}]: found {values!r}, expected a table of keys")
-            elif name in types_by_section:
+            elif name in known:
                 merged.setdefault(name, {}).update(values)
     kept = merged.get("corpus", {}).get("license_types")
     if isinstance(kept, list | tuple):  # what is not kept is not fetched, unless asked for
         merged.setdefault("fetch_plan", {}).setdefault("license_types", kept)
     sections: dict[str, Any] = {}
     for name, values in merged.items():
-        section_type = types_by_section[name]
-        assert isinstance(section_type, type)
-        sections[name], section_problems = build_section(section_type, values, f"[{name}]")
+        default = getattr(defaults, name)
+        whole = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)} | values
+        sections[name], section_problems = build_section(type(default), whole, f"[{name}]")
         problems += section_problems
     config = Config(preset=preset, curation=curation, **sections)
     tables = merge_phases([layer for layer in layers if isinstance(layer.get("phases"), Mapping)])

@@ -1,6 +1,6 @@
 """Sections of the Hugging Face data sets: one a data set, all of one kind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from minicode_model.config import operational
 
@@ -68,209 +68,69 @@ class HubDataset:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwallowCode(HubDataset):
-    """swallow-code-v2, rewritten Python, some 50 B tokens. Source: software_heritage.md 6."""
+class HubSections:
+    """A section a data set. Sources: software_heritage.md 6 and the data sets' own pages."""
 
-    repository: str = "tokyotech-llm/swallow-code-v2"
-    """Owner and name on the hub."""
-    files: str = "stage5-auto-format/python/medium/train_*.jsonl"
-    """150 files of 6.4 GB: 33 kB a row, of which 7.5 kB are text."""
-    max_tokens: int = 1_000_000_000
-    """Of some 50 B."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackV3(HubDataset):
-    """The Stack v3, training part, contents inline."""
-
-    repository: str = "HuggingFaceCode/stack-v3-train"
-    """Owner and name on the hub."""
-    files: str = "*ython/*.parquet"
-    """Python's files."""
-    max_tokens: int = 1_000_000_000
-    """Of some 4.9 T in all languages."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extras(HubDataset):
-    """A subset of starcoder2data-extras: text as BigCode made it, column `content`."""
-
-    repository: str = "bigcode/starcoder2data-extras"
-    """Owner and name on the hub."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtrasArxiv(Extras):
-    """arXiv papers, 40.9 GB."""
-
-    files: str = "arxiv/train-*.parquet"
-    """Its files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtrasDocumentation(Extras):
-    """Documentation of packages and languages, 1.85 GB."""
-
-    files: str = "documentation/train-*.parquet"
-    """Its files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtrasIssues(Extras):
-    """GitHub issues, rendered."""
-
-    files: str = "issues/train-*.parquet"
-    """Its files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtrasKaggle(Extras):
-    """Kaggle notebooks, rendered."""
-
-    files: str = "kaggle/train-*.parquet"
-    """Its files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtrasLhq(Extras):
-    """Small high-quality sets, 273 MB."""
-
-    files: str = "lhq/train-*.parquet"
-    """Its files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtrasOwm(Extras):
-    """OpenWebMath as StarCoder2 read it."""
-
-    files: str = "owm/train-*.parquet"
-    """Its files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtrasStackoverflow(Extras):
-    """Stack Overflow, rendered."""
-
-    files: str = "stackoverflow/train-*.parquet"
-    """Its files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtrasWikipedia(Extras):
-    """English Wikipedia."""
-
-    files: str = "wikipedia/train-*.parquet"
-    """Its files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtrasIr(Extras):
-    """Code beside its intermediate representation: ir_cpp, ir_low_resource, ir_python, ir_rust."""
-
-    files: str = "ir_*/train-*.parquet"
-    """Its files."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenWebMath(HubDataset):
-    """Mathematical pages of the web, 6.3 M. Source: software_heritage.md 6."""
-
-    repository: str = "open-web-math/open-web-math"
-    """Owner and name on the hub."""
-    files: str = "data/train-*.parquet"
-    """Its files."""
-    license: str = "ODC-By-1.0"
-    """Of the data set; the pages keep their own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gsm8k(HubDataset):
-    """Grade-school problems, training split only: 7,473."""
-
-    repository: str = "openai/gsm8k"
-    """Owner and name on the hub."""
-    files: str = "main/train-*.parquet"
-    """The training split; the test split is an evaluation."""
-    max_files: int = 1
-    """One file."""
-    license: str = "MIT"
-    """Of the data set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodeContests(HubDataset):
-    """Competition problems with their solutions, training split only."""
-
-    repository: str = "deepmind/code_contests"
-    """Owner and name on the hub."""
-    files: str = "data/train-*.parquet"
-    """The training split, 39 files."""
-    max_files: int = 39
-    """All."""
-    license: str = "CC-BY-4.0"
-    """Of the data set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RosettaCode(HubDataset):
-    """Tasks solved in many languages: 79,013 solutions in one file."""
-
-    repository: str = "christopher/rosetta-code"
-    """Owner and name on the hub."""
-    files: str = "data/train-*.parquet"
-    """One file, 36.8 MB."""
-    max_files: int = 1
-    """One file."""
-    license: str = "GFDL-1.2-only"
-    """Of the site."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PythonEdu(HubDataset):
-    """Python files of educational value, by id; contents come from the `blobs` backends."""
-
-    repository: str = "HuggingFaceTB/smollm-corpus"
-    """Owner and name on the hub."""
-    files: str = "python-edu/train-*.parquet"
-    """Its files."""
-    max_tokens: int = 1_000_000_000
-    """Stop after about so many tokens."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackV2Ids(HubDataset):
+    swallow_code: HubDataset = HubDataset(
+        repository="tokyotech-llm/swallow-code-v2",
+        files="stage5-auto-format/python/medium/train_*.jsonl",
+        max_tokens=1_000_000_000,
+    )
+    """swallow-code-v2, rewritten Python, some 50 B tokens: 150 files of 6.4 GB, 7.5 kB of text in a row of 33 kB."""
+    stack_v3: HubDataset = HubDataset(
+        repository="HuggingFaceCode/stack-v3-train", files="*ython/*.parquet", max_tokens=1_000_000_000
+    )
+    """The Stack v3, training part, Python of some 4.9 T tokens in all languages, contents inline."""
+    stack_v2_ids: HubDataset = HubDataset(
+        repository="bigcode/the-stack-v2-dedup", files="data/Python/train-*.parquet", max_tokens=1_000_000_000
+    )
     """The Stack v2's Python files, by id (gated); contents come from the `blobs` backends."""
+    python_edu: HubDataset = HubDataset(
+        repository="HuggingFaceTB/smollm-corpus", files="python-edu/train-*.parquet", max_tokens=1_000_000_000
+    )
+    """Python files of educational value, by id; contents come from the `blobs` backends."""
+    extras_arxiv: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="arxiv/train-*.parquet")
+    """arXiv papers, 40.9 GB."""
+    extras_documentation: HubDataset = HubDataset(
+        repository="bigcode/starcoder2data-extras", files="documentation/train-*.parquet"
+    )
+    """Documentation of packages and languages, 1.85 GB."""
+    extras_issues: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="issues/train-*.parquet")
+    """GitHub issues, rendered."""
+    extras_kaggle: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="kaggle/train-*.parquet")
+    """Kaggle notebooks, rendered."""
+    extras_lhq: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="lhq/train-*.parquet")
+    """Small high-quality sets, 273 MB."""
+    extras_owm: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="owm/train-*.parquet")
+    """OpenWebMath as StarCoder2 read it."""
+    extras_stackoverflow: HubDataset = HubDataset(
+        repository="bigcode/starcoder2data-extras", files="stackoverflow/train-*.parquet"
+    )
+    """Stack Overflow, rendered."""
+    extras_wikipedia: HubDataset = HubDataset(
+        repository="bigcode/starcoder2data-extras", files="wikipedia/train-*.parquet"
+    )
+    """English Wikipedia."""
+    extras_ir: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="ir_*/train-*.parquet")
+    """Code beside its intermediate representation: ir_cpp, ir_low_resource, ir_python, ir_rust."""
+    openwebmath: HubDataset = HubDataset(
+        repository="open-web-math/open-web-math", files="data/train-*.parquet", license="ODC-By-1.0"
+    )
+    """Mathematical pages of the web, 6.3 M; the licence is the set's, the pages keep their own."""
+    gsm8k: HubDataset = HubDataset(repository="openai/gsm8k", files="main/train-*.parquet", max_files=1, license="MIT")
+    """Grade-school problems, training split only: 7,473 (the test split is an evaluation)."""
+    code_contests: HubDataset = HubDataset(
+        repository="deepmind/code_contests", files="data/train-*.parquet", max_files=39, license="CC-BY-4.0"
+    )
+    """Competition problems with their solutions, training split only, all 39 files."""
+    rosetta_code: HubDataset = HubDataset(
+        repository="christopher/rosetta-code", files="data/train-*.parquet", max_files=1, license="GFDL-1.2-only"
+    )
+    """Tasks solved in many languages: 79,013 solutions in one file of 36.8 MB."""
 
-    repository: str = "bigcode/the-stack-v2-dedup"
-    """Owner and name on the hub."""
-    files: str = "data/Python/train-*.parquet"
-    """Python's files."""
-    max_tokens: int = 1_000_000_000
-    """Stop after about so many tokens."""
 
-
-HUB_SECTIONS: dict[str, type[HubDataset]] = {
-    "swallow_code": SwallowCode,
-    "stack_v3": StackV3,
-    "stack_v2_ids": StackV2Ids,
-    "python_edu": PythonEdu,
-    "extras_arxiv": ExtrasArxiv,
-    "extras_documentation": ExtrasDocumentation,
-    "extras_issues": ExtrasIssues,
-    "extras_kaggle": ExtrasKaggle,
-    "extras_lhq": ExtrasLhq,
-    "extras_owm": ExtrasOwm,
-    "extras_stackoverflow": ExtrasStackoverflow,
-    "extras_wikipedia": ExtrasWikipedia,
-    "extras_ir": ExtrasIr,
-    "openwebmath": OpenWebMath,
-    "gsm8k": Gsm8k,
-    "code_contests": CodeContests,
-    "rosetta_code": RosettaCode,
-}
-"""Asset to section."""
-
-
+HUB_SECTIONS: dict[str, HubDataset] = {f.name: getattr(HubSections, f.name) for f in fields(HubSections)}
+"""Asset to the defaults of its section."""
 _POSITIVE = ("timeout_s", "attempts", "bytes_per_token", "block_bytes", "max_row_bytes", "read_ahead_bytes")
 
 

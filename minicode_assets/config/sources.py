@@ -7,27 +7,7 @@ is for all documents.
 from dataclasses import dataclass, field
 
 from minicode_assets.config.conversations import Gharchive, Issues, conversation_problems
-from minicode_assets.config.hub import (
-    HUB_SECTIONS,
-    CodeContests,
-    ExtrasArxiv,
-    ExtrasDocumentation,
-    ExtrasIr,
-    ExtrasIssues,
-    ExtrasKaggle,
-    ExtrasLhq,
-    ExtrasOwm,
-    ExtrasStackoverflow,
-    ExtrasWikipedia,
-    Gsm8k,
-    OpenWebMath,
-    PythonEdu,
-    RosettaCode,
-    StackV2Ids,
-    StackV3,
-    SwallowCode,
-    hub_problems,
-)
+from minicode_assets.config.hub import HUB_SECTIONS, HubSections, hub_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +121,7 @@ SOURCE_SECTIONS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceSections:
+class SourceSections(HubSections):
     """The sections of all sources, which `Config` has beside its own."""
 
     notebooks: Notebooks = field(default_factory=Notebooks)
@@ -149,23 +129,6 @@ class SourceSections:
     commits: Commits = field(default_factory=Commits)
     gharchive: Gharchive = field(default_factory=Gharchive)
     issues: Issues = field(default_factory=Issues)
-    swallow_code: SwallowCode = field(default_factory=SwallowCode)
-    stack_v3: StackV3 = field(default_factory=StackV3)
-    stack_v2_ids: StackV2Ids = field(default_factory=StackV2Ids)
-    python_edu: PythonEdu = field(default_factory=PythonEdu)
-    extras_arxiv: ExtrasArxiv = field(default_factory=ExtrasArxiv)
-    extras_documentation: ExtrasDocumentation = field(default_factory=ExtrasDocumentation)
-    extras_issues: ExtrasIssues = field(default_factory=ExtrasIssues)
-    extras_kaggle: ExtrasKaggle = field(default_factory=ExtrasKaggle)
-    extras_lhq: ExtrasLhq = field(default_factory=ExtrasLhq)
-    extras_owm: ExtrasOwm = field(default_factory=ExtrasOwm)
-    extras_stackoverflow: ExtrasStackoverflow = field(default_factory=ExtrasStackoverflow)
-    extras_wikipedia: ExtrasWikipedia = field(default_factory=ExtrasWikipedia)
-    extras_ir: ExtrasIr = field(default_factory=ExtrasIr)
-    openwebmath: OpenWebMath = field(default_factory=OpenWebMath)
-    gsm8k: Gsm8k = field(default_factory=Gsm8k)
-    code_contests: CodeContests = field(default_factory=CodeContests)
-    rosetta_code: RosettaCode = field(default_factory=RosettaCode)
 
 
 def document_sources(config: SourceSections) -> list[str]:

@@ -1,13 +1,12 @@
 """Writes docs/data.md from the code: every asset with its checks, configuration and columns. `make docs` runs it."""
 
 import dataclasses
-import inspect
-import re
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from minicode_assets.config import ASSET_SECTIONS, Config
+from minicode_assets.config.meanings import field_meanings
 from minicode_assets.config.sources import SOURCE_SECTIONS
 from minicode_assets.defs.stage import PARTITIONED, Stage
 from minicode_model.config import is_operational
@@ -59,13 +58,6 @@ def _section(name: str) -> Iterator[str]:
         aside = " *Says how to run: moving it makes nothing stale.*" if is_operational(field) else ""
         yield f"| `{field.name}` | `{shown}` | {meanings[field.name]}{aside} |"
     yield ""
-
-
-def field_meanings(section: type[Any]) -> dict[str, str]:
-    """The docstring under each field of a configuration dataclass and of those it extends, as one line."""
-    pattern = re.compile(r'^ {4}(\w+): .*?\n {4}"""(.*?)"""', re.DOTALL | re.MULTILINE)
-    sources = [inspect.getsource(base) for base in reversed(section.__mro__) if dataclasses.is_dataclass(base)]
-    return {name: " ".join(text.split()) for source in sources for name, text in pattern.findall(source)}
 
 
 if __name__ == "__main__":

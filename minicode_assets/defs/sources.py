@@ -1,13 +1,13 @@
 """Sources of text beside the archive's Python files: each a group, switched on by its section."""
 
-import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from minicode_assets.config import Config
-from minicode_assets.config.hub import HUB_SECTIONS, HubDataset
+from minicode_assets.config.hub import HUB_SECTIONS, HubDataset, HubSections
+from minicode_assets.config.meanings import field_meanings
 from minicode_assets.corpus.annotate.license_files import detect
 from minicode_assets.defs.blobs import source_of
 from minicode_assets.defs.fingerprints import FINGERPRINTS
@@ -210,10 +210,10 @@ STAGES = [
         source_stage(
             name,
             hub_dataset,
-            f"{inspect.getdoc(section)} From {section().repository} on Hugging Face, a partition a file.",
+            f"{meaning} From {HUB_SECTIONS[name].repository} on Hugging Face, a partition a file.",
             group="hub",
         )
-        for name, section in HUB_SECTIONS.items()
+        for name, meaning in field_meanings(HubSections).items()
     ),
     source_stage("commits", commits, "Commits of local repositories: a file before, the message, the file after."),
 ]

@@ -1,0 +1,193 @@
+"""Sidecars of the documents, and what they are made with."""
+
+import polars as pl
+
+from minicode_assets.schemas.table import TIME, table
+
+LANGUAGE = table(
+    "language",
+    ("document_id", pl.String, "documents.document_id"),
+    (
+        "language",
+        pl.String,
+        "python, python_stub, notebook or other, by name and first line; or another kind of text",
+    ),
+    ("parses", pl.Boolean, "Python 3 parses the text; null without text and for other languages"),
+    ("parse_problem", pl.String, "The parser's message; null when it parses"),
+    ("is_generated", pl.Boolean, "Says that it is generated; null without text"),
+    ("is_vendored", pl.Boolean, "Third-party code by path or by its own words"),
+    key="document_id",
+)
+HEURISTICS = table(
+    "heuristics",
+    ("document_id", pl.String, "documents.document_id"),
+    ("num_characters", pl.Int64, "Characters"),
+    ("num_lines", pl.Int64, "Lines"),
+    ("mean_line_length", pl.Float64, "Characters"),
+    ("max_line_length", pl.Int64, "Characters"),
+    ("alphabetic_fraction", pl.Float64, "0..1 of characters"),
+    ("alphanumeric_fraction", pl.Float64, "0..1 of characters"),
+    ("digit_fraction", pl.Float64, "0..1 of characters"),
+    ("whitespace_fraction", pl.Float64, "0..1 of characters"),
+    ("replacement_fraction", pl.Float64, "0..1 of characters that are U+FFFD"),
+    ("encoded_fraction", pl.Float64, "0..1 of characters in base64, hex or unicode-escape runs"),
+    ("encoded_span", pl.Int64, "Longest such run, characters"),
+    ("duplicate_line_fraction", pl.Float64, "0..1 of lines that repeat an earlier one"),
+    ("repeated_line_fraction", pl.Float64, "0..1 of lines that have an equal one, every copy counted"),
+    ("num_words", pl.Int64, "Runs without white space"),
+    ("mean_word_length", pl.Float64, "Characters"),
+    ("long_word_fraction", pl.Float64, "0..1 of the words' characters in long words"),
+    ("hex_word_fraction", pl.Float64, "0..1 of words that are hexadecimal numbers"),
+    ("top_2gram_fraction", pl.Float64, "0..1 of the words' characters in the most frequent pair of words"),
+    ("top_3gram_fraction", pl.Float64, "The same for three words"),
+    ("top_4gram_fraction", pl.Float64, "The same for four words"),
+    ("duplicate_5gram_fraction", pl.Float64, "0..1 of the words' characters in repeated runs of five words"),
+    ("duplicate_6gram_fraction", pl.Float64, "The same for six words"),
+    ("duplicate_10gram_fraction", pl.Float64, "The same for ten words"),
+    ("comment_fraction", pl.Float64, "0..1 of characters in comments"),
+    ("string_fraction", pl.Float64, "0..1 of characters in string literals"),
+    ("code_string_fraction", pl.Float64, "The same without docstrings, 0..1 of code without comments and docstrings"),
+    ("long_string_word_fraction", pl.Float64, "0..1 of characters in long words of strings, addresses left out"),
+    ("num_long_string_lines", pl.Int64, "Lines of string literals with many words, docstrings included"),
+    ("todo_line_fraction", pl.Float64, "Comments with todo, fixme or 'your code here', per line, 0..1"),
+    ("docstring_fraction", pl.Float64, "0..1 of characters in docstrings; null when it doesn't parse"),
+    ("num_code_lines", pl.Int64, "Lines with code: no blank, comment or docstring; null when it doesn't parse"),
+    ("num_functions", pl.Int64, "def and async def; null when it doesn't parse"),
+    ("num_classes", pl.Int64, "class statements; null when it doesn't parse"),
+    ("num_imports", pl.Int64, "import statements; null when it doesn't parse"),
+    ("num_asserts", pl.Int64, "assert statements; null when it doesn't parse"),
+    ("num_passes", pl.Int64, "pass statements; null when it doesn't parse"),
+    ("num_prints", pl.Int64, "Calls of print; null when it doesn't parse"),
+    ("num_variables", pl.Int64, "Distinct names that are bound, parameters and attributes too; null as above"),
+    ("num_branches", pl.Int64, "Branches, loops, comprehensions, and/or; null when it doesn't parse"),
+    ("num_calls", pl.Int64, "Calls; null when it doesn't parse"),
+    ("num_simple_returns", pl.Int64, "Functions that only return a name or constant; null when it doesn't parse"),
+    ("num_returns", pl.Int64, "return statements; null when it doesn't parse"),
+    ("num_class_variables", pl.Int64, "Names assigned right in a class body; null when it doesn't parse"),
+    key="document_id",
+)
+ORIGIN_FACTS = table(
+    "origin_facts",
+    ("origin_url", pl.String, "origin.url"),
+    ("revision", pl.Binary, "The head, 20 bytes"),
+    ("commit_date", TIME, "Committer date of the head; null where it is no revision or has none"),
+    ("num_stars", pl.Int64, "Stars of the repository; null where unknown"),
+    key="origin_url revision",
+    order="origin_url revision",
+)
+PII = table(
+    "pii",
+    ("document_id", pl.String, "documents.document_id"),
+    (
+        "pii_status",
+        pl.String,
+        "clean, redacted, or unsafe: redacted it would not parse any more; null without text",
+    ),
+    ("num_emails", pl.Int64, "E-mail addresses; null without text"),
+    ("num_ips", pl.Int64, "Public IP addresses; null without text"),
+    ("num_keys", pl.Int64, "Keys and tokens; null without text"),
+    ("num_passwords", pl.Int64, "Passwords; null without text"),
+    ("num_names", pl.Int64, "Names and user names of persons; null without text"),
+    ("num_copyrights", pl.Int64, "Copyright headers; null without text"),
+    ("pii_fraction", pl.Float64, "0..1 of characters in these but names and headers; null without text"),
+    ("redacted_sha256", pl.Binary, "32 bytes, of the redacted text in UTF-8; null unless redacted"),
+    key="document_id",
+)
+MALWARE = table(
+    "malware",
+    ("document_id", pl.String, "documents.document_id"),
+    ("matches", pl.List(pl.String), "scanner:rule of every find; null without text or where a scanner could not look"),
+    ("problem", pl.String, "Why a scanner could not look; null where all did"),
+    key="document_id",
+)
+QUALITY = table(
+    "quality",
+    ("document_id", pl.String, "documents.document_id"),
+    ("quality_score", pl.Float64, "Calibrated probability of a good document, 0..1; null without text or model"),
+    ("quality_logit", pl.Float64, "The linear model's value; null as the score is"),
+    key="document_id",
+)
+PII_SPANS = table(
+    "pii_spans",
+    ("document_id", pl.String, "documents.document_id"),
+    ("start", pl.Int64, "First byte in the document's text in UTF-8"),
+    ("end", pl.Int64, "Byte after the last"),
+    ("kind", pl.String, "email, ip, key, password, name or copyright"),
+    ("rule", pl.String, "What found it: a rule, the maker of a key, or model"),
+    ("replacement", pl.String, "What takes its place; null where it is left"),
+    key="document_id start kind",
+    order="document_id start",
+)
+LINT = table(
+    "lint",
+    ("document_id", pl.String, "documents.document_id"),
+    ("num_lint_errors", pl.Int64, "Findings of the rules that count as errors; null without text, parse or ruff"),
+    ("num_lint_others", pl.Int64, "Other findings; null as above"),
+    ("lint_score", pl.Float64, "0..10, by pylint's formula on lines that are not blank; null as above"),
+    key="document_id",
+)
+EXACT_DUP = table(
+    "exact_dup",
+    ("document_id", pl.String, "documents.document_id"),
+    ("text_sha256", pl.Binary, "32 bytes, of the text in UTF-8; null without text"),
+    ("normal_sha256", pl.Binary, "32 bytes, of the text without white space and in NFC; null without text"),
+    ("group_size", pl.Int64, "Documents with this text in the partition; null without text"),
+    ("keep_rank", pl.Int64, "Preference among equal texts, 0 for the representative; null without text"),
+    ("duplicate_of", pl.String, "document_id of the representative; null for it and without text"),
+    key="document_id",
+)
+MINHASH = table(
+    "minhash",
+    ("document_id", pl.String, "documents.document_id"),
+    ("num_words", pl.Int64, "Words that were compared (a licence header may be left out); null without text"),
+    ("signature", pl.Binary, "num_permutations x 4 bytes, little-endian; null with fewer words than a shingle has"),
+    key="document_id",
+)
+NEAR_DUP = table(
+    "near_dup",
+    ("document_id", pl.String, "documents.document_id"),
+    ("cluster_id", pl.String, "The representative's document_id, its own for it; null without text"),
+    ("cluster_size", pl.Int64, "Documents with this representative, itself included; null without text"),
+    ("duplicate_of", pl.String, "The representative's document_id; null for it and without text"),
+    ("keep_rank", pl.Int64, "Preference in its cluster, 0 for the representative; null without text"),
+    ("jaccard", pl.Float64, "Exact, of the shingles with the representative's, 0..1; null without text"),
+    key="document_id",
+)
+BENCHMARKS = table(
+    "benchmarks",
+    ("benchmark", pl.String, "Name of the file without its endings"),
+    ("task_id", pl.String, "The problem's id in the benchmark"),
+    ("kind", pl.String, "prompt, docstring or solution"),
+    ("number", pl.Int64, "Number of the text among those of its kind, from 0"),
+    ("text", pl.String, "The text"),
+    key="benchmark task_id kind number",
+    order="benchmark task_id kind number",
+)
+CONTAMINATION = table(
+    "contamination",
+    ("document_id", pl.String, "documents.document_id"),
+    (
+        "num_exact",
+        pl.Int64,
+        "Benchmark texts it contains, white space aside; null without text or benchmarks",
+    ),
+    ("num_ngrams", pl.Int64, "Its n-grams (short) that are in a benchmark; null as above"),
+    ("num_long_ngrams", pl.Int64, "Its n-grams (long) that are in a benchmark; null as above"),
+    ("num_shapes", pl.Int64, "Runs of its tokens that are in a solution, names apart; null as above"),
+    ("tasks", pl.List(pl.String), "benchmark:task_id of every hit, sorted; null as the counts are"),
+    key="document_id",
+)
+CONTAMINATION_HITS = table(
+    "contamination_hits",
+    ("document_id", pl.String, "documents.document_id"),
+    ("benchmark", pl.String, "benchmarks.benchmark"),
+    ("task_id", pl.String, "benchmarks.task_id"),
+    ("kind", pl.String, "prompt, docstring or solution"),
+    ("number", pl.Int64, "benchmarks.number"),
+    ("rule", pl.String, "exact, ngram, long_ngram or shape"),
+    ("num_matches", pl.Int64, "N-grams or runs of the document that are in this text; 1 for exact"),
+    ("start", pl.Int64, "First byte of the first match in the document's text in UTF-8"),
+    ("end", pl.Int64, "Byte after the last match"),
+    key="document_id benchmark task_id kind number rule",
+    order="document_id benchmark task_id kind number rule",
+)

@@ -1,0 +1,52 @@
+"""Documents, and the events that conversations are put together from."""
+
+import polars as pl
+
+from minicode_assets.schemas.table import TIME, table
+
+DOCUMENTS = table(
+    "documents",
+    ("document_id", pl.String, "32 hex digits of BLAKE2b over the qualified SWHID or other record id; stable"),
+    ("source", pl.String, "swh, or another source's name; decides the format in training"),
+    (
+        "swhid",
+        pl.String,
+        "Qualified: swh:1:cnt:...;origin=...;visit=...;anchor=...;path=...; the last two of these "
+        "four only for what is in the archive",
+    ),
+    ("sha1_git", pl.Binary, "20 bytes, of the file; where the record is no file, of the text in UTF-8"),
+    ("origin_url", pl.String, "origin.url; the repository, site or dataset of another source's record"),
+    ("revision", pl.Binary, "20 bytes; null for other sources"),
+    ("record_id", pl.String, "The record's id in its source; null for swh, where it is the SWHID"),
+    ("url", pl.String, "Where a person can look at the record; null where nobody can"),
+    ("declared_license", pl.String, "SPDX expression that the source states; null without one"),
+    ("date", TIME, "When the record was written or last changed; null where unknown"),
+    ("path", pl.String, "Path; bytes that are not UTF-8 as \\xNN"),
+    ("length_bytes", pl.Int64, "Bytes of the blob, or of the text where the record is no file"),
+    ("encoding", pl.String, "The codec that decoded it; null without text"),
+    (
+        "status",
+        pl.String,
+        "ok, opted_out, missing, not_fetched (fetch_plan says why), too_long, nul, undecodable, or the rule by which a "
+        "source dropped the record",
+    ),
+    ("text", pl.String, "The text, newlines as they are; marks as in sources/marks.py; null unless ok"),
+    key="document_id",
+    order="sha1_git origin_url revision path",
+)
+CONVERSATION_EVENTS = table(
+    "gharchive",
+    ("thread", pl.String, "owner/name/issues/N"),
+    ("bucket", pl.Int64, "0..255 by hash of the thread"),
+    ("repository", pl.String, "owner/name"),
+    ("event_id", pl.Int64, "The event's id"),
+    ("date", pl.String, "When, ISO 8601"),
+    ("type", pl.String, "IssuesEvent or IssueCommentEvent"),
+    ("action", pl.String, "opened, closed, created, edited, deleted, ..."),
+    ("title", pl.String, "The thread's title at that time; null where the event lacks it"),
+    ("opener", pl.String, "The account that opened the thread"),
+    ("opening", pl.String, "The thread's first text at that time"),
+    ("author", pl.String, "The account that wrote `text`"),
+    ("text", pl.String, "The comment or review; null for other events"),
+    ("text_id", pl.Int64, "Its id; null for other events"),
+)
