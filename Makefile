@@ -72,7 +72,7 @@ docs: $(VENV)/.installed ## write docs/data.md from the code
 	@$(BIN)/python -m minicode_assets.defs.reference > docs/data.md
 
 system-deps: ## Debian packages that some tests use (they skip without them)
-	@missing=""; for package in chromium git clamav-daemon postgresql; do dpkg -s $$package > /dev/null 2>&1 || missing="$$missing $$package"; done; \
+	@missing=""; for package in chromium git clamav-daemon libarchive-tools postgresql; do dpkg -s $$package > /dev/null 2>&1 || missing="$$missing $$package"; done; \
 	if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing > /dev/null; fi
 
 scancode: ## ScanCode in an environment of its own, for the licence files that nothing else recognises

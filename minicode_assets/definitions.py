@@ -15,6 +15,7 @@ from minicode_assets.defs import (  # noqa: E402
     blobs,
     blobs_automation,
     corpus,
+    dumps,
     jobs,
     licenses,
     manifest,
@@ -42,7 +43,12 @@ STAGES = [
     *model.STAGES,
 ]
 
-ALL_STAGES = [*STAGES[: STAGES.index(corpus.STAGES[0])], *sources.STAGES, *STAGES[STAGES.index(corpus.STAGES[0]) :]]
+ALL_STAGES = [
+    *STAGES[: STAGES.index(corpus.STAGES[0])],
+    *sources.STAGES,
+    *dumps.STAGES,
+    *STAGES[STAGES.index(corpus.STAGES[0]) :],
+]
 """With the sources of text, each of which is off unless its section switches it on."""
 
 

@@ -7,6 +7,7 @@ is for all documents.
 from dataclasses import dataclass, field
 
 from minicode_assets.config.conversations import Gharchive, Issues, conversation_problems
+from minicode_assets.config.dumps import Stackoverflow, StackPosts, stack_problems
 from minicode_assets.config.hub import HUB_SECTIONS, HubSections, hub_problems
 
 
@@ -115,9 +116,14 @@ SOURCE_SECTIONS: dict[str, tuple[str, ...]] = {
     **{name: (name, "partitions", "license_files") for name in ("notebooks", "documentation", "commits")},
     "gharchive": ("gharchive",),
     "issues": ("issues", "partitions"),
+    "stack_posts": ("stack_posts",),
+    "stackoverflow": ("stackoverflow", "partitions"),
     **{name: (name, "partitions") for name in HUB_SECTIONS},
 }
 """Which sections shape which source asset. Those that give documents write them by prefix partition."""
+
+RAW_SOURCES = ("gharchive", "stack_posts")
+"""Sources that give no documents but what others make them of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +135,13 @@ class SourceSections(HubSections):
     commits: Commits = field(default_factory=Commits)
     gharchive: Gharchive = field(default_factory=Gharchive)
     issues: Issues = field(default_factory=Issues)
+    stack_posts: StackPosts = field(default_factory=StackPosts)
+    stackoverflow: Stackoverflow = field(default_factory=Stackoverflow)
 
 
 def document_sources(config: SourceSections) -> list[str]:
     """The source assets that are switched on and give documents, in flow order."""
-    return [name for name in source_assets(config) if name != "gharchive"]
+    return [name for name in source_assets(config) if name not in RAW_SOURCES]
 
 
 def source_assets(config: SourceSections) -> list[str]:
@@ -151,4 +159,5 @@ def source_problems(config: SourceSections, extra_special_tokens: tuple[str, ...
     """What is wrong in the sources' sections, one message each."""
     problems = commit_problems(config.commits, extra_special_tokens)
     problems += conversation_problems(config.gharchive, config.issues)
+    problems += stack_problems(config.stack_posts, config.stackoverflow)
     return problems + [told for name in HUB_SECTIONS for told in hub_problems(name, getattr(config, name))]

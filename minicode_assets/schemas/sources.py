@@ -1,4 +1,4 @@
-"""Documents, and the events that conversations are put together from."""
+"""Documents, and the events and posts that conversations are put together from."""
 
 import polars as pl
 
@@ -50,3 +50,21 @@ CONVERSATION_EVENTS = table(
     ("text", pl.String, "The comment or review; null for other events"),
     ("text_id", pl.Int64, "Its id; null for other events"),
 )
+STACK_POSTS = table(
+    "stack_posts",
+    ("thread", pl.String, "site/questions/N"),
+    ("bucket", pl.Int64, "0..255 by hash of the thread"),
+    ("site", pl.String, "e.g. stackoverflow.com"),
+    ("post_id", pl.Int64, "The post"),
+    ("is_question", pl.Boolean, "A question, not an answer"),
+    ("score", pl.Int64, "Votes for it less those against it"),
+    ("accepted_id", pl.Int64, "The answer that a question accepted; null without, and for answers"),
+    ("title", pl.String, "Of a question; null for answers"),
+    ("owner", pl.String, "Number or name of the account; null where it is gone"),
+    ("date", TIME, "When it was written"),
+    ("license", pl.String, "SPDX expression; null where the dump states none"),
+    ("text", pl.String, "The body as Markdown"),
+    ("length_bytes", pl.Int64, "Bytes of the text"),
+    ("status", pl.String, "ok: posts that are left out are counted in the manifest"),
+)
+"""In the order of the dump."""

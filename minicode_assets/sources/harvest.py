@@ -1,4 +1,4 @@
-"""Documents of a remote file in blocks: each is on disk before the place behind it is noted, so a killed run goes on.
+"""Rows of a large file in blocks: each is on disk before the place behind it is noted, so a killed run goes on.
 
 `<work>/block-NNNNN.parquet` and `<work>/place.json` live until the artefact is whole.
 """
@@ -7,10 +7,10 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -26,6 +26,20 @@ PLACE = "place.json"
 _PROGRESS_S = 5.0
 _FETCHED_ROWS = 1000
 logger = logging.getLogger("minicode.sources")
+
+
+class Taken(Protocol):
+    """What a reader yields: a row, which has status and length_bytes, and the place behind it."""
+
+    @property
+    def after(self) -> Place:
+        """Where the next one begins."""
+
+    def row(self) -> dict[str, Any]:
+        """The row."""
+
+
+Rows = list[dict[str, Any]]
 
 
 @dataclass
@@ -61,10 +75,11 @@ class Harvest:
     Args:
         work: Their folder.
         key: What they are made of; see `Progress`.
+        to_frame: From rows to a frame with their schema.
     """
 
-    def __init__(self, work: Path, key: Sequence[Any]) -> None:
-        self.work = work
+    def __init__(self, work: Path, key: Sequence[Any], to_frame: Callable[[Rows], pl.DataFrame] = frame_of) -> None:
+        self.work, self._to_frame = work, to_frame
         self.progress = Progress(digest_of(list(key)))
         noted = work / PLACE
         if noted.is_file():
@@ -82,13 +97,13 @@ class Harvest:
         self.progress.uncounted[reason] = self.progress.uncounted.get(reason, 0) + 1
 
     def take(
-        self, found: Iterable[Found], *, block_bytes: int, limit_rows: int | None, limit_bytes: int | None
+        self, found: Iterable[Taken], *, block_bytes: int, limit_rows: int | None, limit_bytes: int | None
     ) -> None:
-        """Write documents in blocks until they end or a limit is reached. Limits count rows, and bytes of kept text."""
-        rows: list[dict[str, Any]] = []
+        """Write rows in blocks until they end or a limit is reached. Limits count rows, and bytes of kept text."""
+        rows: Rows = []
         held, spoken = 0, time.monotonic()
-        for document, after, _ in found:
-            row = document.row()
+        for item in found:
+            row, after = item.row(), item.after
             rows.append(row)
             held += row["length_bytes"] if row["status"] == "ok" else 0
             total = self.progress.text_bytes + held
@@ -119,8 +134,8 @@ class Harvest:
     def _block(self, number: int) -> Path:
         return self.work / f"block-{number:05d}.parquet"
 
-    def _write(self, rows: list[dict[str, Any]], after: Place, held: int) -> None:
-        write_file(self._block(self.progress.num_blocks), frame_of(rows).write_parquet)
+    def _write(self, rows: Rows, after: Place, held: int) -> None:
+        write_file(self._block(self.progress.num_blocks), self._to_frame(rows).write_parquet)
         self.progress.offset, self.progress.row = after
         self.progress.num_blocks += 1
         self.progress.text_bytes += held

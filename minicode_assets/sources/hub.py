@@ -34,6 +34,10 @@ class Found(NamedTuple):
     after: Place
     values: Mapping[str, Any]
 
+    def row(self) -> dict[str, Any]:
+        """The row of DOCUMENTS."""
+        return self.document.row()
+
 
 _FIRST_ROWS = 20
 """So many JSON rows without a required column are a change of schema, not bad rows."""

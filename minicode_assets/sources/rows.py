@@ -55,11 +55,16 @@ def json_rows(web: Web, file: RemoteFile, start: Place, *, max_row_bytes: int) -
         number += 1
 
 
-def split_lines(chunks: Iterator[bytes], max_bytes: int) -> Iterator[tuple[bytes | None, int]]:
-    """Lines without their ends (None where longer than `max_bytes`), with the bytes that they take up."""
+def split_lines(
+    chunks: Iterator[bytes], max_bytes: int, separator: bytes = b"\n"
+) -> Iterator[tuple[bytes | None, int]]:
+    """Lines without their ends (None where longer than `max_bytes`), with the bytes that they take up.
+
+    The last one has no end where the bytes stop before one.
+    """
     held, dropped = b"", 0
     for chunk in chunks:
-        *lines, rest = chunk.split(b"\n")
+        *lines, rest = chunk.split(separator)
         for line in lines:
             whole, taken = held + line, dropped + len(held) + len(line) + 1
             yield (None if dropped or len(whole) > max_bytes else whole), taken

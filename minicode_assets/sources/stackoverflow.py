@@ -1,0 +1,85 @@
+r"""Questions of Stack Exchange with their answers as training text.
+
+`<issue_start>Title: title\nusername_0: question<issue_comment>username_1: answer...`: a conversation as issues are,
+answers by votes, the accepted one first among equals. Questions with few answers are dropped, as StarCoder2 did.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from minicode_assets.config.dumps import Stackoverflow
+from minicode_assets.parquet import scan_table
+from minicode_assets.schemas import STACK_POSTS
+from minicode_assets.sources.document import Document
+from minicode_assets.sources.marks import escaped, mark
+
+Row = dict[str, Any]
+
+
+def read_questions(dumps: Sequence[Path], params: Stackoverflow) -> Iterator[Document]:
+    """One document a question, by bucket and thread; in memory are those of one bucket.
+
+    Statuses: orphan (answers whose question is not there), score, few_answers, empty.
+    """
+    step = -(-256 // params.num_buckets)
+    for low in range(0, 256, step):
+        chosen = [
+            scan_table(dump, STACK_POSTS, verify=False).filter(pl.col("bucket").is_between(low, low + step - 1))
+            for dump in dumps
+        ]
+        frame = pl.concat(chosen).unique(["site", "post_id"], keep="first").sort("thread", "post_id").collect()
+        for (_,), rows in frame.group_by("thread", maintain_order=True):
+            yield question_of(rows.to_dicts(), params)
+
+
+def question_of(posts: list[Row], params: Stackoverflow) -> Document:
+    """The document of a question and its answers, or the rule that drops it."""
+    question = next((post for post in posts if post["is_question"]), None)
+    found = [post for post in posts if not post["is_question"]]
+    answers = ordered(found, question, params) if question else []
+    site, thread = posts[0]["site"], posts[0]["thread"]
+    kept = [question, *answers] if question else posts
+    return Document(
+        source="stackoverflow",
+        record_id=thread,
+        origin_url=f"https://{thread}",
+        path=f"{thread.removeprefix(f'{site}/')}.md",
+        text=render(question, answers) if question else "",
+        url=f"https://{thread}",
+        license=" AND ".join(sorted({post["license"] for post in kept if post["license"]})) or None,
+        date=max(post["date"] for post in kept),
+        status=judge(question, found, answers, params),
+    )
+
+
+def ordered(answers: list[Row], question: Row, params: Stackoverflow) -> list[Row]:
+    """Those with votes enough and a text, the best first."""
+    kept = [a for a in answers if a["score"] >= params.min_answer_score and a["text"]]
+    return sorted(kept, key=lambda a: (-a["score"], a["post_id"] != question["accepted_id"], a["post_id"]))
+
+
+def judge(question: Row | None, found: list[Row], answers: list[Row], params: Stackoverflow) -> str:
+    """ok, or the first rule that drops the question."""
+    if question is None:
+        return "orphan"
+    if question["score"] < params.min_question_score:
+        return "score"
+    if len(found) < params.min_answers:
+        return "few_answers"
+    if not answers:
+        return "score"
+    return "ok" if question["text"] else "empty"
+
+
+def render(question: Row, answers: list[Row]) -> str:
+    """The conversation with marks; accounts are numbered as they speak, and those that are gone have one each."""
+    numbers: dict[str, int] = {}
+    parts = [mark("<issue_start>"), escaped(f"Title: {question['title']}\n")]
+    for place, post in enumerate((question, *answers)):
+        number = numbers.setdefault(post["owner"] or f"post {post['post_id']}", len(numbers))
+        parts.append(mark("<issue_comment>") if place else "")
+        parts.append(escaped(f"username_{number}: {post['text']}"))
+    return "".join(parts)
