@@ -1,11 +1,13 @@
 """Shared fixtures: one small but complete run of the chain, made once a session by the real command."""
 
 import fcntl
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -76,6 +78,30 @@ num_lines = 4
 """Overrides that shrink the tiny preset to seconds; every stage still runs for real."""
 
 
+IMPORTED = multiprocessing.get_context("forkserver")
+"""Starts processes in which what most commands need is imported: that takes seconds, a fork milliseconds."""
+IMPORTED.set_forkserver_preload(
+    [
+        *(f"minicode_assets.defs.{path.stem}" for path in sorted((ROOT / "minicode_assets" / "defs").glob("*.py"))),
+        "tests.conftest",
+        "minicode_assets.cli",
+        "minicode_model.training.run",
+    ]
+)
+
+
+def run_command(arguments: Sequence[str], environment: Mapping[str, str], outputs: tuple[Path, Path]) -> None:
+    """`minicode` with these arguments in this process, which ends with its status."""
+    from minicode_assets.cli import main
+
+    for path, stream in zip(outputs, (sys.stdout, sys.stderr), strict=True):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    sys.exit(main(arguments))
+
+
 @dataclass(frozen=True)
 class Home:
     """One place to run commands in: its own data folder, dagster_home and overrides.
@@ -118,7 +144,17 @@ class Home:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def minicode(self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None) -> "Done":
-        return self.run(sys.executable, "-m", "minicode_assets", *arguments, check=check, env=env)
+        """The command in a process of its own, forked from one that has imported the libraries already."""
+        with tempfile.TemporaryDirectory() as folder:
+            outputs = Path(folder, "stdout"), Path(folder, "stderr")
+            child = IMPORTED.Process(target=run_command, args=(arguments, self.environment | dict(env or {}), outputs))
+            child.start()
+            child.join()
+            assert child.exitcode is not None
+            done = Done(child.exitcode, *(path.read_text() for path in outputs))
+        if check:
+            assert done.status == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done
 
 
 @dataclass(frozen=True)

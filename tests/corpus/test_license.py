@@ -58,7 +58,7 @@ CODE = b"x = 1\n"
     ],
 )
 def test_trees(tmp_path, files, expected):
-    world = make_world(tmp_path, {"https://example.org/a": {"pkg/sub/code.py": CODE, **files}}).annotate()
+    world = make_world(tmp_path, {"https://example.org/a": {"pkg/sub/code.py": CODE, **files}}).licenses()
     (row,) = world.read("license", LICENSE).iter_rows(named=True)
     assert (row["license_type"], row["license_expression"], row["license_rule"]) == expected
     assert (row["license_evidence"] is None) == (row["license_type"] == "no_license")
@@ -75,7 +75,7 @@ def test_trees(tmp_path, files, expected):
 )
 def test_a_files_own_tag_decides(tmp_path, head, expected):
     files = {"code.py": head.encode() + CODE, "LICENSE": TEXTS["MIT"]}
-    world = make_world(tmp_path, {"https://example.org/a": files}).annotate()
+    world = make_world(tmp_path, {"https://example.org/a": files}).licenses()
     (row,) = world.read("license", LICENSE).iter_rows(named=True)
     assert (row["license_type"], row["license_expression"], row["license_rule"]) == expected
 
@@ -86,7 +86,7 @@ def test_origins_do_not_mix(tmp_path):
         "https://example.org/copyleft": {"a.py": CODE, "LICENSE": TEXTS["GPL-2.0-only"]},
         "https://example.org/none": {"a.py": CODE},
     }
-    world = make_world(tmp_path, origins, num_prefixes=4).annotate()
+    world = make_world(tmp_path, origins, num_prefixes=4).licenses()
     frame = world.read("documents", DOCUMENTS).join(world.read("license", LICENSE), on="document_id")
     assert dict(frame.select("origin_url", "license_type").iter_rows()) == {
         "https://example.org/free": "permissive",

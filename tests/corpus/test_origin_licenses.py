@@ -73,7 +73,7 @@ def test_each_content_costs_one_request_and_only_where_the_licence_allows_it(tmp
 @pytest.mark.parametrize("files", ORIGINS.values(), ids=lambda files: next(iter(files)))
 def test_verdict_is_the_sidecars(tmp_path: Path, files: dict[str, bytes]) -> None:
     """Oracle: the license annotator, on documents without a tag of their own."""
-    world = make_world(tmp_path, {"https://example.org/x": files}).annotate()
+    world = make_world(tmp_path, {"https://example.org/x": files}).licenses()
     judge_origins(world.folder("file_manifest"), world.partitions("license_files"), world.folder("origin_licenses"),
                   params=world.config.license, config_digest="")  # fmt: skip
     verdicts = {row["folder"]: row for row in read_table(world.folder("origin_licenses"), ORIGIN_LICENSES).to_dicts()}

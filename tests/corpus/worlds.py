@@ -85,14 +85,24 @@ class World:
             )  # fmt: skip
         return self
 
-    def annotate(self) -> "World":
-        """Documents and all sidecars."""
+    def licenses(self) -> "World":
+        """Documents, what their licence files say and the verdict on each document."""
         self.documents()
         for key in self.keys:
             license_files.detect_partition(
                 self.folder("blobs", key), self.folder("contents"), self.folder("license_files", key),
                 partition=key, params=self.config.license_files, config_digest="", cache=self.folder("scancode"),
             )  # fmt: skip
+        for key in self.keys:
+            license_annotator.annotate(
+                self.folder("documents", key), self.folder("file_manifest"), self.partitions("license_files"),
+                self.folder("license", key), params=self.config.license, config_digest="",
+            )  # fmt: skip
+        return self
+
+    def annotate(self) -> "World":
+        """Documents and all sidecars."""
+        self.licenses()
         build_benchmarks(self.folder("benchmarks"), params=self.config.benchmarks, config_digest="")
         for key in self.keys:
             self.sidecars(key)
@@ -103,10 +113,6 @@ class World:
     def sidecars(self, key: str) -> None:
         documents, config = self.folder("documents", key), self.config
         language.annotate(documents, self.folder("language", key), params=config.language, config_digest="")
-        license_annotator.annotate(
-            documents, self.folder("file_manifest"), self.partitions("license_files"), self.folder("license", key),
-            params=config.license, config_digest="",
-        )  # fmt: skip
         heuristics.annotate(documents, self.folder("heuristics", key), params=config.heuristics, config_digest="")
         malware.annotate(documents, self.folder("malware", key), params=config.malware, config_digest="")
         pii.annotate(documents, self.folder("pii", key), params=config.pii, config_digest="")

@@ -174,11 +174,12 @@ def test_blob_that_is_not_its_id(finished: Home, tmp_path: Path) -> None:
     assert folders(home) == folders(finished)
 
 
-def test_two_drivers_at_once(finished: Home) -> None:
+def test_two_drivers_at_once(home: Home) -> None:
     from minicode_assets.defs.driver import data_folder_lock
 
-    with data_folder_lock(finished.data):
-        done = finished.minicode("materialize", check=False)
+    home.data.mkdir()
+    with data_folder_lock(home.data):
+        done = home.minicode("materialize", check=False)
     assert done.status == 1
     assert "another `minicode materialize` is at work" in done.stderr
 

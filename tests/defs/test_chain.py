@@ -51,7 +51,7 @@ def children_s() -> float:
 
 def test_second_call_does_nothing(finished: Home) -> None:
     before, spent = folders(finished), children_s()
-    done = finished.minicode("materialize")
+    done = finished.run(sys.executable, "-m", "minicode_assets", "materialize")
     assert ": 0 asset partition(s) made" in done.stderr
     assert children_s() - spent < 20
     assert folders(finished) == before
