@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import IO
 
@@ -94,6 +95,7 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str], output
     """`minicode` with these arguments in this process, which ends with its status."""
     from minicode_assets.cli import main
 
+    os.setsid()
     for path, stream in zip(outputs, (sys.stdout, sys.stderr), strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
     os.environ.clear()
@@ -143,15 +145,20 @@ class Home:
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return Done(done.returncode, done.stdout, done.stderr)
 
+    def fork(self, *arguments: str, stdout: Path, stderr: Path, env: Mapping[str, str] | None = None) -> ForkServerProcess:
+        """Start `minicode` in a session of its own, from a process that has imported the libraries already."""
+        environment = self.environment | dict(env or {})
+        child = IMPORTED.Process(target=run_command, args=(arguments, environment, (stdout, stderr)))
+        child.start()
+        return child
+
     def minicode(self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None) -> "Done":
-        """The command in a process of its own, forked from one that has imported the libraries already."""
         with tempfile.TemporaryDirectory() as folder:
-            outputs = Path(folder, "stdout"), Path(folder, "stderr")
-            child = IMPORTED.Process(target=run_command, args=(arguments, self.environment | dict(env or {}), outputs))
-            child.start()
+            stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
+            child = self.fork(*arguments, stdout=stdout, stderr=stderr, env=env)
             child.join()
             assert child.exitcode is not None
-            done = Done(child.exitcode, *(path.read_text() for path in outputs))
+            done = Done(child.exitcode, stdout.read_text(), stderr.read_text())
         if check:
             assert done.status == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done

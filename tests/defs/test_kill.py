@@ -22,16 +22,20 @@ DELAY_S = {"archive": 0.15, "checkpoint": 1.0, "tokenizer": 0.1}
 
 def kill_in(home: Home, stage: str) -> int:
     """Make one asset anew, kill the process shortly after the stage began, and return its exit status."""
-    command = [sys.executable, "-m", "minicode_assets", "materialize", "--select", stage, "--force"]
-    child = home.start(*command, start_new_session=True)
-    assert child.stderr
-    for line in child.stderr:
-        if line.split()[:2] == ["…", stage]:
-            threading.Event().wait(DELAY_S.get(stage, 0))
-            os.killpg(child.pid, signal.SIGKILL)
-            break
-    child.communicate()
-    return child.returncode
+    progress = home.root / "progress"
+    os.mkfifo(progress)
+    child = home.fork("materialize", "--select", stage, "--force", stdout=Path(os.devnull), stderr=progress)
+    assert child.pid
+    with progress.open() as lines:
+        for line in lines:
+            if line.split()[:2] == ["…", stage]:
+                threading.Event().wait(DELAY_S.get(stage, 0))
+                os.killpg(child.pid, signal.SIGKILL)
+                break
+    child.join()
+    progress.unlink()
+    assert child.exitcode is not None
+    return child.exitcode
 
 
 @pytest.mark.slow
