@@ -145,7 +145,9 @@ class Home:
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def fork(self, *arguments: str, stdout: Path, stderr: Path, env: Mapping[str, str] | None = None) -> ForkServerProcess:
+    def fork(
+        self, *arguments: str, stdout: Path, stderr: Path, env: Mapping[str, str] | None = None
+    ) -> ForkServerProcess:
         """Start `minicode` in a session of its own, from a process that has imported the libraries already."""
         environment = self.environment | dict(env or {})
         child = IMPORTED.Process(target=run_command, args=(arguments, environment, (stdout, stderr)))
@@ -183,9 +185,17 @@ def new_home(root: Path, text: str = SMALL) -> Home:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first, so that workers that share the files end at about the same time."""
+    """Files with the most slow tests first, so that workers that share the files end at about the same time.
+
+    One of the first two files makes the finished home, so that only one worker waits for it.
+    """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    readers = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
+    files = sorted({item.path for item in items}, key=lambda path: (-slow[path], path in readers, path))
+    first = next(iter(path for path in files if path in readers), None)
+    beside = next(iter(path for path in files if path not in readers), None)
+    rank = {path: place for place, path in enumerate(sorted(files, key=lambda path: path not in (first, beside)))}
+    items.sort(key=lambda item: rank[item.path])
 
 
 @pytest.fixture

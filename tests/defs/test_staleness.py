@@ -50,41 +50,48 @@ def test_nothing_is_stale_after_a_run(finished: Home) -> None:
     assert stale(finished, {}) == set()
 
 
+EVERYDAY: list[tuple[dict[str, dict[str, Any]], set[str]]] = [
+    (
+        {"license": {"ignorable": ["x"]}, "heuristics": {"long_word_length": 9}},
+        {"origin_licenses", "license", "heuristics"},
+    ),
+    (
+        {"automation": {"poll_s": 9}, "blobs": {"max_attempts": 9}, "checkpoint": {"checkpoint_every_steps": 6}},
+        set(),
+    ),
+    ({"tokenizer": {"sample_bytes": 77_000}}, {"tokenizer"}),
+]
+"""Changed thresholds, and the assets that Dagster then calls stale."""
+OTHERS: list[tuple[dict[str, dict[str, Any]], set[str]]] = [
+    ({"archive": {"max_python_bytes": 2_999_999}}, {"archive"}),
+    ({"tables": {"all_columns": True, "num_connections": 9}}, {f"swh_{table}" for table in TABLES}),
+    (
+        {"license_files": {"min_score_fraction": 0.8}, "exact_dup": {"keep_order": ["path"]}},
+        {"license_files", "exact_dup"},
+    ),
+    ({"language": {"parse": False}, "corpus": {"drop_unparsable": False}}, {"language", "corpus"}),
+    ({"branch_heads": {"branches": ["refs/heads/main"]}}, {"branch_heads"}),
+    ({"file_manifest": {"max_depth": 63}}, {"file_manifest"}),
+    ({"blobs": {"max_length_bytes": 9}}, {"license_blobs", "fetch_plan", "blobs"}),
+    ({"fetch_plan": {"license_types": ["permissive", "no_license"]}}, {"fetch_plan"}),
+    ({"documents": {"max_length_bytes": 9}}, {"documents"}),
+    ({"near_dup": {"min_jaccard_fraction": 0.8}}, {"minhash", "near_dup", "search_index"}),
+    ({"benchmarks": {"id_fields": ["task_id"]}}, {"benchmarks"}),
+    ({"contamination": {"max_problems": 4}}, {"contamination"}),
+    ({"corpus": {"max_lines": 77}}, {"corpus"}),
+    ({"token_shards": {"fim_rate": 0.25}}, {"token_shards"}),
+    ({"checkpoint": {"learning_rate": 1e-4}}, {"checkpoint"}),
+    ({"model": {"intermediate_size": 96}}, {"checkpoint"}),
+    ({"evaluation": {"temperature": 0.9}}, {"evaluation"}),
+    ({"benchmark_scores": {"num_lines": 5}}, {"benchmark_scores"}),
+    ({"sandbox": {"max_wall_s": 9.0}}, {"benchmark_scores"}),
+]
+"""The same of every other section; a second each."""
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
-    [
-        ({"archive": {"max_python_bytes": 2_999_999}}, {"archive"}),
-        ({"tables": {"all_columns": True, "num_connections": 9}}, {f"swh_{table}" for table in TABLES}),
-        (
-            {"license_files": {"min_score_fraction": 0.8}, "exact_dup": {"keep_order": ["path"]}},
-            {"license_files", "exact_dup"},
-        ),
-        ({"language": {"parse": False}, "corpus": {"drop_unparsable": False}}, {"language", "corpus"}),
-        (
-            {"license": {"ignorable": ["x"]}, "heuristics": {"long_word_length": 9}},
-            {"origin_licenses", "license", "heuristics"},
-        ),
-        (
-            {"automation": {"poll_s": 9}, "blobs": {"max_attempts": 9}, "checkpoint": {"checkpoint_every_steps": 6}},
-            set(),
-        ),
-        ({"branch_heads": {"branches": ["refs/heads/main"]}}, {"branch_heads"}),
-        ({"file_manifest": {"max_depth": 63}}, {"file_manifest"}),
-        ({"blobs": {"max_length_bytes": 9}}, {"license_blobs", "fetch_plan", "blobs"}),
-        ({"fetch_plan": {"license_types": ["permissive", "no_license"]}}, {"fetch_plan"}),
-        ({"documents": {"max_length_bytes": 9}}, {"documents"}),
-        ({"near_dup": {"min_jaccard_fraction": 0.8}}, {"minhash", "near_dup", "search_index"}),
-        ({"benchmarks": {"id_fields": ["task_id"]}}, {"benchmarks"}),
-        ({"contamination": {"max_problems": 4}}, {"contamination"}),
-        ({"corpus": {"max_lines": 77}}, {"corpus"}),
-        ({"tokenizer": {"sample_bytes": 77_000}}, {"tokenizer"}),
-        ({"token_shards": {"fim_rate": 0.25}}, {"token_shards"}),
-        ({"checkpoint": {"learning_rate": 1e-4}}, {"checkpoint"}),
-        ({"model": {"intermediate_size": 96}}, {"checkpoint"}),
-        ({"evaluation": {"temperature": 0.9}}, {"evaluation"}),
-        ({"benchmark_scores": {"num_lines": 5}}, {"benchmark_scores"}),
-        ({"sandbox": {"max_wall_s": 9.0}}, {"benchmark_scores"}),
-    ],
+    [*EVERYDAY, *(pytest.param(*case, marks=pytest.mark.slow) for case in OTHERS)],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_a_threshold_makes_exactly_its_asset_stale(

@@ -67,7 +67,11 @@ def train_here(tmp_path, train_split, validation_split, tiny_model, tiny_params)
     return run
 
 
-@pytest.mark.parametrize("change", [{}, {"precision": "fp32"}, {"optimizer": "muon"}], ids=["bf16", "fp32", "muon"])
+@pytest.mark.parametrize(
+    "change",
+    [{}, *(pytest.param(one, marks=pytest.mark.slow) for one in ({"precision": "fp32"}, {"optimizer": "muon"}))],
+    ids=["bf16", "fp32", "muon"],
+)
 def test_resumed_equals_uninterrupted_bit_for_bit(train_here, train_split, change: dict[str, str]) -> None:
     whole = train_here(**change, folder="whole")
     for at in (2, 15, 31, 46):  # the 4 sequences of steps 1, 4, 8 and 12; states lie after steps 3, 6 and 9

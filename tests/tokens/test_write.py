@@ -116,6 +116,7 @@ def large_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer.load(folder)
 
 
+@pytest.mark.slow
 def test_uint32_where_the_vocabulary_needs_it(tmp_path: Path) -> None:
     tokenizer = large_tokenizer(tmp_path / "tokenizer")
     assert (tokenizer.vocab_size, tokenizer.dtype) == (66_700, np.uint32)
