@@ -1,19 +1,19 @@
 """Shared fixtures: one small but complete run of the chain, made once a session by the real command."""
 
 import fcntl
-import multiprocessing
 import os
 import subprocess
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import IO
 
 import pytest
+
+from tests.forked import IMPORTED, run_command
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with two threads each slow each other tenfold
@@ -77,31 +77,6 @@ max_new_tokens = 16
 num_lines = 4
 """
 """Overrides that shrink the tiny preset to seconds; every stage still runs for real."""
-
-
-IMPORTED = multiprocessing.get_context("forkserver")
-"""Starts processes in which what most commands need is imported: that takes seconds, a fork milliseconds."""
-IMPORTED.set_forkserver_preload(
-    [
-        *(f"minicode_assets.defs.{path.stem}" for path in sorted((ROOT / "minicode_assets" / "defs").glob("*.py"))),
-        "tests.conftest",
-        "minicode_assets.cli",
-        "minicode_model.training.run",
-    ]
-)
-
-
-def run_command(arguments: Sequence[str], environment: Mapping[str, str], outputs: tuple[Path, Path]) -> None:
-    """`minicode` with these arguments in this process, which ends with its status."""
-    from minicode_assets.cli import main
-
-    os.setsid()
-    for path, stream in zip(outputs, (sys.stdout, sys.stderr), strict=True):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(ROOT)
-    sys.exit(main(arguments))
 
 
 @dataclass(frozen=True)
