@@ -22,6 +22,8 @@ class Tokenizer:
     """Share of the sample's characters that get a piece, 0..1; the rest are written as bytes."""
     split_by_unicode_script: bool = True
     """Letters and punctuation never share a piece. Source: model.md 3.4."""
+    whitespace_only_pieces: bool = True
+    """Runs of spaces and of line ends may be pieces of their own."""
     extra_special_tokens: tuple[str, ...] = ()
     """Special tokens beside StarCoder2's 34, e.g. `<reponame>` `<filename>` `<gh_stars>` of StarCoder's format or
     `<commit_before>` `<commit_msg>` `<commit_after>` of its commits; they get the last ids."""
@@ -84,9 +86,8 @@ class TokenShards:
     packing: str = "best_fit"
     """`best_fit`, or `concatenate` (cut wherever a sequence is full) for comparison."""
     line_padding_fraction: float = 0.0002
-    """Padding that may be spent on cutting at the end of a line or not cutting at all, 0..1 of an example's tokens;
-    where it is spent, the cut falls inside a line. Measured: with more, repositories at
-    4096 tokens exceed 0.1 % of padding (benchmarks/results/packing.md)."""
+    """Padding that may be spent on cutting at the end of a line, 0..1 of an example's tokens; where it is spent, cuts
+    fall inside a line. All padding together stays under 0.1 % (benchmarks/results/packing.md)."""
     shard_tokens: int = 16_777_216
     """Tokens a shard at most."""
     num_workers: int = operational(2)

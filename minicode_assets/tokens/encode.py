@@ -2,11 +2,10 @@
 
 Cutting and fill-in-the-middle are one step, since each decides the other: a part that is rearranged must lie in one
 sequence, or its middle would be learnt without its prefix. So a file is cut first, and its parts are rearranged
-within themselves, each filling its piece. A file that is an example of its own is cut only if it exceeds a sequence;
-in
-a repository the files that fit are chosen to fill a sequence; where none does, one that exceeds a sequence begins in
-the room that is left, since it is cut anyway. Without such a one, files are chosen that together fill the room best.
-Source: model.md 1.2 lists what goes wrong otherwise.
+within themselves, each filling its piece. Only files that exceed a sequence are cut. In a repository the files that fit
+are chosen to fill a sequence; where none does, one that exceeds a sequence begins in the room that is left, since it is
+cut anyway. Without such a one, files are chosen that together fill the room best, and the rest of it is left to other
+documents (`pack`, `fill`). Source: model.md 1.2 lists what goes wrong otherwise.
 """
 
 from collections import deque
@@ -109,14 +108,15 @@ class ExampleEncoder:
         """Places of the files that come next, and whether they fit; none where the piece is closed instead."""
         lengths = [len(ready.whole) for ready in choice]
         room = pieces.room - (is_rest and sum(lengths) == pieces.room)
-        long = [place for place, length in enumerate(lengths) if length > self._seq_len - len(self._end)]
+        end = len(self._end) if is_rest and len(choice) == 1 else 0
+        long = [place for place, length in enumerate(lengths) if length + end > self._seq_len]
         if fitting := best_fill(lengths, room) if len(long) < _KEPT_LONG else _one_that_fits(lengths, room):
             return fitting, True
         if pieces.used and room < MIN_PART_TOKENS:
             return [], False
-        if long or not pieces.used:
+        if long or pieces.is_bare:
             return [long[0] if long else 0], False
-        return ([], False) if pieces.spend(room) else ([0], False)
+        return [], False
 
     def _special(self, name: str) -> TokenIds:
         return np.array([self._tokenizer.special(name)], self._tokenizer.dtype)
@@ -145,13 +145,14 @@ class ExampleEncoder:
 
     def _add_file(self, pieces: Pieces, ready: _Ready, *, fits: bool, end: TokenIds) -> None:
         start, cuts = pieces.total, pieces.num_cuts
+        before = pieces.used if pieces.is_bare else 0
         if fits:
             pieces.add(ready.whole)
             pieces.count_part(ready.order)
         else:
             pieces.add(ready.lead)
             self._add_parts(pieces, ready, len(end))
-        if len(ready.whole) + len(end) > self._seq_len:
+        if before + len(ready.whole) + len(end) > self._seq_len:
             pieces.count_long_file()
         pieces.end_file(ready.number, start, cuts)
         pieces.add(end)
@@ -173,8 +174,8 @@ class ExampleEncoder:
             else:
                 order, stop = "plain", self._plain_stop(pieces, body, start, pieces.room - len(path), num_end)
                 ids = np.concatenate([path, body.ids[start:stop]])
+            pieces.add(ids, is_loose=order == "plain" and number > 0)
             start, number, path = stop, number + 1, path[:0]
-            pieces.add(ids)
             pieces.count_part(order)
             if start < len(body):
                 if order != "plain":

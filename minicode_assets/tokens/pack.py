@@ -4,6 +4,7 @@ Best fit decreasing: pieces from the longest to the shortest, each into the full
 ways compared in model.md 5.1 it is the one that neither discards tokens nor cuts documents that fit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,25 @@ class Packing:
         return len(self.row_offsets) - 1
 
 
-def pack_best_fit(documents: Numbers, starts: Numbers, lengths: Numbers, *, seq_len: int, seed: int) -> Packing:
+@dataclass(frozen=True)
+class Placed:
+    """Pieces and the row of each, as arrays of the same length; fields as in `Packing`."""
+
+    document: Numbers
+    start: Numbers
+    length: Numbers
+    row: Numbers
+
+
+def pack_best_fit(
+    documents: Numbers,
+    starts: Numbers,
+    lengths: Numbers,
+    *,
+    seq_len: int,
+    seed: int,
+    fill: Callable[[Placed], Placed] = lambda placed: placed,
+) -> Packing:
     """Pack pieces, none longer than a row, best fit decreasing; the rows are then put in seeded random order.
 
     Args:
@@ -43,19 +62,20 @@ def pack_best_fit(documents: Numbers, starts: Numbers, lengths: Numbers, *, seq_
         lengths: Tokens of each piece, 1 to seq_len.
         seq_len: Tokens a row.
         seed: Seed of the rows' order, so that the first rows are a fair sample.
+        fill: May cut pieces again to fill rooms that are left.
 
     Returns:
-        A packing that holds every piece once.
+        A packing that holds every piece once, in a row the longest first.
     """
     order = np.argsort(-lengths, kind="stable")
-    rows = assign_rows(lengths[order].tolist(), seq_len)
-    num_rows = int(rows.max(initial=-1)) + 1
-    place = np.random.Generator(np.random.PCG64(seed)).permutation(num_rows)
-    rows = place[rows] if num_rows else rows
-    by_row = np.argsort(rows, kind="stable")
-    chosen = order[by_row]
-    counts = np.bincount(rows, minlength=num_rows)
-    return Packing(np.concatenate([[0], np.cumsum(counts)]), documents[chosen], starts[chosen], lengths[chosen])
+    rows = np.empty(len(lengths), dtype=np.int64)
+    rows[order] = assign_rows(lengths[order].tolist(), seq_len)
+    placed = fill(Placed(documents, starts, lengths, rows))
+    names, rows = np.unique(placed.row, return_inverse=True)
+    rows = np.random.Generator(np.random.PCG64(seed)).permutation(len(names))[rows] if len(names) else rows
+    chosen = np.lexsort((-placed.length, rows))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(names)))])
+    return Packing(offsets, placed.document[chosen], placed.start[chosen], placed.length[chosen])
 
 
 def assign_rows(lengths: list[int], seq_len: int) -> Numbers:

@@ -7,6 +7,9 @@ import numpy as np
 from minicode_assets.tokens.format import Example
 from minicode_model.tokenizer import TokenIds
 
+_CREDIT_SEQUENCES = 5
+"""The allowance of padding begins as if so many sequences were written, or the first cuts could never afford a line."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -20,9 +23,11 @@ class Encoded:
         num_psm: Parts in PSM order.
         num_spm: Parts in SPM order.
         num_cut_files: Files that lie in more than one piece.
-        num_long_files: Files that don't fit a sequence even alone.
+        num_long_files: Files that don't fit a sequence even alone (the first: with the repository's name before it).
         num_cuts: Cuts inside files.
         num_line_cuts: Of those, the cuts behind the end of a line.
+        loose_pieces: Numbers of the pieces that are nothing but a plain part of a file that is cut: to cut them again
+            cuts no other file.
     """
 
     tokens: TokenIds
@@ -35,6 +40,7 @@ class Encoded:
     num_long_files: int
     num_cuts: int
     num_line_cuts: int
+    loose_pieces: tuple[int, ...] = ()
 
 
 @dataclass
@@ -56,6 +62,8 @@ class Pieces:
     total: int = 0
     _parts: list[TokenIds] = field(default_factory=list)
     _lengths: list[int] = field(default_factory=list)
+    _is_loose: bool = False
+    _loose: list[int] = field(default_factory=list)
     _files: list[tuple[int, tuple[int, int]]] = field(default_factory=list)
     _spent: int = 0
     _orders: dict[str, int] = field(default_factory=lambda: {"plain": 0, "psm": 0, "spm": 0})
@@ -69,15 +77,22 @@ class Pieces:
         """Tokens that the open piece still takes."""
         return self.seq_len - self.used
 
-    def add(self, ids: TokenIds) -> None:
-        """Append tokens; what exceeds the room goes to the next piece."""
+    @property
+    def is_bare(self) -> bool:
+        """The open piece holds no file: nothing, or only what the example begins with."""
+        return not self.used or not self._files
+
+    def add(self, ids: TokenIds, *, is_loose: bool = False) -> None:
+        """Append tokens; what exceeds the room goes to the next piece. Loose ones may be cut anywhere."""
         while len(ids) > self.room:
             here, ids = ids[: self.room], ids[self.room :]
-            self._append(here)
+            self._append(here, is_loose)
             self.close()
-        self._append(ids)
+        self._append(ids, is_loose)
 
-    def _append(self, ids: TokenIds) -> None:
+    def _append(self, ids: TokenIds, is_loose: bool) -> None:
+        if len(ids):
+            self._is_loose = is_loose and not self.used
         self._parts.append(ids)
         self.used += len(ids)
         self.total += len(ids)
@@ -85,12 +100,15 @@ class Pieces:
     def close(self) -> None:
         """End the open piece, if it has tokens."""
         if self.used:
+            if self._is_loose:
+                self._loose.append(len(self._lengths))
             self._lengths.append(self.used)
             self.used = 0
 
     def spend(self, padding: int) -> bool:
         """Take padding from the allowance, which grows with the tokens; False, and nothing taken, if it's too much."""
-        affordable = self._spent + padding <= self.padding_fraction * (self.total + self.seq_len)
+        tokens = self.total + _CREDIT_SEQUENCES * self.seq_len
+        affordable = self._spent + padding <= self.padding_fraction * tokens
         self._spent += padding if affordable else 0
         return affordable
 
@@ -131,4 +149,5 @@ class Pieces:
             num_long_files=self._num_long_files,
             num_cuts=self._num_cuts,
             num_line_cuts=self._num_line_cuts,
+            loose_pieces=tuple(self._loose),
         )

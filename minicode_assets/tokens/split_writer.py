@@ -14,8 +14,11 @@ from minicode_assets.config import TokenShards
 from minicode_assets.errors import ShardError
 from minicode_assets.parquet import write_parquet
 from minicode_assets.schemas import TOKEN_DOCUMENTS
+from minicode_assets.tokens.cut_places import CutPlaces
+from minicode_assets.tokens.encode import MIN_PART_TOKENS
+from minicode_assets.tokens.fill import fill_rooms
 from minicode_assets.tokens.format import Example
-from minicode_assets.tokens.pack import Packing, pack_best_fit, pack_concatenated
+from minicode_assets.tokens.pack import Numbers, Packing, Placed, pack_best_fit, pack_concatenated
 from minicode_assets.tokens.pieces import Encoded
 from minicode_model.shards import DOCUMENTS_FILE, FORMAT_VERSION, INDEX_FILE, shard_name
 from minicode_model.tensors import write_tensors
@@ -45,7 +48,10 @@ class SplitWriter:
     _shard_tokens: int = 0
     _doc_lengths: list[int] = field(default_factory=list)
     _doc_bytes: list[int] = field(default_factory=list)
-    _piece_lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    _shard_sizes: list[int] = field(default_factory=list)
+    _piece_lengths: list[Numbers] = field(default_factory=list)
+    _loose: list[int] = field(default_factory=list)
+    _num_pieces: int = 0
     _rows: list[tuple[Any, ...]] = field(default_factory=list)
     _tables: list[pl.DataFrame] = field(default_factory=list)
     _counts: dict[str, int] = field(default_factory=dict)
@@ -73,6 +79,8 @@ class SplitWriter:
         self._shard_tokens += length
         document = len(self._doc_lengths)
         self._piece_lengths.append(np.array(encoded.piece_lengths, dtype=np.int64))
+        self._loose += [self._num_pieces + number for number in encoded.loose_pieces]
+        self._num_pieces += len(encoded.piece_lengths)
         self._doc_lengths.append(length)
         self._doc_bytes.append(self.tokenizer.num_bytes(encoded.tokens))
         self._add_rows(document, example, encoded)
@@ -109,6 +117,7 @@ class SplitWriter:
         if not self._shard:
             return
         lengths = [len(tokens) for tokens in self._shard]
+        self._shard_sizes.append(sum(lengths))
         write_tensors(
             self.path / shard_name(self._num_shards),
             {
@@ -151,12 +160,30 @@ class SplitWriter:
 
     def _pack(self) -> Packing:
         doc_lengths = np.array(self._doc_lengths, dtype=np.int64)
+        seq_len, seed = self.params.seq_len, self.params.seed
         if self.params.packing == "concatenate":
-            return pack_concatenated(doc_lengths, seq_len=self.params.seq_len)
+            return pack_concatenated(doc_lengths, seq_len=seq_len)
         lengths = np.concatenate([np.zeros(0, np.int64), *self._piece_lengths])
         documents = np.repeat(np.arange(len(doc_lengths)), [len(pieces) for pieces in self._piece_lengths])
         starts = np.cumsum(lengths) - lengths - (np.cumsum(doc_lengths) - doc_lengths)[documents]
-        return pack_best_fit(documents, starts, lengths, seq_len=self.params.seq_len, seed=self.params.seed)
+        return pack_best_fit(documents, starts, lengths, seq_len=seq_len, seed=seed, fill=self._fill)
+
+    def _fill(self, placed: Placed) -> Placed:
+        """Fill the rooms that best fit left, and count the cuts that it takes."""
+        places = CutPlaces(self.path, self.tokenizer, self._shard_sizes)
+        before = np.cumsum([0, *self._doc_lengths])
+        filled = fill_rooms(
+            placed,
+            np.array(self._loose, dtype=np.int64),
+            seq_len=self.params.seq_len,
+            least=MIN_PART_TOKENS,
+            cut=lambda document, first, room: places.choose(before[document] + first, room, least=MIN_PART_TOKENS),
+        )
+        cuts = np.setdiff1d(*(before[pieces.document] + pieces.start for pieces in (filled, placed)))
+        self._counts["num_cuts"] = self._counts.get("num_cuts", 0) + len(cuts)
+        lines = sum(map(places.is_behind_line, cuts.tolist()))
+        self._counts["num_line_cuts"] = self._counts.get("num_line_cuts", 0) + lines
+        return filled
 
     def figures(self, documents: pl.DataFrame, packing: Packing) -> dict[str, Any]:
         """Counts of the split: documents, tokens, bytes, sequences, padding, cuts, orders, tokens by licence ..."""

@@ -169,7 +169,7 @@ def trainer_options(params: TokenizerParams) -> dict[str, Any]:
         "normalization_rule_name": "identity",
         "add_dummy_prefix": False,
         "remove_extra_whitespaces": False,
-        "allow_whitespace_only_pieces": True,
+        "allow_whitespace_only_pieces": params.whitespace_only_pieces,
         "split_by_whitespace": True,
         "split_digits": True,
         "split_by_unicode_script": params.split_by_unicode_script,
