@@ -179,7 +179,8 @@ class SplitWriter:
             least=MIN_PART_TOKENS,
             cut=lambda document, first, room: places.choose(before[document] + first, room, least=MIN_PART_TOKENS),
         )
-        cuts = np.setdiff1d(*(before[pieces.document] + pieces.start for pieces in (filled, placed)))
+        old, new = (before[pieces.document] + pieces.start for pieces in (placed, filled))
+        cuts = np.setdiff1d(new, old)
         self._counts["num_cuts"] = self._counts.get("num_cuts", 0) + len(cuts)
         lines = sum(map(places.is_behind_line, cuts.tolist()))
         self._counts["num_line_cuts"] = self._counts.get("num_line_cuts", 0) + lines
