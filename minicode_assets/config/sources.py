@@ -6,7 +6,7 @@ is for all documents.
 
 from dataclasses import dataclass, field
 
-from minicode_assets.config.conversations import Gharchive, Issues, conversation_problems
+from minicode_assets.config.conversations import Gharchive, Issues, PullRequests, conversation_problems
 from minicode_assets.config.dumps import Stackoverflow, StackPosts, stack_problems
 from minicode_assets.config.hub import HUB_SECTIONS, HubSections, hub_problems
 
@@ -116,6 +116,7 @@ SOURCE_SECTIONS: dict[str, tuple[str, ...]] = {
     **{name: (name, "partitions", "license_files") for name in ("notebooks", "documentation", "commits")},
     "gharchive": ("gharchive",),
     "issues": ("issues", "partitions"),
+    "pull_requests": ("pull_requests", "partitions", "license_files"),
     "stack_posts": ("stack_posts",),
     "stackoverflow": ("stackoverflow", "partitions"),
     **{name: (name, "partitions") for name in HUB_SECTIONS},
@@ -135,6 +136,7 @@ class SourceSections(HubSections):
     commits: Commits = field(default_factory=Commits)
     gharchive: Gharchive = field(default_factory=Gharchive)
     issues: Issues = field(default_factory=Issues)
+    pull_requests: PullRequests = field(default_factory=PullRequests)
     stack_posts: StackPosts = field(default_factory=StackPosts)
     stackoverflow: Stackoverflow = field(default_factory=Stackoverflow)
 
@@ -158,6 +160,6 @@ def source_partitions(config: SourceSections, asset: str) -> list[str]:
 def source_problems(config: SourceSections, extra_special_tokens: tuple[str, ...]) -> list[str]:
     """What is wrong in the sources' sections, one message each."""
     problems = commit_problems(config.commits, extra_special_tokens)
-    problems += conversation_problems(config.gharchive, config.issues)
+    problems += conversation_problems(config.gharchive, config.issues, config.pull_requests)
     problems += stack_problems(config.stack_posts, config.stackoverflow)
     return problems + [told for name in HUB_SECTIONS for told in hub_problems(name, getattr(config, name))]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from minicode_assets.archive import build
 from minicode_assets.config import Config
 from minicode_assets.defs.settings import project_folder
-from minicode_assets.sources import commits, documentation, notebooks
+from minicode_assets.sources import clones, commits, documentation, notebooks
 from minicode_model.artifact import Artifact
 
 FINGERPRINTS: dict[str, Callable[[Config], str]] = {
@@ -13,6 +13,7 @@ FINGERPRINTS: dict[str, Callable[[Config], str]] = {
     "notebooks": lambda config: notebooks.fingerprint(config.notebooks),
     "documentation": lambda config: documentation.fingerprint(config.documentation),
     "commits": lambda config: commits.fingerprint(config.commits, checkout=project_folder()),
+    "pull_requests": lambda config: clones.fingerprint(config.pull_requests),
 }
 """Digest of what the asset would read now, by asset."""
 

@@ -20,12 +20,14 @@ from minicode_assets.sources import commits as commit_source
 from minicode_assets.sources import documentation as documentation_source
 from minicode_assets.sources import hub
 from minicode_assets.sources import notebooks as notebook_source
+from minicode_assets.sources.clones import Clones
 from minicode_assets.sources.document import Document, write_documents
 from minicode_assets.sources.files import Licensing
 from minicode_assets.sources.gharchive import collect_day
 from minicode_assets.sources.harvest import Harvest, seal_harvest, with_contents
 from minicode_assets.sources.hub_maps import MAPPINGS
 from minicode_assets.sources.issues import read_issues
+from minicode_assets.sources.pull_requests import num_pulls, read_pull_requests
 from minicode_assets.sources.threads import read_threads
 from minicode_model.artifact import Artifact, open_artifact
 
@@ -80,6 +82,17 @@ def issues(run: StageRun) -> Outcome:
     return source_outcome(
         run, read_issues(read_threads(days, run.config.issues), run.config.issues), inputs=inputs, may_be_empty=False
     )
+
+
+def pull_requests(run: StageRun) -> Outcome:
+    """Put the events of all days together to pull requests, with their files from local clones."""
+    days, params = run.partitions("gharchive"), run.config.pull_requests
+    inputs = {f"gharchive/{day.name}": open_artifact(day, verify=False).digest for day in days}
+    before = FINGERPRINTS[run.name](run.config)
+    found = read_pull_requests(
+        read_threads(days, params, "pull"), Clones(params, licensing(run.config)), num_pulls(days), params
+    )
+    return source_outcome(run, found, inputs=inputs, metadata={"fingerprint": before})
 
 
 def hub_dataset(run: StageRun) -> Outcome:
@@ -195,7 +208,7 @@ STAGES = [
         group="github",
         compute=gharchive,
         deps=(),
-        description="GitHub's public events on issues, as GHArchive has them, a partition a day.",
+        description="GitHub's public events on issues and pull requests, as GHArchive has them, a partition a day.",
         checks={"mostly_events": "At most 1 % of the lines that matter are no events."},
         table=CONVERSATION_EVENTS,
     ),
@@ -203,6 +216,13 @@ STAGES = [
         "issues",
         issues,
         "Issues as conversations, put together from the events of all days, without bots and names.",
+        group="github",
+        deps=("gharchive",),
+    ),
+    source_stage(
+        "pull_requests",
+        pull_requests,
+        "Pull requests with base files, diffs, comments and reviews, put together from the events of all days.",
         group="github",
         deps=("gharchive",),
     ),

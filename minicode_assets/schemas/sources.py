@@ -36,12 +36,12 @@ DOCUMENTS = table(
 )
 CONVERSATION_EVENTS = table(
     "gharchive",
-    ("thread", pl.String, "owner/name/issues/N"),
+    ("thread", pl.String, "owner/name/issues/N or owner/name/pull/N"),
     ("bucket", pl.Int64, "0..255 by hash of the thread"),
     ("repository", pl.String, "owner/name"),
     ("event_id", pl.Int64, "The event's id"),
     ("date", pl.String, "When, ISO 8601"),
-    ("type", pl.String, "IssuesEvent or IssueCommentEvent"),
+    ("type", pl.String, "IssuesEvent, IssueCommentEvent, PullRequestEvent, PullRequestReview(Comment)Event"),
     ("action", pl.String, "opened, closed, created, edited, deleted, ..."),
     ("title", pl.String, "The thread's title at that time; null where the event lacks it"),
     ("opener", pl.String, "The account that opened the thread"),
@@ -49,6 +49,16 @@ CONVERSATION_EVENTS = table(
     ("author", pl.String, "The account that wrote `text`"),
     ("text", pl.String, "The comment or review; null for other events"),
     ("text_id", pl.Int64, "Its id; null for other events"),
+    ("base_commit", pl.String, "40 hex digits: where a pull request is to go; null for issues and comments"),
+    ("head_commit", pl.String, "40 hex digits: what is to be pulled, at that time"),
+    ("head_repository", pl.String, "owner/name where that is"),
+    ("is_merged", pl.Boolean, "It was merged; null where the event doesn't say"),
+    ("review_state", pl.String, "approved, commented, changes_requested, dismissed; null for other events"),
+    ("review_id", pl.Int64, "The review that a review comment belongs to"),
+    ("in_reply_to", pl.Int64, "The review comment that it answers"),
+    ("file", pl.String, "The file that a review comment is about"),
+    ("diff_hunk", pl.String, "The part of the diff that it is about"),
+    ("position", pl.Int64, "Its line in that diff, from 1"),
 )
 STACK_POSTS = table(
     "stack_posts",

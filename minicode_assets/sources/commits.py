@@ -203,7 +203,7 @@ def judge(message: str, before: str, after: str, record_id: str, params: Commits
 
 def num_changed_lines(before: str, after: str) -> int:
     """Lines that are taken out or put in, whichever is more, over all hunks."""
-    return sum(max(i2 - i1, j2 - j1) for _, i1, i2, j1, j2 in _edits(before.splitlines(), after.splitlines()))
+    return sum(max(i2 - i1, j2 - j1) for _, i1, i2, j1, j2 in edits(before.splitlines(), after.splitlines()))
 
 
 def shown(before: str, after: str, record_id: str, params: Commits) -> tuple[str, str]:
@@ -212,11 +212,11 @@ def shown(before: str, after: str, record_id: str, params: Commits) -> tuple[str
     if whole < params.whole_file_rate:
         return before, after
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    edits = _edits(old, new)
-    if not edits:
+    found = edits(old, new)
+    if not found:
         return before, after
     margin = int(size * (params.max_window_lines + 1))
-    (_, i1, _, j1, _), (_, _, i2, _, j2) = edits[0], edits[-1]
+    (_, i1, _, j1, _), (_, _, i2, _, j2) = found[0], found[-1]
     return "".join(old[max(i1 - margin, 0) : i2 + margin]), "".join(new[max(j1 - margin, 0) : j2 + margin])
 
 
@@ -228,7 +228,7 @@ def render(before: str, after: str, message: str) -> str:
     )  # fmt: skip
 
 
-def _edits(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
+def edits(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
     """The differing stretches (kind, from and to in old, from and to in new).
 
     What both begin and end with is cut off first; a rest too long to compare line by line is one stretch.
@@ -239,5 +239,5 @@ def _edits(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, 
     a, b = old[head : len(old) - tail], new[head : len(new) - tail]
     if max(len(a), len(b)) > _MOST_COMPARED_LINES or not (a and b):
         return [("replace", head, head + len(a), head, head + len(b))] if a or b else []
-    edits = difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
-    return [(kind, i1 + head, i2 + head, j1 + head, j2 + head) for kind, i1, i2, j1, j2 in edits if kind != "equal"]
+    found = difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+    return [(kind, i1 + head, i2 + head, j1 + head, j2 + head) for kind, i1, i2, j1, j2 in found if kind != "equal"]

@@ -1,4 +1,4 @@
-"""GHArchive's hourly files as rows of conversations: issues and their comments.
+"""GHArchive's hourly files as rows of conversations: issues, pull requests, and what is said about them.
 
 An hour counts whole or not at all: a damaged gzip, or an hour that is not there, is named and counted, and too many of
 them stop the run. A line that is no event is counted. Source: software_heritage.md 6.
@@ -26,9 +26,10 @@ from minicode_assets.sources.rows import split_lines
 from minicode_assets.sources.web import RemoteFile, Web
 from minicode_model.artifact import Artifact
 
-TYPES = frozenset({"IssuesEvent", "IssueCommentEvent"})
+ISSUE_TYPES = frozenset({"IssuesEvent", "IssueCommentEvent"})
+PULL_TYPES = frozenset({"PullRequestEvent", "PullRequestReviewEvent", "PullRequestReviewCommentEvent"})
 _TRIMMED_FRACTION = 0.5
-"""Of the events that lack a title, more than this means that payloads are trimmed."""
+"""Of the events of a kind that lack a title, more than this means that payloads are trimmed."""
 logger = logging.getLogger("minicode.sources")
 
 
@@ -59,7 +60,7 @@ def collect_day(folder: Path, day: date, *, params: Gharchive, config_digest: st
 
 def _hours(web: Web, day: date, params: Gharchive, notes: dict[str, Any]) -> Iterator[pl.DataFrame]:
     missing = notes["missing_hours"]
-    total = untitled = 0
+    seen: Counter[str] = Counter()
     for hour in range(24):
         name = f"{day.isoformat()}-{hour}.json.gz"
         try:
@@ -76,14 +77,23 @@ def _hours(web: Web, day: date, params: Gharchive, notes: dict[str, Any]) -> Ite
             continue
         frame = pl.DataFrame(rows, schema=CONVERSATION_EVENTS.polars)
         notes["events_by_type"].update(dict(frame.group_by("type").len().sort("type").iter_rows()))
-        total, untitled = total + frame.height, untitled + frame["title"].null_count()
-        if untitled > _TRIMMED_FRACTION * max(total, 1):
-            raise SourceError(
-                f"{name}: {untitled} of {total} events have no title: GitHub trims its events since 2025-10-07",
-                hint="choose days up to 2025-10-06 in [gharchive]",
-            )
+        _refuse_trimmed(name, frame, seen)
         yield frame
         time.sleep(params.courtesy_s)
+
+
+def _refuse_trimmed(name: str, frame: pl.DataFrame, seen: Counter[str]) -> None:
+    """Count events with and without a title so far; raises where most of a kind have none."""
+    for kind, types in (("issue", ISSUE_TYPES), ("pull request", PULL_TYPES)):
+        titles = frame.filter(pl.col("type").is_in(list(types)))["title"]
+        seen[kind] += len(titles)
+        seen[f"{kind} untitled"] += titles.null_count()
+        if seen[f"{kind} untitled"] > _TRIMMED_FRACTION * max(seen[kind], 1):
+            raise SourceError(
+                f"{name}: {seen[f'{kind} untitled']} of {seen[kind]} {kind} events have no title: GitHub trims its "
+                "events since 2025-10-07",
+                hint="choose days up to 2025-10-06 in [gharchive]",
+            )
 
 
 class _DamagedError(Exception):
@@ -99,7 +109,7 @@ def _events(web: Web, url: str, name: str, params: Gharchive, skipped: Counter[s
             problems["too_long"] += 1
         elif line.strip():
             try:
-                row = row_of(json.loads(line), params.repositories)
+                row = row_of(json.loads(line), params)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 problems["malformed"] += 1
                 continue
@@ -130,28 +140,54 @@ def unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise _DamagedError("gzip ends early")
 
 
-def row_of(event: dict[str, Any], repositories: tuple[str, ...] = ()) -> dict[str, Any] | None:
-    """The row of an event; None where it belongs to no conversation."""
-    repository = event["repo"]["name"]
-    if event["type"] not in TYPES or (repositories and repository not in repositories):
+def row_of(event: dict[str, Any], params: Gharchive) -> dict[str, Any] | None:
+    """The row of an event; None where it belongs to no conversation that is wanted."""
+    repository, kind = event["repo"]["name"], event["type"]
+    if kind not in ISSUE_TYPES | PULL_TYPES or (params.repositories and repository not in params.repositories):
         return None
     payload = event["payload"]
-    issue, comment = payload["issue"], payload.get("comment")
-    if issue.get("pull_request"):
+    pull = payload.get("pull_request") or {}
+    about = pull if kind in PULL_TYPES else payload["issue"]
+    is_pull = kind in PULL_TYPES or bool(about.get("pull_request"))
+    if is_pull and not params.pull_requests:
         return None
-    thread = f"{repository}/issues/{issue['number']}"
+    said = payload.get("comment") or payload.get("review")
+    thread = f"{repository}/{'pull' if is_pull else 'issues'}/{int(about['number'])}"
     return {
         "thread": thread,
         "bucket": blake2b(thread.encode(), digest_size=1).digest()[0],
         "repository": repository,
         "event_id": int(event["id"]),
         "date": event["created_at"],
-        "type": event["type"],
+        "type": kind,
         "action": payload.get("action") or "",
-        "title": issue.get("title"),
-        "opener": (issue.get("user") or {}).get("login"),
-        "opening": issue.get("body"),
-        "author": ((comment or {}).get("user") or {}).get("login") or event["actor"]["login"],
-        "text": comment.get("body") if comment else None,
-        "text_id": comment.get("id") if comment else None,
+        "title": about.get("title"),
+        "opener": _login(about),
+        "opening": about.get("body"),
+        "author": _login(said) or event["actor"]["login"],
+        "text": said.get("body") if said else None,
+        "text_id": said.get("id") if said else None,
+        **_pull_columns(pull, said or {}),
     }
+
+
+def _pull_columns(pull: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """What only events of pull requests have."""
+    base, head = pull.get("base") or {}, pull.get("head") or {}
+    return {
+        "base_commit": base.get("sha"),
+        "head_commit": head.get("sha"),
+        "head_repository": (head.get("repo") or {}).get("full_name"),
+        "is_merged": pull.get("merged"),
+        "review_state": said.get("state"),
+        "review_id": said.get("pull_request_review_id"),
+        "in_reply_to": said.get("in_reply_to_id"),
+        "file": said.get("path"),
+        "diff_hunk": said.get("diff_hunk"),
+        "position": said.get("original_position"),
+    }
+
+
+def _login(of: dict[str, Any] | None) -> str | None:
+    login = ((of or {}).get("user") or {}).get("login")
+    return str(login) if login else None

@@ -40,7 +40,7 @@ class Thread:
     """A conversation.
 
     Attributes:
-        key: `owner/name/issues/N`.
+        key: `owner/name/issues/N` or `owner/name/pull/N`.
         repository: `owner/name`.
         title, opener, opening: Of its opening, rebuilt from later events where that one is missing.
         turns: In order of time.
@@ -66,12 +66,21 @@ class Thread:
         return datetime.fromisoformat(self.events[-1]["date"])
 
 
-def read_threads(days: Sequence[Path], params: Conversation) -> Iterator[Thread]:
-    """The conversations of all days, by bucket and key; in memory are those of one bucket."""
+def read_threads(days: Sequence[Path], params: Conversation, kind: str = "issues") -> Iterator[Thread]:
+    """The conversations of all days, by bucket and key; in memory are those of one bucket.
+
+    Args:
+        days: Folders with CONVERSATION_EVENTS.
+        params: The section.
+        kind: issues or pull.
+    """
     step = -(-256 // params.num_buckets)
     for low in range(0, 256, step):
         chosen = [
-            scan_table(day, CONVERSATION_EVENTS, verify=False).filter(pl.col("bucket").is_between(low, low + step - 1))
+            scan_table(day, CONVERSATION_EVENTS, verify=False).filter(
+                pl.col("bucket").is_between(low, low + step - 1),
+                pl.col("thread").str.contains(f"/{kind}/", literal=True),
+            )
             for day in days
         ]
         # GHArchive repeats an event now and then.
