@@ -2,9 +2,10 @@
 
 Four processes execute runs of ten assets at the same time, while Dagster's daemon works through two backfills of the
 same assets. At the end every event is counted: none lost, none twice, no run without its end, no lock error in any
-log; and the queries behind the UI's pages are timed. Prints JSON.
+log; and the queries behind the UI's pages are timed. Prints JSON, and with the full number of runs keeps it in
+benchmarks/results/<date>-soak.json beside the other storage's.
 
-    python benchmarks/soak.py --storage sqlite
+    python benchmarks/soak.py --storage sqlite       # some 10 minutes each on two cores
     python benchmarks/soak.py --storage postgres
 """
 
@@ -27,6 +28,7 @@ import dagster as dg
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+NUM_RUNS = 200
 NUM_ASSETS = 10
 NUM_PROCESSES = 4
 PARTITIONS = [f"p{index:02d}" for index in range(20)]
@@ -68,15 +70,19 @@ defs = dg.Definitions(assets=[_asset(index) for index in range(NUM_ASSETS)], exe
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--storage", choices=["sqlite", "postgres"], required=True)
-    parser.add_argument("--num-runs", type=int, default=200)
+    parser.add_argument("--num-runs", type=int, default=NUM_RUNS)
     parser.add_argument("--worker", type=int, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker is not None:
         return work(options.worker, options.num_runs)
+    from benchmarks.orchestration import keep
+
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minicode-soak-", dir="/tmp")))
         result = soak(stack, root, options)
     print(json.dumps(result, indent=1))
+    if options.num_runs == NUM_RUNS:
+        keep("soak", options.storage, result)
     sys.exit(0 if not result["problems"] else 1)
 
 

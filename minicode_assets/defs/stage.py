@@ -197,12 +197,14 @@ def _definition_metadata(stage: Stage, config: Config) -> dict[str, Any]:
         name: section if isinstance(section, str) else dataclasses.asdict(section)
         for name, section in asset_sections(config, stage.name).items()
     }
-    source = inspect.getsourcefile(stage.compute)
-    line = inspect.getsourcelines(stage.compute)[1]
-    metadata: dict[str, Any] = {"configuration": dg.MetadataValue.json(sections)}
-    if source:
-        reference = dg.LocalFileCodeReference(file_path=source, line_number=line, label=stage.compute.__name__)
-        metadata["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[reference])
+    code = inspect.unwrap(stage.compute).__code__  # inspect.getsourcelines would parse the module, once an asset
+    reference = dg.LocalFileCodeReference(
+        file_path=code.co_filename, line_number=code.co_firstlineno, label=stage.compute.__name__
+    )
+    metadata: dict[str, Any] = {
+        "configuration": dg.MetadataValue.json(sections),
+        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[reference]),
+    }
     if stage.table:
         metadata["dagster/column_schema"] = column_schema(stage.table)
     return metadata
