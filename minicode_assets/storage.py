@@ -5,6 +5,7 @@ before it is read and published after it is made. A bucket holds, for each artef
 
     <root>/<asset>/<partition>/generations/<digest>/<file>     immutable, named by the artefact's digest
     <root>/<asset>/<partition>/manifest.json                   the one object that says which generation counts
+    <root>/history/<file>                                      no artefact: files that are added and never changed
 
 The manifest is put last, as one object, so that a reader sees the former artefact or the new one, each whole, as in a
 folder. Generations that no manifest names any more are removed by `prune`, never by a writer: somebody may read them.
@@ -34,6 +35,7 @@ from minicode_model.artifact import (
     parse_manifest,
     rebuild_hint,
     write_artifact,
+    write_file,
 )
 
 GENERATIONS = "generations"
@@ -69,6 +71,13 @@ class Storage(Protocol):
 
     def publish(self, folder: Path) -> None:
         """Make the storage root what the local folder is.
+
+        Raises:
+            StorageError: The storage can't be reached or written.
+        """
+
+    def unite(self, folder: Path) -> None:
+        """Give the local folder and the storage root the files of both: of a folder that only grows, as history/.
 
         Raises:
             StorageError: The storage can't be reached or written.
@@ -124,6 +133,9 @@ class LocalStorage:
 
     def publish(self, folder: Path) -> None:
         """See `Storage`: already there."""
+
+    def unite(self, folder: Path) -> None:
+        """See `Storage`: both are one."""
 
     def prune(self, *, min_age: timedelta) -> int:
         """See `Storage`: a folder keeps no former generations."""
@@ -191,6 +203,19 @@ class BucketStorage:
         with self._errors(prefix):
             _all(one, artifact.files)
             obstore.put(self.store, f"{self._key(folder)}/{MANIFEST}", (folder / MANIFEST).read_bytes())
+
+    def unite(self, folder: Path) -> None:
+        """See `Storage`. Files are whole or absent on both sides, and one name never stands for two contents."""
+        key = self._key(folder)
+        with self._errors(key):
+            there = {Path(entry["path"]).name for page in obstore.list(self.store, key) for entry in page}
+            here = {path.name for path in folder.glob("[!.]*")}
+            for name in sorted(there - here):
+                folder.mkdir(parents=True, exist_ok=True)
+                content = self._read(f"{key}/{name}")
+                write_file(folder / name, lambda partial, content=content: partial.write_bytes(content))
+            for name in sorted(here - there):
+                obstore.put(self.store, f"{key}/{name}", folder / name)
 
     def prune(self, *, min_age: timedelta) -> int:
         """See `Storage`."""

@@ -52,9 +52,12 @@ def add_leaderboard(commands: Any) -> None:
 
 def run_leaderboard(options: argparse.Namespace) -> int:
     """`minicode leaderboard`."""
+    from minicode_assets.defs.settings import from_environment
     from minicode_model.evaluation.leaderboard import leaderboard_table, read_history
 
-    print(leaderboard_table(read_history(data_layout().history)))
+    history = data_layout().history
+    from_environment().storage.unite(history)
+    print(leaderboard_table(read_history(history)))
     return 0
 
 

@@ -9,11 +9,10 @@ import dagster as dg
 from minicode_assets.config import Config, section_digest
 from minicode_assets.defs.jobs import EVALUATION_ONLY, INGESTION, OPTED_OUT, choice_config
 from minicode_assets.defs.settings import Settings
-from minicode_assets.errors import MinicodeError
+from minicode_assets.errors import MinicodeError, MissingArtifactError
 from minicode_assets.layout import Layout
 from minicode_assets.tables.download import check_terms
 from minicode_assets.tables.remotes import open_remote
-from minicode_model.artifact import MANIFEST, open_artifact
 
 WEBHOOK_VARIABLE = "MINICODE_WEBHOOK"
 """Environment variable with the address that failures are posted to; it may be a secret, so it is nowhere else."""
@@ -110,8 +109,12 @@ def opt_out_changed(settings: Settings) -> dg.SensorDefinition:
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         digest = section_digest(settings.config, "opt_out")
-        if not (folder / MANIFEST).exists() or open_artifact(folder, verify=False).config_digest == digest:
-            return dg.SkipReason("the list is the one that was read, or none was read yet")
+        try:
+            read = settings.storage.open(folder).config_digest
+        except MissingArtifactError:
+            return dg.SkipReason("no list was read yet")
+        if read == digest:
+            return dg.SkipReason("the list is the one that was read")
         if context.cursor == digest:
             return dg.SkipReason("requested before")
         return dg.SensorResult([dg.RunRequest()], cursor=digest)

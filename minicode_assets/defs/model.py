@@ -158,6 +158,7 @@ STAGES = [
         description="All checkpoints that were evaluated in this data folder, best first: a table and a curve.",
         checks={"holds_this_checkpoint": "The checkpoint at hand is one of its rows."},
         kinds=("json",),
+        adds_to_history=True,
     ),
     Stage(
         name="report",

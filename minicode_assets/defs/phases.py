@@ -108,5 +108,6 @@ def _stages(phase: Phase) -> list[Stage]:
             checks={"beats_untrained": "Fewer bits per byte than an untrained model."},
             kinds=("pytorch",),
             pool=ACCELERATOR,
+            adds_to_history=True,
         ),
     ]

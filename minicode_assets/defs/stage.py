@@ -24,6 +24,7 @@ from minicode_assets.defs.staleness import REBUILD
 from minicode_assets.errors import ConfigError
 from minicode_assets.layout import Layout, partition_keys
 from minicode_assets.schemas import Table
+from minicode_assets.storage import Storage
 from minicode_model.artifact import Artifact
 
 logger = logging.getLogger("minicode.stage")
@@ -121,6 +122,7 @@ class Stage:
         retry_policy: How often and when a problem that may pass is tried again; other problems never are.
         max_age: Field of [automation] with the hours after which the web UI calls it no longer fresh; empty: never.
         automation: When the automation sensor requests it; it does nothing until that sensor is switched on.
+        adds_to_history: Whether it reads and adds to the history of evaluated checkpoints.
     """
 
     name: str
@@ -139,6 +141,7 @@ class Stage:
     retry_policy: dg.RetryPolicy | None = None
     max_age: str = ""
     automation: dg.AutomationCondition[dg.AssetKey] | None = REBUILD
+    adds_to_history: bool = False
 
 
 def build_asset(stage: Stage, config: Config) -> dg.AssetsDefinition:
@@ -221,10 +224,7 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
         _check_partition(config, stage.name, partition)
         observe = functools.partial(_observe, context)
         run = StageRun(config, pipeline.layout, stage.name, partition, observe, context)
-        for folder in _inputs(stage, run):
-            pipeline.storage.fetch(folder)
-        outcome = stage.compute(run)
-        pipeline.storage.publish(outcome.artifact.path)
+        outcome = _compute(stage, run, pipeline.storage)
     except dg.DagsterExecutionInterruptedError as stopped:  # or a retry policy would start it again
         raise dg.Failure(description="stopped; hint: run it again, it resumes", allow_retries=False) from stopped
     except Exception as error:
@@ -253,6 +253,19 @@ def _execute(stage: Stage, context: dg.AssetExecutionContext, pipeline: Pipeline
         # A run's own configuration may differ from the loaded one: record what was really used.
         tags={"dagster/code_version": code_version(run.config, stage.name)},
     )
+
+
+def _compute(stage: Stage, run: StageRun, storage: Storage) -> Outcome:
+    """The library call, between bringing its inputs here and sending its output to the storage root."""
+    for folder in _inputs(stage, run):
+        storage.fetch(folder)
+    if stage.adds_to_history:
+        storage.unite(run.layout.history)
+    outcome = stage.compute(run)
+    if stage.adds_to_history:
+        storage.unite(run.layout.history)
+    storage.publish(outcome.artifact.path)
+    return outcome
 
 
 def _failure(stage: Stage, error: Exception, retry_number: int) -> Exception:

@@ -88,10 +88,13 @@ def repositories(names: Sequence[str], checkout: Path) -> list[Path]:
 
 
 def fingerprint(params: Commits, *, checkout: Path) -> str:
-    """Digest (hex) of the heads that would be read."""
-    heads = [
-        git_output(path, "rev-parse", "HEAD").strip().decode() for path in repositories(params.repositories, checkout)
-    ]
+    """Digest (hex) of the heads that would be read.
+
+    The checkout's own is left out: it moves with every commit to minicode, and each would train the model anew. Its new
+    commits are read when the asset is made for another reason, or by force.
+    """
+    found = repositories(params.repositories, checkout)
+    heads = [CHECKOUT if path == checkout else git_output(path, "rev-parse", "HEAD").strip().decode() for path in found]
     return digest_of(heads)
 
 

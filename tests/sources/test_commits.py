@@ -141,5 +141,8 @@ def test_fingerprint_follows_the_head(repository: Path) -> None:
     commit(repository, "Begin", m__py="x = 1\n")
     before = fingerprint(params, checkout=Path("/none"))
     assert before == fingerprint(params, checkout=Path("/none"))
+    own = replace(WHOLE, repositories=("checkout",))
+    of_the_checkout = fingerprint(own, checkout=repository)
     commit(repository, "Correct the value of x", m__py="x = 2\n")
     assert before != fingerprint(params, checkout=Path("/none"))
+    assert of_the_checkout == fingerprint(own, checkout=repository)  # or each commit to minicode would train anew
