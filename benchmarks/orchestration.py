@@ -190,6 +190,7 @@ def _overhead(home: Path, overrides: str) -> dict[str, Any]:
 
 
 WITHOUT_DAGSTER = """
+from graphlib import TopologicalSorter
 from minicode_assets.definitions import stages
 from minicode_assets.defs.settings import from_environment
 from minicode_assets.defs.stage import StageRun, keys_of
@@ -197,11 +198,12 @@ from minicode_assets.layout import Layout
 
 settings = from_environment()
 config, layout = settings.config, Layout(settings.data_folder)
-for stage in stages(config):
-    for key in keys_of(config, stage.name) or [""]:
-        stage.compute(StageRun(config, layout, stage.name, key))
+every = {stage.name: stage for stage in stages(config)}
+for name in TopologicalSorter({name: stage.deps for name, stage in every.items()}).static_order():
+    for key in keys_of(config, name) or [""]:
+        every[name].compute(StageRun(config, layout, name, key))
 """
-"""Every stage's compute function in flow order: what `minicode materialize` does, less what Dagster is for."""
+"""Every stage's compute function: what `minicode materialize` does, less what Dagster is for."""
 
 
 def spent(*command: str, env: dict[str, str]) -> tuple[float, float]:

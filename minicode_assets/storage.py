@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -212,8 +213,7 @@ class BucketStorage:
             here = {path.name for path in folder.glob("[!.]*")}
             for name in sorted(there - here):
                 folder.mkdir(parents=True, exist_ok=True)
-                content = self._read(f"{key}/{name}")
-                write_file(folder / name, lambda partial, content=content: partial.write_bytes(content))
+                write_file(folder / name, partial(Path.write_bytes, data=self._read(f"{key}/{name}")))
             for name in sorted(here - there):
                 obstore.put(self.store, f"{key}/{name}", folder / name)
 
