@@ -23,7 +23,7 @@ $(VENV)/.created:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt $(wildcard minicode_assets/corpus/csrc/*)
 	@echo "installing the pinned dependencies (once; some minutes)" >&2
 	@$(INSTALL) --editable .
 	@touch $@

@@ -27,9 +27,9 @@ from minicode_assets.corpus.annotate.characters import count_characters, split_l
 from minicode_assets.corpus.annotate.encoded import PATTERNS, encoded_runs, may_have_runs
 from minicode_assets.corpus.annotate.heuristics import measure, scan_all
 from minicode_assets.corpus.annotate.language import describe, is_generated
-from minicode_assets.corpus.annotate.lexer import lexemes_of
+from minicode_assets.corpus.annotate.lexer import Lexemes, measure_lexemes
 from minicode_assets.corpus.annotate.syntax import clear_cache, parsing, syntax_of
-from minicode_assets.corpus.annotate.words import count_words, line_repetition
+from minicode_assets.corpus.annotate.words import count_lines, count_words
 
 Texts = list[str]
 Runs = dict[str, tuple[Callable[[], float], Callable[[], float]]]
@@ -99,12 +99,15 @@ def plain_comments(text: str) -> tuple[int, ...]:
     except (tokenize.TokenError, SyntaxError):
         return ()
     comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
-    return len(comments), sum(map(len, comments))
+    return (sum(map(len, comments)),)
 
 
 def fast_comments(text: str) -> tuple[int, ...]:
-    comments = lexemes_of(text).comments
-    return len(comments), sum(map(len, comments))
+    return (lexemes(text).comment_characters,)
+
+
+def lexemes(text: str) -> Lexemes:
+    return measure_lexemes(text, long_word_length=20, long_string_words=20)
 
 
 def plain_syntax(text: str) -> tuple[int, ...]:
@@ -157,9 +160,9 @@ def run_all(texts: Texts) -> float:
 
 KERNELS: dict[str, Callable[[str], object]] = {
     "characters and lines": count_characters,
-    "words and repetition": lambda text: (count_words(text, long_word_length=20), line_repetition(split_lines(text))),
-    "comments": lexemes_of,
-    "strings": lexemes_of,
+    "words and repetition": lambda text: (count_words(text, long_word_length=20), count_lines(text)),
+    "comments": lexemes,
+    "strings": lexemes,
     "generated": lambda text: is_generated("a.py", text, first_lines=5),
     "statements": syntax_of,
     "syntax tree": syntax_of,

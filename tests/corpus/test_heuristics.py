@@ -20,9 +20,9 @@ from minicode_assets.corpus.annotate import heuristics, language, syntax
 from minicode_assets.corpus.annotate.characters import count_characters, split_lines
 from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
 from minicode_assets.corpus.annotate.language import is_generated, is_vendored, language_of, says_vendored
-from minicode_assets.corpus.annotate.lexer import lexemes_of
+from minicode_assets.corpus.annotate.lexer import measure_lexemes, token_spans
 from minicode_assets.corpus.annotate.syntax import syntax_of
-from minicode_assets.corpus.annotate.words import count_hex_words, count_words, line_repetition
+from minicode_assets.corpus.annotate.words import Lines, count_hex_words, count_lines, count_words
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import DOCUMENTS, HEURISTICS
 from tests.corpus.worlds import documents_of
@@ -59,10 +59,12 @@ def test_lines_are_those_of_a_text_file(text):
 def test_lexer_against_tokenize(path):
     text = path.read_text(encoding="utf-8")
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    found = lexemes_of(text)
-    assert found.comments == [token.string for token in tokens if token.type == tokenize.COMMENT]
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
     strings = [token.string for token in tokens if token.type == tokenize.STRING]
+    found = measure_lexemes(text, long_word_length=20, long_string_words=20)
+    assert found.comment_characters == sum(map(len, comments))
     assert found.string_characters == sum(len(s) - min(s.find(q) for q in "'\"" if q in s) for s in strings)
+    assert [text[start:end] for start, end in token_spans(text) if text[start] == "#"] == comments
 
 
 @pytest.mark.parametrize("path", REAL[::4], ids=lambda path: path.name)
@@ -174,8 +176,8 @@ def test_measures(text, expected):
 
 
 def test_small_measures():
-    assert line_repetition(["xx = 1", " xx = 1", "", "}", "y = 2"]) == pytest.approx((1 / 3, 2 / 3))
-    assert line_repetition([]) == (0.0, 0.0)
+    assert count_lines("xx = 1\n xx = 1\n\n}\ny = 2") == Lines(4, pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert count_lines("") == Lines(0, 0.0, 0.0)
     texts = pl.Series(["0x1F deadbeef12 decorated facade \\xff", "x0x1f", None])
     assert count_hex_words(texts).to_list() == [3, 0, None]
 

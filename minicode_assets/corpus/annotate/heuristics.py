@@ -6,7 +6,6 @@ statement and not part of `password`, `async def` is a function, and nothing is 
 """
 
 import logging
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +14,15 @@ from typing import NamedTuple
 import polars as pl
 
 from minicode_assets.config import Heuristics
-from minicode_assets.corpus.annotate.characters import count_characters, split_lines
+from minicode_assets.corpus.annotate.characters import count_characters
 from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
-from minicode_assets.corpus.annotate.lexer import Lexemes, lexemes_of
+from minicode_assets.corpus.annotate.lexer import Lexemes, measure_lexemes
 from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
 from minicode_assets.corpus.annotate.syntax import Syntax, parsing, syntax_of
-from minicode_assets.corpus.annotate.words import count_hex_words, count_words, line_repetition
+from minicode_assets.corpus.annotate.words import Lines, count_hex_words, count_lines, count_words
 from minicode_assets.schemas import HEURISTICS
 from minicode_model.artifact import Artifact
 
-_URL = re.compile(r"https?://")
-_TODO = re.compile(r"\b(?:todo|fixme|your code here)\b", re.IGNORECASE)
 _PROGRESS_S = 5.0
 logger = logging.getLogger("minicode.heuristics")
 
@@ -102,22 +99,22 @@ def measure(text: str, scan: Scan, *, params: Heuristics) -> Measures:
         scan: Its row of `scan_all`.
         params: The `heuristics` section.
     """
-    lines = split_lines(text)
-    lexemes, syntax = lexemes_of(text), syntax_of(text)
+    lines, syntax = count_lines(text), syntax_of(text)
+    lexemes = measure_lexemes(
+        text, long_word_length=params.long_word_length, long_string_words=params.long_string_words
+    )
     return {
-        **_character_measures(text, lines, scan.has_runs),
+        **_character_measures(text, lines, lexemes, scan.has_runs),
         **_word_measures(text, scan.num_hex_words, params),
-        **_comment_measures(text, lexemes, len(lines)),
-        **_string_measures(text, lexemes, syntax, params),
+        **_lexical_measures(text, lexemes, syntax),
         **_syntax_measures(text, lines, lexemes, syntax),
     }
 
 
-def _character_measures(text: str, lines: list[str], has_runs: bool) -> Measures:
+def _character_measures(text: str, lines: Lines, lexemes: Lexemes, has_runs: bool) -> Measures:
     count = count_characters(text)
     num_characters = max(count.num_characters, 1)
     encoded, longest = encoded_runs(text) if has_runs else (0, 0)
-    duplicate, repeated = line_repetition(lines)
     return {
         "num_characters": count.num_characters,
         "num_lines": count.num_lines,
@@ -130,8 +127,9 @@ def _character_measures(text: str, lines: list[str], has_runs: bool) -> Measures
         "replacement_fraction": 0.0 if text.isascii() else text.count("\ufffd") / num_characters,
         "encoded_fraction": encoded / num_characters,
         "encoded_span": longest,
-        "duplicate_line_fraction": duplicate,
-        "repeated_line_fraction": repeated,
+        "duplicate_line_fraction": lines.duplicate_fraction,
+        "repeated_line_fraction": lines.repeated_fraction,
+        "todo_line_fraction": lexemes.num_todos / max(count.num_lines, 1),
     }
 
 
@@ -152,39 +150,27 @@ def _word_measures(text: str, num_hex_words: int, params: Heuristics) -> Measure
     }
 
 
-def _comment_measures(text: str, lexemes: Lexemes, num_lines: int) -> Measures:
-    num_todos = sum(_TODO.search(comment) is not None for comment in lexemes.comments)
-    return {
-        "comment_fraction": sum(map(len, lexemes.comments)) / max(len(text), 1),
-        "todo_line_fraction": num_todos / max(num_lines, 1),
-    }
-
-
-def _string_measures(text: str, lexemes: Lexemes, syntax: Syntax, params: Heuristics) -> Measures:
-    """String literals: all of them, and those of the code proper, which has neither comments nor docstrings."""
-    total = lexemes.string_characters
+def _lexical_measures(text: str, lexemes: Lexemes, syntax: Syntax) -> Measures:
+    """Comments and string literals: all of them, and those of the code proper, without comments and docstrings."""
+    size, total = max(len(text), 1), lexemes.string_characters
     documentation = min(total, syntax.docstring_characters + _QUOTES * syntax.num_docstrings)
-    code = len(text) - sum(map(len, lexemes.comments)) - documentation
-    long = [s for s in lexemes.strings if len(s) > params.long_word_length]
-    words = [w for s in long for w in s.split() if len(w) > params.long_word_length and not _URL.search(w)]
+    code = len(text) - lexemes.comment_characters - documentation
     return {
-        "string_fraction": total / max(len(text), 1),
+        "comment_fraction": lexemes.comment_characters / size,
+        "string_fraction": total / size,
         "code_string_fraction": (total - documentation) / max(code, 1),
-        "long_string_word_fraction": min(1.0, sum(map(len, words)) / max(len(text), 1)),
-        "num_long_string_lines": sum(
-            len(line.split()) > params.long_string_words for s in long for line in split_lines(s)
-        ),
+        "long_string_word_fraction": min(1.0, lexemes.long_string_word_characters / size),
+        "num_long_string_lines": lexemes.num_long_string_lines,
     }
 
 
-def _syntax_measures(text: str, lines: list[str], lexemes: Lexemes, syntax: Syntax) -> Measures:
+def _syntax_measures(text: str, lines: Lines, lexemes: Lexemes, syntax: Syntax) -> Measures:
     """Null counts when the text doesn't parse."""
     if syntax.problem:
         return dict.fromkeys(("docstring_fraction", "num_code_lines", *_COUNTS))
     # An escape makes a docstring's value shorter or longer than its source, so the share is bounded.
     docstring_fraction = min(1.0, syntax.docstring_characters / max(len(text), 1))
-    filled = sum(not line.isspace() and line != "" for line in lines)
-    num_code_lines = max(0, filled - lexemes.num_comment_lines - syntax.docstring_lines)
+    num_code_lines = max(0, lines.num_filled - lexemes.num_comment_lines - syntax.docstring_lines)
     return {
         "docstring_fraction": docstring_fraction,
         "num_code_lines": num_code_lines,
@@ -205,6 +191,7 @@ _COUNTS = (
     "num_simple_returns",
     "num_returns",
     "num_class_variables",
+    "num_stubs",
 )
 _QUOTES = 6
 """Quotes of a docstring, which its value leaves out. Unit: characters."""

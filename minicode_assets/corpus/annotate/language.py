@@ -26,6 +26,10 @@ GENERATED_SIGNATURE = re.compile(
 )
 """What generators write into the head of a file: OpenAPI, Swagger, AutoRest, Django's migrations, PyQt, PLY, Thrift."""
 _SIGNATURE_CHARACTERS = 4000
+_LINE_CHARACTERS = 400
+"""Of the first lines so many are looked at, times their number."""
+_GENERATED_WORDS = ("generated", "created by", "_tabversion", "_lr_method", "_lextokens", "autorest")
+"""In lower case: one of them is in every match of the two patterns on what is generated."""
 VENDORED_PHRASE = re.compile(
     r"\bvendored (?:copy|from|version)\b|\bvendored in from\b"
     r"|\bthis (?:file|module|code) (?:is|was|has been) (?:copied|taken|vendored)(?: verbatim| unmodified)? from\b",
@@ -145,11 +149,14 @@ def language_of(path: str, text: str | None) -> str:
 
 def says_vendored(text: str, *, first_lines: int) -> bool:
     """Whether the first lines say that the file is a copy of someone else's."""
+    head = text[: _LINE_CHARACTERS * first_lines]
+    if head.isascii() and not any(word in head.lower() for word in ("vendored", " from")):
+        return False
     return VENDORED_PHRASE.search(_head(text, first_lines)) is not None
 
 
 def _head(text: str, first_lines: int) -> str:
-    return "\n".join(split_lines(text[: 400 * first_lines])[:first_lines])
+    return "\n".join(split_lines(text[: _LINE_CHARACTERS * first_lines])[:first_lines])
 
 
 def is_vendored(path: str) -> bool:
@@ -160,6 +167,13 @@ def is_vendored(path: str) -> bool:
 
 def is_generated(path: str, text: str, *, first_lines: int) -> bool:
     """Whether the path, or a phrase in the first lines, says that a program wrote the file."""
-    if GENERATED_PATH.search(path) or GENERATED_SIGNATURE.search(text[:_SIGNATURE_CHARACTERS]):
+    if GENERATED_PATH.search(path):
+        return True
+    head = text[: max(_SIGNATURE_CHARACTERS, _LINE_CHARACTERS * first_lines)]
+    lower = head.lower()
+    # Beyond ASCII, letters are equal to others without case that `lower` leaves apart.
+    if head.isascii() and not any(word in lower for word in _GENERATED_WORDS):
+        return False
+    if GENERATED_SIGNATURE.search(text[:_SIGNATURE_CHARACTERS]):
         return True
     return GENERATED_PHRASE.search(_head(text, first_lines)) is not None

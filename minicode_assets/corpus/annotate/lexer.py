@@ -1,10 +1,12 @@
-"""Comments and string literals by one regular expression: 20 times as fast as `tokenize`, also where that gives up."""
+"""Comments and string literals of a text, whether it parses or not: many times as fast as `tokenize`."""
 
 import re
 from dataclasses import dataclass
 
+from minicode_assets.corpus import native
+
 _TOKEN = re.compile(
-    r'''(\#[^\r\n]*)
+    r'''\#[^\r\n]*
     |"""(?:[^"\\]++|\\.|"(?!""))*+(?:"""|\Z)
     |\'\'\'(?:[^'\\]++|\\.|'(?!''))*+(?:\'\'\'|\Z)
     |"(?:[^"\\\r\n]++|\\(?:\r\n|.))*+"?
@@ -15,44 +17,34 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Lexemes:
-    """Comments and strings of one text.
+    """Measures of the comments and string literals of one text.
 
     Attributes:
-        comments: Each comment from its `#` to the end of its line.
+        comment_characters: Characters of all comments, each from its `#` to the end of its line.
         num_comment_lines: Comments with nothing but white space before them on their line.
-        strings: Each string literal, quotes included, its prefix left out.
+        num_todos: Comments that say todo, fixme or "your code here".
+        string_characters: Characters of all string literals, quotes included, prefixes left out.
+        long_string_word_characters: Of those the ones in long words of literals, addresses of the web left out.
+        num_long_string_lines: Lines of literals with many words.
     """
 
-    comments: list[str]
+    comment_characters: int
     num_comment_lines: int
-    strings: list[str]
-
-    @property
-    def string_characters(self) -> int:
-        """Characters of all string literals."""
-        return sum(map(len, self.strings))
+    num_todos: int
+    string_characters: int
+    long_string_word_characters: int
+    num_long_string_lines: int
 
 
-def lexemes_of(text: str) -> Lexemes:
-    """Find the comments and string literals of a Python text; a string that never ends reaches the end."""
-    comments: list[str] = []
-    strings: list[str] = []
-    num_comment_lines = reached = 0
-    for match in _TOKEN.finditer(text):
-        start = match.start()
-        if match[1] is None:
-            strings.append(match[0])
-        else:
-            comments.append(match[1])
-            num_comment_lines += _begins_line(text[reached:start], at_start=reached == 0)
-        reached = match.end()
-    return Lexemes(comments, num_comment_lines, strings)
+def measure_lexemes(text: str, *, long_word_length: int, long_string_words: int) -> Lexemes:
+    """Measure comments and string literals; a literal that never ends reaches the end.
 
-
-def _begins_line(before: str, *, at_start: bool) -> bool:
-    """Whether a token that follows `before` is the first of its line."""
-    newline = max(before.rfind("\n"), before.rfind("\r"))
-    return (newline >= 0 or at_start) and not before[newline + 1 :].strip()
+    Args:
+        text: Any text.
+        long_word_length: Words with more characters are long.
+        long_string_words: Lines of literals with more words are long.
+    """
+    return Lexemes(*native.lexemes_of(text, long_word_length, long_string_words))
 
 
 def token_spans(text: str) -> list[tuple[int, int]]:

@@ -5,7 +5,6 @@ that parses must parse after redaction too, which is tried out for each; one tha
 replacement and falls at selection (`pii_unsafe`): neither the data nor a broken text reaches the corpus.
 """
 
-import ast
 import hashlib
 import itertools
 from collections import Counter
@@ -17,7 +16,7 @@ import polars as pl
 
 from minicode_assets.config import Pii
 from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents
-from minicode_assets.corpus.annotate.syntax import parsing, syntax_of
+from minicode_assets.corpus.annotate.syntax import parses, parsing, syntax_of
 from minicode_assets.corpus.pii.detect import Detector, detect
 from minicode_assets.corpus.pii.spans import KINDS, Span
 from minicode_assets.corpus.rewrite.redact import SPANS, Change, apply_changes, changes_of
@@ -108,18 +107,9 @@ def _examine(text: str, finds: list[Span], replace: Sequence[str]) -> Examined:
     redacted = apply_changes(text, changes)
     if redacted == text:
         return Examined("clean", finds, [], fraction, None)
-    if not syntax_of(text).problem and not _parses(redacted):
+    if not syntax_of(text).problem and not parses(redacted):
         return Examined("unsafe", finds, [], fraction, None)
     return Examined("redacted", finds, changes, fraction, hashlib.sha256(redacted.encode()).digest())
-
-
-def _parses(text: str) -> bool:
-    """Whether Python's parser accepts a text; its facts are not wanted, so they are not counted."""
-    try:
-        ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 def _row(document_id: str, examined: Examined | None) -> tuple[Any, ...]:

@@ -1,10 +1,16 @@
-"""What Python's own parser says about a text: one parse, one walk, a few counts; the tree is dropped at once."""
+"""What Python's own parser says about a text, and what the text holds.
+
+The parser is asked for scopes (`symtable`), which spares the tree of Python objects; the facts then come from the
+tokens (`native.syntax_of`). Where scopes can't be had, or tokens don't tell, there is one parse to a tree, one walk, a few
+counts: the same facts, as the tests compare on thousands of files.
+"""
 
 import ast
 import contextlib
 import gc
 import hashlib
 import re
+import symtable
 import sys
 import warnings
 from collections import Counter
@@ -12,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from minicode_assets.corpus import native
 from minicode_assets.corpus.annotate.characters import split_lines
 
 _BRANCHES = (
@@ -50,6 +57,7 @@ class Syntax:
         num_class_variables: Names that are assigned or annotated right in a class body.
         num_docstrings: Docstrings.
         docstring_lines: Lines of docstrings that are not blank.
+        num_stubs: Functions whose body, docstring aside, is nothing, `...` or `pass`.
     """
 
     problem: str
@@ -68,6 +76,7 @@ class Syntax:
     num_class_variables: int = 0
     num_docstrings: int = 0
     docstring_lines: int = 0
+    num_stubs: int = 0
 
 
 @contextlib.contextmanager
@@ -105,17 +114,55 @@ def clear_cache() -> None:
     _known.clear()
 
 
+def parses(text: str) -> bool:
+    """Whether Python's parser accepts a text."""
+    with _room_for_parser():
+        return not _is_endless(text) and (_has_scopes(text) or isinstance(_tree_of(text), ast.Module))
+
+
 def _parse(text: str) -> Syntax:
-    if text.count(".") >= _MAX_NAME_PARTS and _ENDLESS_NAME.search(text):
+    if _is_endless(text):
         return Syntax("a dotted name of more than 500 parts")
+    with _room_for_parser():
+        facts = native.syntax_of(text) if _has_scopes(text) else None
+        return Syntax("", *facts) if facts else _parse_to_tree(text)
+
+
+def _is_endless(text: str) -> bool:
+    return text.count(".") >= _MAX_NAME_PARTS and _ENDLESS_NAME.search(text) is not None
+
+
+def _has_scopes(text: str) -> bool:
+    """Whether a text parses and its scopes are right; the tree may still be had where they are not."""
+    try:
+        symtable.symtable(text, "text", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _parse_to_tree(text: str) -> Syntax:
+    tree = _tree_of(text)
+    return Syntax(tree) if isinstance(tree, str) else _count(_nodes(tree), text)
+
+
+def _tree_of(text: str) -> ast.Module | str:
+    """The tree, or the parser's message."""
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        return f"{error.msg} (line {error.lineno})"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _room_for_parser() -> Iterator[None]:
+    """The same depth for the parser whoever calls."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(_stack_depth() + _PARSER_DEPTH)
     try:
-        return _count(_nodes(ast.parse(text)), text)
-    except SyntaxError as error:
-        return Syntax(f"{error.msg} (line {error.lineno})")
-    except (ValueError, RecursionError, MemoryError) as error:
-        return Syntax(f"{type(error).__name__}: {error}")
+        yield
     finally:
         sys.setrecursionlimit(limit)
 
@@ -187,6 +234,7 @@ def _count(nodes: list[Any], text: str) -> Syntax:
         num_class_variables=sum(_num_variables(node) for node in classes),
         num_docstrings=len(docstrings),
         docstring_lines=_filled_lines(docstrings, text),
+        num_stubs=sum(_is_stub(node) for node in functions),
     )
 
 
@@ -222,8 +270,20 @@ def _has_docstring(node: Any) -> bool:
     return type(first) is ast.Expr and type(first.value) is ast.Constant and type(first.value.value) is str
 
 
+def _body(node: Any) -> list[Any]:
+    """The statements of a function without its docstring."""
+    return node.body[1:] if _has_docstring(node) else node.body
+
+
+def _is_stub(node: Any) -> bool:
+    body = _body(node)
+    if len(body) != 1 or type(body[0]) is not ast.Expr:
+        return not body or (len(body) == 1 and type(body[0]) is ast.Pass)
+    return type(body[0].value) is ast.Constant and body[0].value.value is ...
+
+
 def _is_simple_return(node: Any) -> bool:
-    body = node.body[1:] if _has_docstring(node) else node.body
+    body = _body(node)
     if len(body) != 1 or type(body[0]) is not ast.Return:
         return False
     value = body[0].value

@@ -1,0 +1,15 @@
+/* The module minicode_assets.corpus.native; native.pyi says what each function gives. */
+#include "text.h"
+
+static PyMethodDef METHODS[] = {
+    {"characters_of", characters_of, METH_O, NULL},
+    {"lexemes_of", lexemes_of, METH_VARARGS, NULL},
+    {"lines_of", lines_of, METH_O, NULL},
+    {"syntax_of", syntax_of, METH_O, NULL},
+    {"words_of", words_of, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "native", NULL, -1, METHODS, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit_native(void) { return PyModule_Create(&MODULE); }

@@ -1,0 +1,79 @@
+/* A text as code points, and the small things that all kernels need. Every kernel is a function from str to numbers
+   that has a twin in Python with the same figures (tests/corpus/test_native.py compares them). */
+#ifndef MINICODE_TEXT_H
+#define MINICODE_TEXT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+
+typedef struct {
+    Py_UCS4 *at; /* code points, with one 0 behind the last */
+    Py_ssize_t size;
+} Text;
+
+/* -1 with an exception unless `object` is a str; free_text after use. */
+static inline int read_text(PyObject *object, Text *text) {
+    if (!PyUnicode_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "found %s, expected str", Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    text->at = PyUnicode_AsUCS4Copy(object);
+    text->size = PyUnicode_GET_LENGTH(object);
+    return text->at ? 0 : -1;
+}
+
+static inline void free_text(Text *text) { PyMem_Free(text->at); }
+
+static inline int is_space(Py_UCS4 c) {
+    return c < 128 ? c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31) : Py_UNICODE_ISSPACE(c);
+}
+
+static inline int is_word(Py_UCS4 c) {
+    if (c < 128)
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    return Py_UNICODE_ISALNUM(c);
+}
+
+/* Where the line after the end of line at `place` begins: \r\n, \r and \n end lines, and nothing else. */
+static inline Py_ssize_t after_newline(const Py_UCS4 *at, Py_ssize_t place) {
+    return place + 1 + (at[place] == '\r' && at[place + 1] == '\n');
+}
+
+/* Where the line ends in which `place` stands: at its \r or \n, or at `end`. */
+static inline Py_ssize_t line_end(const Py_UCS4 *at, Py_ssize_t place, Py_ssize_t end) {
+    while (place < end && at[place] != '\n' && at[place] != '\r')
+        place++;
+    return place;
+}
+
+static inline uint64_t mixed(uint64_t hash) {
+    hash ^= hash >> 32;
+    hash *= 0xD6E8FEB86659FD93ULL;
+    hash ^= hash >> 32;
+    hash *= 0xD6E8FEB86659FD93ULL;
+    return hash ^ (hash >> 32);
+}
+
+static inline uint64_t hash_of(const Py_UCS4 *at, Py_ssize_t size) {
+    uint64_t hash = 0x9E3779B97F4A7C15ULL ^ (uint64_t)size;
+    for (Py_ssize_t i = 0; i < size; i++)
+        hash = (hash ^ at[i]) * 0xA0761D6478BD642FULL + (hash >> 29);
+    return mixed(hash);
+}
+
+/* Least power of two that leaves half of a table for `count` keys empty. */
+static inline size_t table_size(size_t count) {
+    size_t size = 16;
+    while (size < 2 * count)
+        size *= 2;
+    return size;
+}
+
+PyObject *characters_of(PyObject *module, PyObject *text);
+PyObject *words_of(PyObject *module, PyObject *arguments);
+PyObject *lines_of(PyObject *module, PyObject *text);
+PyObject *lexemes_of(PyObject *module, PyObject *arguments);
+PyObject *syntax_of(PyObject *module, PyObject *text);
+
+#endif
