@@ -123,7 +123,10 @@ class Corpus:
     max_passes_per_line: float = 0.5
     """pass statements a line of code. OpenCoder has 0.05, by substring; modules of exceptions are half `pass`."""
     max_functions_per_line: float = 0.5
-    """Functions a line of code. OpenCoder has 0.2, without async ones; protocols and stubs reach it."""
+    """Functions a line of code. OpenCoder has 0.2, without async ones."""
+    count_stubs: bool = False
+    """Count functions without a body (only a docstring, `...` or `pass`) there too, as OpenCoder does, which drops
+    protocols, interfaces and stub files. Source: docs/log.md, httptools' protocol.py."""
     max_simple_returns_per_line: float = 1.0
     """Functions that only return a name or a constant, a line of code; OpenCoder has 0.1, 1 is off."""
     max_declarations_per_line: float = 10.0

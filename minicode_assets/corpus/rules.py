@@ -194,7 +194,6 @@ def _syntax_rules(params: Corpus) -> list[Rule]:
         "prints": "max_prints_per_line",
         "asserts": "max_asserts_per_line",
         "passes": "max_passes_per_line",
-        "functions": "max_functions_per_line",
         "simple_returns": "max_simple_returns_per_line",
         "long_string_lines": "max_long_string_lines_per_line",
     }
@@ -203,6 +202,11 @@ def _syntax_rules(params: Corpus) -> list[Rule]:
         *(
             Rule(name, _if_parsed(pl.col(f"num_{name}") > getattr(params, setting) * lines), (setting,))
             for name, setting in per_line.items()
+        ),
+        Rule(
+            "functions",
+            _if_parsed(_functions(params) > params.max_functions_per_line * lines),
+            ("max_functions_per_line", "count_stubs"),
         ),
         Rule(
             "declarations",
@@ -221,6 +225,11 @@ def _visible() -> pl.Expr:
 def _documentation() -> pl.Expr:
     """Share of the characters in comments and docstrings; a text that doesn't parse has no docstring."""
     return pl.col("comment_fraction") + pl.when(~pl.col("parses")).then(0.0).otherwise(pl.col("docstring_fraction"))
+
+
+def _functions(params: Corpus) -> pl.Expr:
+    """Functions with a body; under `count_stubs` those without one too."""
+    return pl.col("num_functions") - (pl.lit(0) if params.count_stubs else pl.col("num_stubs"))
 
 
 def _declarations() -> pl.Expr:

@@ -64,6 +64,7 @@ HEURISTICS = table(
     ("num_simple_returns", pl.Int64, "Functions that only return a name or constant; null when it doesn't parse"),
     ("num_returns", pl.Int64, "return statements; null when it doesn't parse"),
     ("num_class_variables", pl.Int64, "Names assigned right in a class body; null when it doesn't parse"),
+    ("num_stubs", pl.Int64, "Functions with no body but a docstring, `...` or pass; null when it doesn't parse"),
     key="document_id",
 )
 ORIGIN_FACTS = table(

@@ -165,6 +165,10 @@ def test_the_fast_filter_misses_no_run(parts):
             f"x = '{'w ' * 21}'\ny = 'https://e.org/{'a' * 30} {'b' * 30}'\n",
             {"num_long_string_lines": 1, "long_string_word_fraction": 31 / 131},
         ),
+        (
+            "def f(): ...\nasync def g(): 'd'\ndef h():\n 'd'\n (...)\ndef i(): pass\ndef j(): ...; x\ndef k(): x\n",
+            {"num_stubs": 4, "num_functions": 6},
+        ),
         ("def f(a, *b, c=1, **d):\n    return a\n", {"num_variables": 4, "num_returns": 1}),
         ("", {"num_lines": 0, "mean_line_length": 0.0, "alphabetic_fraction": 0.0, "num_functions": 0}),
         ("'" + "\\n" * 40 + "'\n", {"docstring_fraction": 40 / 83}),

@@ -108,6 +108,17 @@ def test_examples(text, default, opencoder, stack_v2):
     assert reasons(text, "stack_v2") == stack_v2
 
 
+def test_a_protocol_of_stubs_is_no_fault_and_functions_of_one_line_are():
+    """The first is made like httptools' parser/protocol.py, which the rule dropped (docs/log.md)."""
+    head = 'from typing import Protocol\n\n\nclass HTTPProtocol(Protocol):\n    """What a parser calls."""\n\n'
+    names = ("message_begin", "url", "header", "headers_complete", "body", "message_complete", "status")
+    protocol = head + "".join(f"    def on_{name}(self, value: bytes) -> None: ...\n" for name in names)
+    one_line = head + "".join(f"    def on_{name}(self, value): return self.calls.append(value)\n" for name in names)
+    assert reasons(protocol, "default") == []
+    assert "functions" in reasons(one_line, "default")
+    assert "functions" in reasons(protocol, "opencoder")
+
+
 def test_without_logic_eight_of_ten_fall_and_always_the_same():
     config = load(overrides={"curation": "opencoder"})
     text = "".join(f"def get_item_{i}(self):\n    return compute_{i * 31}(self)\n" for i in range(12))

@@ -1,8 +1,8 @@
 """What Python's own parser says about a text, and what the text holds.
 
 The parser is asked for scopes (`symtable`), which spares the tree of Python objects; the facts then come from the
-tokens (`native.syntax_of`). Where scopes can't be had, or tokens don't tell, there is one parse to a tree, one walk, a few
-counts: the same facts, as the tests compare on thousands of files.
+tokens (`native.syntax_of`). Where scopes can't be had, or tokens don't tell, there is one parse to a tree, one walk, a
+few counts: the same facts, as the tests compare on hundreds of files.
 """
 
 import ast
