@@ -272,7 +272,8 @@ def _has_docstring(node: Any) -> bool:
 
 def _body(node: Any) -> list[Any]:
     """The statements of a function without its docstring."""
-    return node.body[1:] if _has_docstring(node) else node.body
+    body: list[Any] = node.body
+    return body[1:] if _has_docstring(node) else body
 
 
 def _is_stub(node: Any) -> bool:
