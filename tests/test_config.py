@@ -1,5 +1,7 @@
 """Configuration: presets resolve, a misspelt key names its neighbour, contradictions come all at once."""
 
+from pathlib import Path
+
 import pytest
 
 from minicode_assets.config import ASSET_SECTIONS, contradictions, load, preset_names, section_digest, section_names
@@ -78,3 +80,24 @@ def test_every_section_shapes_an_asset() -> None:
     sections = set(section_names()) - {"automation"}
     assets = {**ASSET_SECTIONS, **SOURCE_SECTIONS}
     assert sections == {section for sections in assets.values() for section in sections}
+
+
+def test_the_stars_are_named_once_and_count_where_they_are_shown(tmp_path: Path) -> None:
+    stars, special = tmp_path / "stars.csv", ["<reponame>", "<filename>", "<gh_stars>"]
+    sections = {
+        "starcoder2": {"origin_facts": {"stars_file": str(stars)}},
+        "starcoder": {
+            "origin_facts": {"stars_file": str(stars)},
+            "tokenizer": {"extra_special_tokens": special},
+            "token_shards": {"layout": "starcoder", "repository_context": False},
+            "commits": {"enabled": False},
+        },
+    }
+    for layout, changes in sections.items():
+        digests = []
+        for text in ("origin_url,num_stars\na,1\n", "origin_url,num_stars\na,2\n"):
+            stars.write_text(text)
+            config = load("tiny", changes)
+            digests.append({name: section_digest(config, name) for name in ("origin_facts", "token_shards")})
+        assert digests[0]["origin_facts"] != digests[1]["origin_facts"]
+        assert (digests[0]["token_shards"] != digests[1]["token_shards"]) == (layout == "starcoder")

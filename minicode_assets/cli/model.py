@@ -1,11 +1,11 @@
-"""The commands about the model: evaluate, leaderboard, generate."""
+"""The commands about the model and what it reads: evaluate, leaderboard, generate, parquet."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from minicode_assets.cli.parser import add_command, data_layout
+from minicode_assets.cli.parser import add_command, data_layout, print_figures
 
 
 def add_evaluate(commands: Any) -> None:
@@ -107,4 +107,27 @@ def run_generate(options: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = (add_evaluate, add_leaderboard, add_generate)
+def add_parquet(commands: Any) -> None:
+    """The parser of `minicode parquet`."""
+    parser = add_command(
+        commands,
+        "parquet",
+        "Write the packed sequences as Parquet, which Hugging Face's datasets.load_dataset(FOLDER) reads.",
+        "minicode parquet --out /tmp/sequences",
+        run_parquet,
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="folder to create")
+
+
+def run_parquet(options: argparse.Namespace) -> int:
+    """`minicode parquet`."""
+    from minicode_assets.tokens.export import ROWS_PER_FILE, export_parquet
+
+    shards = data_layout("token_shards").asset("token_shards")
+    artifact = export_parquet(shards, options.out.absolute(), rows_per_file=ROWS_PER_FILE, config_digest="")
+    sequences = {split: figures["num_sequences"] for split, figures in artifact.metadata.items()}
+    print_figures({"folder": str(artifact.path), "bytes": artifact.total_bytes, "sequences": sequences})
+    return 0
+
+
+COMMANDS = (add_evaluate, add_leaderboard, add_generate, add_parquet)

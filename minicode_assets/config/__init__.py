@@ -41,7 +41,7 @@ from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
 from minicode_assets.config.safety import Malware, QualityModel, malware_problems, quality_problems
 from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, source_problems
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
-from minicode_assets.config.tokens import EncodedDocuments, Tokenizer, TokenShards, tokens_problems
+from minicode_assets.config.tokens import EncodedDocuments, Tokenizer, TokenShards, shown_stars, tokens_problems
 from minicode_assets.errors import ConfigError
 from minicode_model.artifact import digest_of, sha256_of
 from minicode_model.config import (
@@ -101,6 +101,7 @@ __all__ = [
     "resolve",
     "section_digest",
     "section_names",
+    "shown_stars",
     "to_mapping",
 ]
 
@@ -369,16 +370,16 @@ def section_digest(config: Config, asset: str) -> str:
 
 def named_files(config: Config, asset: str) -> list[Path]:
     """Files outside the data folder that an asset reads: what is in them counts as configuration."""
-    scores = config.benchmark_scores
+    scores, stars = config.benchmark_scores, config.origin_facts.stars_file
     named: dict[str, tuple[str, ...]] = {
         "opt_out": (config.opt_out.file,),
-        "origin_facts": (config.origin_facts.stars_file,),
+        "origin_facts": (stars,),
         "benchmarks": config.benchmarks.files,
-        "token_shards": (config.token_shards.stars,),
+        "token_shards": shown_stars(config.token_shards, stars),
         "benchmark_scores": (scores.humaneval, scores.mbpp, *scores.infilling),
-        **{phase.shards: (phase.examples,) for phase in config.phases if phase.examples != "corpus"},
+        **{phase.shards: (phase.examples, *shown_stars(phase.token_shards, stars)) for phase in config.phases},
     }
-    return [Path(name) for name in named.get(asset, ()) if name and not name.startswith("package:")]
+    return [Path(name) for name in named.get(asset, ()) if name not in ("", "corpus") and name[:8] != "package:"]
 
 
 def asset_sections(config: Config, asset: str) -> dict[str, Any]:

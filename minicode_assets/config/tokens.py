@@ -65,11 +65,10 @@ class TokenShards:
     """Of the rearranged parts, the share whose middle is a whole statement, argument list or body rather than any
     characters, 0..1."""
     layout: str = "starcoder2"
-    """`starcoder2`, or `starcoder`: `<reponame>`, `<filename>` and `<gh_stars>` before each file."""
+    """`starcoder2`, or `starcoder`: `<reponame>`, `<filename>` and, of origins in [origin_facts] stars_file,
+    `<gh_stars>` before each file."""
     starcoder_metadata_rate: float = 0.2
     """In StarCoder's layout, the chance of each of the three, 0..1. Source: StarCoder, curation.md 2.7."""
-    stars: str = ""
-    """A CSV file with columns origin_url and num_stars for `<gh_stars>`; without, it is never shown."""
     mixing: str = "natural"
     """`natural`: as `epochs` say; `target`: as `target_shares` say; `temperature`: shares of the tokens at hand to the
     power of 1 / temperature."""
@@ -96,6 +95,11 @@ class TokenShards:
     """Less text is laid out in one process, which is faster than starting more. Unit: bytes."""
     seed: int = 1337
     """Seed of the fill-in-the-middle cuts and of the order."""
+
+
+def shown_stars(shards: TokenShards, stars_file: str) -> tuple[str, ...]:
+    """The file with the stars ([origin_facts] stars_file), if the layout of these shards shows them."""
+    return (stars_file,) if shards.layout == "starcoder" else ()
 
 
 def tokens_problems(tokenizer: Tokenizer, shards: TokenShards, model: Model) -> list[str]:

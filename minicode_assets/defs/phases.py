@@ -6,6 +6,7 @@ from pathlib import Path
 from minicode_assets.config import Config, Phase
 from minicode_assets.defs.limits import ACCELERATOR
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.defs.tokens import stars_of
 from minicode_assets.defs.training import training_outcome
 from minicode_assets.errors import ConfigError
 from minicode_assets.tokens.instruct import write_instruct_shards
@@ -37,8 +38,9 @@ def phase_shards(run: StageRun) -> Outcome:
     else:
         encoded = run.partitions("encoded_documents")
         artifact = write_token_shards(
-            encoded, tokenizer, run.folder, params=phase.token_shards, config_digest=run.config_digest
-        )
+            encoded, tokenizer, run.folder, params=phase.token_shards, config_digest=run.config_digest,
+            num_stars=stars_of(run, phase.token_shards),
+        )  # fmt: skip
     num_tokens = {split: open_split(run.folder, split).num_tokens for split in ("train", "validation")}
     return Outcome(artifact, {"both_splits_have_tokens": (min(num_tokens.values()) > 0, num_tokens)})
 

@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from minicode_assets.config import TokenShards, shown_stars
+from minicode_assets.corpus.annotate.origin_facts import read_stars
 from minicode_assets.defs.pictures import bar_plot, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.layout import partition_keys
@@ -59,6 +61,7 @@ def token_shards(run: StageRun) -> Outcome:
         run.folder,
         params=run.config.token_shards,
         config_digest=run.config_digest,
+        num_stars=stars_of(run, run.config.token_shards),
     )
     splits = {name: open_split(run.folder, name) for name in ("train", "validation")}
     padding = {name: _padding_fraction(split) for name, split in splits.items()}
@@ -91,6 +94,12 @@ def token_shards(run: StageRun) -> Outcome:
             "sequences": dg.MetadataValue.md("\n\n".join(f"```\n{text}\n```" for text in shown)),
         },
     )
+
+
+def stars_of(run: StageRun, params: TokenShards) -> dict[str, int]:
+    """Stars of each origin, where the layout shows them and the file of [origin_facts] knows them."""
+    files = shown_stars(params, run.config.origin_facts.stars_file)
+    return {origin: stars for file in files for origin, stars in read_stars(file).iter_rows()}
 
 
 def _padding_fraction(split: PackedSplit) -> float:

@@ -1,15 +1,16 @@
 """A tokenizer from a sample of the corpus: SentencePiece BPE with byte fallback, special tokens as control symbols."""
 
 import io
+import itertools
 import logging
 import struct
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import sentencepiece
 
 from minicode_assets.config import Tokenizer as TokenizerParams
@@ -17,7 +18,7 @@ from minicode_assets.errors import TokenizerError
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import CORPUS
 from minicode_assets.tokens.measure import longest_pieces, measure
-from minicode_assets.tokens.read import corpus_documents
+from minicode_assets.tokens.read import corpus_documents, parquet_rows
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 from minicode_model.fim import uniforms
 from minicode_model.tokenizer import MODEL_FILE, SPACE, SPECIAL_TOKENS, UNKNOWN_ID, Tokenizer
@@ -47,7 +48,8 @@ def train_tokenizer(corpus: Path, folder: Path, *, params: TokenizerParams, conf
     """
     source = open_artifact(corpus)
     chosen = choose_sample(corpus, sample_bytes=params.sample_bytes, seed=params.seed)
-    _LOG.info("training on %d documents", len(chosen))
+    num_documents = int(sum(part.sum() for part in chosen))
+    _LOG.info("training on %d documents", num_documents)
     model = train_model(_sample_texts(corpus, chosen), params=params)
     tokenizer = Tokenizer(model, where=str(folder / MODEL_FILE))
     with write_artifact(
@@ -57,18 +59,19 @@ def train_tokenizer(corpus: Path, folder: Path, *, params: TokenizerParams, conf
         writer.metadata = {
             "vocab_size": tokenizer.vocab_size,
             "digest": tokenizer.digest,
-            "num_sample_documents": len(chosen),
+            "num_sample_documents": num_documents,
             **measure(tokenizer, corpus, "validation"),
             "longest_pieces": longest_pieces(tokenizer),
         }
     return open_artifact(folder, verify=False)
 
 
-def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> frozenset[str]:
+def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> list[npt.NDArray[np.bool_]]:
     """Choose whole training documents, so that no origin gives more than its share.
 
     Each origin gives its documents in the order of hash(seed, document) until it reaches the cap that makes the
-    whole sample `sample_bytes`; an origin below the cap gives all.
+    whole sample `sample_bytes`; an origin below the cap gives all. Memory: some 60 bytes a document of the corpus,
+    whatever the texts hold, and the origins' names (benchmarks/packing.py measures it).
 
     Args:
         corpus: The corpus artefact.
@@ -76,31 +79,37 @@ def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> frozenset[st
         seed: Seed of the order.
 
     Returns:
-        Document ids.
+        For each file of the training split, in order, which of its rows are chosen.
 
     Raises:
         TokenizerError: The training split has no text.
     """
-    rows = (
-        scan_table(corpus, CORPUS, pattern="train/*.parquet", verify=False)
-        .select("document_id", "origin_url", "length_bytes")
-        .collect()
-    )
-    sizes = rows.group_by("origin_url").agg(pl.col("length_bytes").sum()).sort("length_bytes")["length_bytes"]
-    if not sizes.sum():
+    scan_table(corpus, CORPUS, pattern="train/*.parquet", verify=False)
+    origins: dict[str, int] = {}
+    parts = [_part_keys(path, origins, seed) for path in sorted((corpus / "train").glob("*.parquet"))]
+    origin, size, key = (np.concatenate([part[column] for part in parts]) for column in range(3))
+    if not size.sum():
         raise TokenizerError(
-            f"{corpus / 'train'}: found {rows.height} documents without a byte of text, expected some text to train on",
+            f"{corpus / 'train'}: found {len(size)} documents without a byte of text, expected some text to train on",
             hint="minicode funnel shows which rules dropped the documents",
         )
-    cap = fair_cap(sizes.to_numpy(), sample_bytes)
-    keys = [uniforms(1, seed, "sample", document_id)[0] for document_id in rows["document_id"]]
-    before = pl.col("length_bytes").cum_sum().over("origin_url") - pl.col("length_bytes")
-    return frozenset(
-        rows.with_columns(pl.Series("key", keys))
-        .sort("key", "document_id")
-        .filter(before < cap)["document_id"]
-        .to_list()
-    )
+    cap = fair_cap(np.sort(np.bincount(origin, weights=size)).astype(np.int64), sample_bytes)
+    order = np.lexsort((key, origin))
+    before = np.cumsum(size[order]) - size[order]
+    first = np.searchsorted(origin[order], np.arange(len(origins)))
+    chosen = np.zeros(len(size), np.bool_)
+    chosen[order] = before - before[first][origin[order]] < cap
+    return np.split(chosen, np.cumsum([len(part[0]) for part in parts])[:-1])
+
+
+def _part_keys(path: Path, origins: dict[str, int], seed: int) -> tuple[npt.NDArray[Any], ...]:
+    """Number of the origin, bytes of text and hash of each row; new origins are numbered."""
+    origin, size, key = array("l"), array("l"), array("d")
+    for url, document_id, length in parquet_rows(path, ["origin_url", "document_id", "length_bytes"], batch_rows=4096):
+        origin.append(origins.setdefault(url, len(origins)))
+        size.append(length)
+        key.append(uniforms(1, seed, "sample", document_id)[0])
+    return np.array(origin, np.int32), np.array(size, np.int64), np.array(key, np.float64)
 
 
 def fair_cap(sizes: npt.NDArray[np.int64], total: int) -> float:
@@ -188,7 +197,7 @@ def trainer_options(params: TokenizerParams) -> dict[str, Any]:
     }
 
 
-def _sample_texts(corpus: Path, chosen: frozenset[str]) -> Iterator[str]:
-    for file in corpus_documents(corpus, "train"):
-        if file.document_id in chosen:
+def _sample_texts(corpus: Path, chosen: list[npt.NDArray[np.bool_]]) -> Iterator[str]:
+    for file, is_chosen in zip(corpus_documents(corpus, "train"), itertools.chain(*chosen), strict=True):
+        if is_chosen:
             yield file.content.translate(_UNTRAINABLE)

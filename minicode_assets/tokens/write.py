@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -19,14 +20,20 @@ from minicode_assets.tokens.mixture import copies, epochs, read_units
 from minicode_assets.tokens.pieces import Encoded
 from minicode_assets.tokens.read import encoded_files
 from minicode_assets.tokens.split_writer import SplitWriter
-from minicode_model.artifact import Artifact, open_artifact, rebuild_hint, sha256_of, write_artifact
+from minicode_model.artifact import Artifact, open_artifact, rebuild_hint, write_artifact
 from minicode_model.tokenizer import Tokenizer
 
 _BATCH_BYTES = 4_000_000
 
 
 def write_token_shards(
-    encoded: Sequence[Path], tokenizer: Path, folder: Path, *, params: TokenShards, config_digest: str
+    encoded: Sequence[Path],
+    tokenizer: Path,
+    folder: Path,
+    *,
+    params: TokenShards,
+    config_digest: str,
+    num_stars: Mapping[str, int] = MappingProxyType({}),
 ) -> Artifact:
     """The token_shards artefact exists afterwards: shards, index and documents.parquet for each split.
 
@@ -36,6 +43,7 @@ def write_token_shards(
         folder: The token_shards artefact.
         params: The section [token_shards].
         config_digest: See `write_artifact`.
+        num_stars: Of each origin URL where known, for the layout `starcoder`.
 
     Returns:
         The artefact; its metadata has the figures of `SplitWriter.figures` for each split, and `epochs` by source.
@@ -47,8 +55,6 @@ def write_token_shards(
     sources = [open_artifact(path) for path in encoded]
     inputs = {f"encoded_documents/{source.path.name}": source.digest for source in sources}
     inputs |= {"tokenizer": open_artifact(tokenizer).digest}
-    if params.stars:
-        inputs |= {"stars": sha256_of(Path(params.stars))}
     encoder = Tokenizer.load(tokenizer)
     _check_tokenizer(sources, encoder)
     with write_artifact(folder, name="token_shards", config_digest=config_digest, inputs=inputs) as writer:
@@ -57,7 +63,7 @@ def write_token_shards(
         for split in SPLITS:
             num_bytes = sum(source.metadata[split]["num_bytes"] for source in sources)
             work = SplitWriter(writer.path / split, split, encoder, params)
-            examples = split_examples(encoded, split, encoder, params, mixture)
+            examples = split_examples(encoded, split, encoder, params, mixture, num_stars)
             for example, pieces in encode_examples(examples, encoder, params, num_bytes=num_bytes):
                 work.add(example, pieces)
             figures[split] = work.finish()
@@ -87,7 +93,12 @@ def plan(encoded: Sequence[Path], params: TokenShards) -> dict[str, float]:
 
 
 def split_examples(
-    encoded: Sequence[Path], split: str, tokenizer: Tokenizer, params: TokenShards, mixture: Mapping[str, float]
+    encoded: Sequence[Path],
+    split: str,
+    tokenizer: Tokenizer,
+    params: TokenShards,
+    mixture: Mapping[str, float],
+    num_stars: Mapping[str, int],
 ) -> Iterator[Example]:
     """The examples of a split, in the order of origins whatever the partitions."""
     files = encoded_files(encoded, split, tokenizer.dtype)
@@ -102,7 +113,7 @@ def split_examples(
         seed=params.seed,
         layout=params.layout,
         starcoder_metadata_rate=params.starcoder_metadata_rate,
-        num_stars=read_stars(Path(params.stars)) if params.stars else {},
+        num_stars=num_stars,
     )
     if any(times != 1 for times in mixture.values()):
         units = read_units(encoded, repository_context=params.repository_context)
@@ -115,20 +126,6 @@ def repeat(files: Iterable[File], times: Mapping[tuple[str, str], int]) -> Itera
     for file in files:
         count = times.get((file.source, file.document_id), times.get((file.source, file.origin_url), 0))
         yield from (dataclasses.replace(file, epoch=epoch) for epoch in range(count))
-
-
-def read_stars(path: Path) -> dict[str, int]:
-    """Origin URL to number of stars.
-
-    Raises:
-        CorpusError: The file can't be read, or has other columns.
-    """
-    try:
-        return dict(pl.read_csv(path, schema={"origin_url": pl.String, "num_stars": pl.Int64}).iter_rows())
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise CorpusError(
-            f"[token_shards] stars: {path}: {error}", hint="a CSV file with the columns origin_url,num_stars"
-        ) from error
 
 
 def encode_examples(

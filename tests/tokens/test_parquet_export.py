@@ -87,3 +87,28 @@ def test_sequences_can_be_looked_at(shards: Path, tmp_path: Path) -> None:
     assert sum(text.count("<file_sep>") for text in everything) == packed.num_documents
     with pytest.raises(ShardError, match="tokenizer digest found"):
         decoded_sequences(shards, large_tokenizer(tmp_path / "tokenizer"), split="train", count=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streaming", [False, True])
+def test_datasets_loads_the_folder_as_documented(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streaming: bool
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+
+    [call] = re.findall(r"sequences = (datasets\..*?\))", DOCUMENT.read_text())
+    export_parquet(shards, tmp_path / "sequences", rows_per_file=100, config_digest="")
+    call = call.replace(")", f", streaming={streaming}, cache_dir={str(tmp_path / 'cache')!r})")
+    loaded = eval(call.replace('"sequences"', repr(str(tmp_path / "sequences"))), {"datasets": datasets})
+    assert set(loaded) == {"train", "validation"}
+    for split, rows in loaded.items():
+        packed = open_split(shards, split)
+        assert rows.features["input_ids"] == datasets.List(datasets.Value("uint16"))
+        assert rows.features["segment_ids"] == datasets.List(datasets.Value("int32"))
+        count = 0
+        for i, row in enumerate(rows):
+            tokens, segments = packed.sequence(i)
+            assert (row["input_ids"], row["segment_ids"]) == (tokens.tolist(), segments.tolist())
+            count += 1
+        assert count == packed.num_sequences

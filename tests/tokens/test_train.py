@@ -15,6 +15,7 @@ from minicode_assets.schemas import CORPUS
 from minicode_assets.tokens.measure import kind_of, measure
 from minicode_assets.tokens.train import choose_sample, fair_cap, train_tokenizer
 from minicode_model.artifact import open_artifact
+from minicode_model.fim import uniforms
 from minicode_model.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.tokens.corpora import SMALL_TOKENIZER, library_files, small_home, small_tokenizer, write_corpus
 
@@ -94,17 +95,38 @@ def test_sample_is_balanced_and_seeded() -> None:
     rows = read_table(corpus, CORPUS, pattern="train/*.parquet")
     by_origin = rows.group_by("origin_url").agg(pl.col("length_bytes").sum())
     least = by_origin["length_bytes"].min()
-    chosen = choose_sample(corpus, sample_bytes=4 * least, seed=1)
-    sampled = rows.filter(pl.col("document_id").is_in(list(chosen)))
+    chosen = np.concatenate(choose_sample(corpus, sample_bytes=4 * least, seed=1))
+    sampled = rows.filter(chosen)
     sizes = sampled.group_by("origin_url").agg(pl.col("length_bytes").sum(), pl.col("length_bytes").last().alias("x"))
     assert sizes.height == by_origin.height, "every origin gives something"
     assert sizes["length_bytes"].min() >= least
     for origin, size in sizes.select("origin_url", "length_bytes").iter_rows():
         longest = sampled.filter(pl.col("origin_url") == origin)["length_bytes"].max()
         assert size < least + longest
-    assert chosen == choose_sample(corpus, sample_bytes=4 * least, seed=1)
-    assert chosen != choose_sample(corpus, sample_bytes=4 * least, seed=2)
-    assert choose_sample(corpus, sample_bytes=10**9, seed=1) == frozenset(rows["document_id"])
+    again, other = (np.concatenate(choose_sample(corpus, sample_bytes=4 * least, seed=seed)) for seed in (1, 2))
+    assert (chosen == again).all()
+    assert (chosen != other).any()
+    assert all(part.all() for part in choose_sample(corpus, sample_bytes=10**9, seed=1))
+
+
+def test_the_sample_is_the_first_documents_of_each_origin_by_their_hash() -> None:
+    """The slow way as the oracle: origin by origin, in the order of the hash, until the cap is reached."""
+    corpus = small_home() / "corpus"
+    rows = read_table(corpus, CORPUS, pattern="train/*.parquet")
+    cap = fair_cap(np.sort(rows.group_by("origin_url").agg(pl.col("length_bytes").sum())["length_bytes"]), 150_000)
+    expected = set()
+    for _, group in rows.group_by("origin_url"):
+        used = 0
+        for document_id, length in sorted(
+            group.select("document_id", "length_bytes").iter_rows(),
+            key=lambda row: uniforms(1, 5, "sample", row[0]),
+        ):
+            if used < cap:
+                expected.add(document_id)
+                used += length
+    chosen = np.concatenate(choose_sample(corpus, sample_bytes=150_000, seed=5))
+    assert set(rows.filter(chosen)["document_id"]) == expected
+    assert 0 < len(expected) < rows.height
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=20), st.integers(0, 5000))

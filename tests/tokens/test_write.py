@@ -14,12 +14,14 @@ from minicode_assets.errors import CorpusError, CorruptArtifactError, MissingArt
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import CORPUS, TOKEN_DOCUMENTS
 from minicode_assets.tokens.encoded import encode_corpus
+from minicode_assets.tokens.train import train_tokenizer
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 from minicode_model.shards import open_split
 from minicode_model.tokenizer import MODEL_FILE, Tokenizer
 from tests.tokens.corpora import (
     SMALL_SHARDS,
+    SMALL_TOKENIZER,
     library_files,
     small_encoded,
     small_home,
@@ -187,3 +189,24 @@ def test_damaged_inputs_are_refused(tmp_path: Path) -> None:
     part.write_bytes(raw)
     with pytest.raises(CorruptArtifactError, match=r"part-00000\.parquet: sha256"):
         write(tmp_path, corpus)
+
+
+def test_stars_stand_in_starcoders_layout_only(tmp_path: Path) -> None:
+    tokenizer = tmp_path / "tokenizer"
+    params = dataclasses.replace(SMALL_TOKENIZER, extra_special_tokens=("<reponame>", "<filename>", "<gh_stars>"))
+    train_tokenizer(small_home() / "corpus", tokenizer, params=params, config_digest="")
+    encoded = encode_corpus(small_home() / "corpus", tokenizer, tmp_path / "encoded", params=EncodedDocuments())
+    shown = {}
+    for layout in ("starcoder", "starcoder2"):
+        params = dataclasses.replace(
+            SMALL_SHARDS, layout=layout, repository_context=False, starcoder_metadata_rate=1.0, fim_rate=0.0
+        )
+        stars = {"pkg:generic/json@3.11": 7}
+        write_token_shards(encoded, tokenizer, tmp_path / layout, params=params, config_digest="", num_stars=stars)
+        packed = open_split(tmp_path / layout, "train")
+        documents = [packed.document(d)[0] for d in range(packed.num_documents)]
+        shown[layout] = [Tokenizer.load(tokenizer).decode(ids[:60], show_special=True) for ids in documents]
+    with_stars = [text for text in shown["starcoder"] if b"<gh_stars>1-10\n" in text]
+    assert with_stars
+    assert all(text.startswith(b"<reponame>json<filename>json/") for text in with_stars)
+    assert not any(b"<gh_stars>" in text for text in shown["starcoder2"])

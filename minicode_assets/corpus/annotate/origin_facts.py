@@ -43,7 +43,7 @@ def build_origin_facts(
         heads.select("origin_url", "revision")
         .unique()
         .join(dated, on="revision", how="left")
-        .join(_stars(params.stars_file).lazy(), on="origin_url", how="left")
+        .join(read_stars(params.stars_file).lazy(), on="origin_url", how="left")
         .sort(*ORIGIN_FACTS.order)
         .collect()
     )
@@ -58,8 +58,15 @@ def build_origin_facts(
     )
 
 
-def _stars(file: str) -> pl.DataFrame:
-    """origin_url and num_stars, one row an origin; empty without a file."""
+def read_stars(file: str) -> pl.DataFrame:
+    """origin_url and num_stars, one row an origin; empty without a file.
+
+    Args:
+        file: [origin_facts] stars_file.
+
+    Raises:
+        ConfigError: It can't be read, or lacks a column.
+    """
     if not file:
         return pl.DataFrame(schema={"origin_url": pl.String, "num_stars": pl.Int64})
     path = Path(file)
