@@ -1,10 +1,13 @@
 """Group tokens: the tokenizer and the packed shards."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from minicode_assets.config import TokenShards, shown_stars
 from minicode_assets.corpus.annotate.origin_facts import read_stars
-from minicode_assets.defs.pictures import bar_plot, rows_table
+from minicode_assets.defs.pictures import bar_plot, fenced, rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.layout import partition_keys
 from minicode_assets.schemas import ENCODED_DOCUMENTS
@@ -28,12 +31,24 @@ def tokenizer(run: StageRun) -> Outcome:
         run.layout.asset("corpus"), run.folder, params=run.config.tokenizer, config_digest=run.config_digest
     )
     figures = artifact.metadata
-    failures = figures["num_round_trip_failures"]
-    longest = [(rank + 1, piece) for rank, piece in enumerate(figures["longest_pieces"])]
+    failures, differences = figures["num_round_trip_failures"], figures["num_id_differences"]
     return Outcome(
         artifact,
-        {"lossless": (failures == 0, {"failures": failures, "documents": figures["num_round_trip_documents"]})},
-        {"longest_pieces": rows_table(["rank", "piece"], longest)},
+        {
+            "lossless": (failures == 0, {"failures": failures, "documents": figures["num_round_trip_documents"]}),
+            "ids_are_sentencepieces": (
+                differences == 0,
+                {"differences": differences, "documents": figures["num_compared_documents"]},
+            ),
+        },
+        {
+            "bytes_per_token_by_kind": rows_table(
+                ["kind", "bytes per token"], list(figures["bytes_per_token_by_kind"].items())
+            ),
+            "longest_pieces": rows_table(["rank", "piece"], list(enumerate(figures["longest_pieces"], start=1))),
+            "unused_pieces": rows_table(["rank", "piece"], list(enumerate(figures["unused_pieces"], start=1))),
+            "outliers": rows_table(["held-out file", "bytes per token"], figures["outliers"]),
+        },
     )
 
 
@@ -91,9 +106,23 @@ def token_shards(run: StageRun) -> Outcome:
                 chinchilla_rows(run.config.model, num_tokens["train"]),
             ),
             "document_lengths": bar_plot("Training documents by length", "documents", lengths),
-            "sequences": dg.MetadataValue.md("\n\n".join(f"```\n{text}\n```" for text in shown)),
+            "packing": rows_table(["training split", "value"], packing_rows(artifact.metadata["train"])),
+            "sequences": dg.MetadataValue.md("\n\n".join(map(fenced, shown))),
         },
     )
+
+
+def packing_rows(figures: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """What packing made of the documents: padding, and cuts beside those that can't be helped."""
+    return [
+        ("tokens / slots", f"{1 - figures['padding_fraction']:.4%}"),
+        ("files longer than a sequence", figures["num_long_files"]),
+        ("files cut", figures["num_cut_files"]),
+        ("cuts inside files", figures["num_cuts"]),
+        ("of those at the end of a line", figures["num_line_cuts"]),
+        ("parts in PSM order", figures["num_psm"]),
+        ("parts in SPM order", figures["num_spm"]),
+    ]
 
 
 def stars_of(run: StageRun, params: TokenShards) -> dict[str, int]:
@@ -115,7 +144,10 @@ STAGES = [
         compute=tokenizer,
         deps=("corpus",),
         description="A SentencePiece BPE model that gives back every byte, with StarCoder2's special tokens.",
-        checks={"lossless": "Every validation document comes back byte for byte."},
+        checks={
+            "lossless": "Every validation document comes back byte for byte.",
+            "ids_are_sentencepieces": "The compiled engine gives SentencePiece's own ids on the validation documents.",
+        },
         kinds=("sentencepiece",),
     ),
     Stage(

@@ -5,14 +5,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import sentencepiece
 
-from minicode_assets.tokens.read import corpus_documents
-from minicode_model.tokenizer import FIRST_BYTE_ID, Tokenizer, text_bytes
+from minicode_assets.tokens.read import Document, corpus_documents
+from minicode_assets.tokens.source_formats import format_of
+from minicode_model.tokenizer import FIRST_BYTE_ID, SPACE, Tokenizer, text_bytes
 
 _NUM_BYTES = 256
 _NUM_SHOWN = 20
 _OUTLIER_MIN_BYTES = 500
 """Shorter files vary too much to tell anything."""
+_COMPARED_BYTES = 20_000_000
+"""SentencePiece itself encodes so much of the text, some 4 s on a core, to compare the ids. Unit: bytes."""
 
 
 def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
@@ -24,10 +28,12 @@ def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
         split: train or validation.
 
     Returns:
-        num_round_trip_documents, num_round_trip_failures (documents that came back with other bytes), num_bytes,
-        num_tokens, bytes_per_token (0 for an empty split), bytes_per_token_by_kind, num_byte_tokens,
-        num_unused_pieces, unused_pieces (some of them), outliers ([path, bytes per token], the worst first).
+        num_round_trip_documents, num_round_trip_failures (documents that came back with other bytes),
+        num_compared_documents, num_id_differences (of the first documents, without U+2581, those whose ids are not
+        SentencePiece's own), num_bytes, num_tokens, bytes_per_token (0 for an empty split), bytes_per_token_by_kind,
+        num_byte_tokens, num_unused_pieces, unused_pieces (some of them), outliers ([path, bytes per token], the worst first).
     """
+    plain = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
     counts: Counter[str] = Counter()
     kinds: Counter[tuple[str, str]] = Counter()
     used = np.zeros(tokenizer.vocab_size, dtype=np.int64)
@@ -36,8 +42,11 @@ def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
         ids, raw = tokenizer.encode(file.content), text_bytes(file.content)
         counts["documents"] += 1
         counts["failures"] += tokenizer.decode(ids) != raw
-        kinds[kind_of(file.path), "bytes"] += len(raw)
-        kinds[kind_of(file.path), "tokens"] += len(ids)
+        if kinds.total() < _COMPARED_BYTES and SPACE not in file.content:
+            counts["compared"] += 1
+            counts["differences"] += plain.encode(file.content) != ids.tolist()
+        kinds[kind_of(file), "bytes"] += len(raw)
+        kinds[kind_of(file), "tokens"] += len(ids)
         if len(raw) >= _OUTLIER_MIN_BYTES:
             outliers = sorted([*outliers, (round(len(raw) / len(ids), 4), file.path)])[:_NUM_SHOWN]
         used += np.bincount(ids, minlength=tokenizer.vocab_size)
@@ -47,6 +56,8 @@ def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
     return {
         "num_round_trip_documents": counts["documents"],
         "num_round_trip_failures": counts["failures"],
+        "num_compared_documents": counts["compared"],
+        "num_id_differences": counts["differences"],
         "num_bytes": num_bytes,
         "num_tokens": int(used.sum()),
         "bytes_per_token": _ratio(num_bytes, int(used.sum())),
@@ -60,9 +71,11 @@ def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
     }
 
 
-def kind_of(path: str) -> str:
-    """The kind of a Python file by its path: test, stub, package, setup or module."""
-    parts = PurePosixPath(path)
+def kind_of(document: Document) -> str:
+    """Of code the kind of file by its path: test, stub, package, setup or module; otherwise the source."""
+    if not format_of(document.source).context:
+        return document.source
+    parts = PurePosixPath(document.path)
     if {"test", "tests"} & set(parts.parts[:-1]) or parts.name.startswith("test_") or parts.stem.endswith("_test"):
         return "test"
     if parts.suffix == ".pyi":

@@ -163,6 +163,7 @@ def copy_of(finished: Home, tmp_path: Path) -> Home:
         "evaluate",
         "leaderboard",
         "generate",
+        "parquet",
         "doctor",
         "prune",
     ],

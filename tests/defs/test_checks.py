@@ -249,6 +249,7 @@ CASES: dict[tuple[str, str], Tamper] = {
     ("corpus", "no_text_twice"): split("train", lambda frame: pl.concat([frame, frame])),
     ("search_index", "finds_its_own"): resealed(forget_all),
     ("tokenizer", "lossless"): metadata(num_round_trip_failures=1),
+    ("tokenizer", "ids_are_sentencepieces"): metadata(num_id_differences=1),
     ("encoded_documents", "gives_back_the_text"): resealed(lose_a_token),
     ("checkpoint", "loss_fell"): metadata(last_loss=99.0),
     ("evaluation", "beats_baselines"): text("results.json", lose_to_baseline),

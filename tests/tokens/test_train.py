@@ -13,6 +13,7 @@ from minicode_assets.errors import CorruptArtifactError, MissingArtifactError, T
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import CORPUS
 from minicode_assets.tokens.measure import kind_of, measure
+from minicode_assets.tokens.read import Document
 from minicode_assets.tokens.train import choose_sample, fair_cap, train_tokenizer
 from minicode_model.artifact import open_artifact
 from minicode_model.fim import uniforms
@@ -27,6 +28,7 @@ def test_metadata_tells_what_the_check_needs() -> None:
     assert metadata["digest"] == small_tokenizer().digest
     assert metadata["num_round_trip_failures"] == 0
     assert metadata["num_round_trip_documents"] == len(texts)
+    assert (metadata["num_compared_documents"], metadata["num_id_differences"]) == (len(texts), 0)
     assert metadata["num_bytes"] == sum(map(len, texts))
     tokens = sum(len(small_tokenizer().encode(text)) for text in texts)
     assert metadata["bytes_per_token"] == round(sum(map(len, texts)) / tokens, 4)
@@ -54,7 +56,8 @@ def test_metadata_tells_what_the_check_needs() -> None:
     ],
 )
 def test_kind_of(path: str, kind: str) -> None:
-    assert kind_of(path) == kind
+    assert kind_of(Document("", "swh", "", "", path, None, "")) == kind
+    assert kind_of(Document("", "documentation", "", "", path, None, "")) == "documentation"
 
 
 def test_same_corpus_same_bytes(tmp_path: Path) -> None:
@@ -88,6 +91,9 @@ def test_round_trip_failures_are_counted(tmp_path: Path) -> None:
     liar.token_bytes = tuple(piece.replace(b"e", b"E") for piece in liar.token_bytes)
     figures = measure(liar, small_home() / "corpus", "validation")
     assert figures["num_round_trip_failures"] == figures["num_round_trip_documents"] > 0
+    assert figures["num_id_differences"] == 0
+    liar.encode = lambda text: small_tokenizer().encode(text + "x")
+    assert measure(liar, small_home() / "corpus", "validation")["num_id_differences"] > 0
 
 
 def test_sample_is_balanced_and_seeded() -> None:
