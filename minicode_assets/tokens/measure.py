@@ -31,7 +31,8 @@ def measure(tokenizer: Tokenizer, corpus: Path, split: str) -> dict[str, Any]:
         num_round_trip_documents, num_round_trip_failures (documents that came back with other bytes),
         num_compared_documents, num_id_differences (of the first documents, without U+2581, those whose ids are not
         SentencePiece's own), num_bytes, num_tokens, bytes_per_token (0 for an empty split), bytes_per_token_by_kind,
-        num_byte_tokens, num_unused_pieces, unused_pieces (some of them), outliers ([path, bytes per token], the worst first).
+        num_byte_tokens, num_unused_pieces, unused_pieces (some of them), outliers ([path, bytes per token], the worst
+        first).
     """
     plain = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
     counts: Counter[str] = Counter()

@@ -69,9 +69,10 @@ class SplitWriter:
         length, limit = len(encoded.tokens), self.params.shard_tokens
         if length > limit:
             raise ShardError(
-                f"document {example.example_id} ({example.files[0].swhid}): found {length} tokens, expected at most "
-                f"{limit}, a shard",
-                hint=f"set [token_shards] shard_tokens to {length} or more",
+                f"document {example.example_id} ({example.files[0].path}, {example.files[0].swhid}): found {length} "
+                f"tokens, expected at most {limit}, a shard",
+                hint=f"set [token_shards] shard_tokens to {length} or more; then minicode materialize --select "
+                "token_shards",
             )
         if self._shard_tokens + length > limit:
             self._flush()

@@ -25,6 +25,7 @@ from minicode_model.tokenizer import MODEL_FILE, SPACE, SPECIAL_TOKENS, UNKNOWN_
 
 _LOG = logging.getLogger("minicode.tokenizer")
 _NUM_BYTES = 256
+_AGAIN = "then minicode materialize --select tokenizer"
 _UNTRAINABLE = str.maketrans("", "", f"\0{SPACE}\u2585")
 """Left out of the sample: NUL, SentencePiece's space, and its reserved mark, for which it would skip the document.
 All three are encoded exactly, as bytes."""
@@ -50,7 +51,7 @@ def train_tokenizer(corpus: Path, folder: Path, *, params: TokenizerParams, conf
     chosen = choose_sample(corpus, sample_bytes=params.sample_bytes, seed=params.seed)
     num_documents = int(sum(part.sum() for part in chosen))
     _LOG.info("training on %d documents", num_documents)
-    model = train_model(_sample_texts(corpus, chosen), params=params)
+    model = train_model(_sample_texts(corpus, chosen), params=params, where=str(corpus / "train"))
     tokenizer = Tokenizer(model, where=str(folder / MODEL_FILE))
     with write_artifact(
         folder, name="tokenizer", config_digest=config_digest, inputs={"corpus": source.digest}
@@ -125,8 +126,13 @@ def fair_cap(sizes: npt.NDArray[np.int64], total: int) -> float:
     return float(caps[reached[0]]) if len(reached) else float(sizes[-1])
 
 
-def train_model(texts: Iterator[str], *, params: TokenizerParams) -> bytes:
+def train_model(texts: Iterator[str], *, params: TokenizerParams, where: str = "the sample") -> bytes:
     """Train SentencePiece on whole documents and return the serialised model.
+
+    Args:
+        texts: The documents.
+        params: The section [tokenizer].
+        where: What messages call the texts, best their path.
 
     Raises:
         TokenizerError: The texts don't give `vocab_size` pieces; nothing smaller is returned instead.
@@ -149,15 +155,15 @@ def train_model(texts: Iterator[str], *, params: TokenizerParams) -> bytes:
         )
     except RuntimeError as error:
         raise TokenizerError(
-            f"[tokenizer] vocab_size {params.vocab_size}: SentencePiece can't train on this text: {error}",
-            hint="lower character_coverage, raise vocab_size, or give it more text",
+            f"{where}: [tokenizer] vocab_size {params.vocab_size}: SentencePiece can't train on this text: {error}",
+            hint=f"lower character_coverage, raise vocab_size, or give it more text; {_AGAIN}",
         ) from error
     model = buffer.getvalue() + b"".join(map(control_piece, extra))
     found = len(sentencepiece.SentencePieceProcessor(model_proto=model))
     if found != params.vocab_size:
         raise TokenizerError(
-            f"[tokenizer] vocab_size: the text gives {found} pieces, expected {params.vocab_size}",
-            hint=f"set [tokenizer] vocab_size to {found} or less, or enlarge the corpus",
+            f"{where}: found that the text gives {found} pieces, expected {params.vocab_size} ([tokenizer] vocab_size)",
+            hint=f"set [tokenizer] vocab_size to {found} or less, or enlarge the corpus; {_AGAIN}",
         )
     return model
 
