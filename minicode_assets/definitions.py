@@ -12,7 +12,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from minicode_assets.config import Config  # noqa: E402
-from minicode_assets.config.sources import SOURCE_SECTIONS, document_sources, source_assets  # noqa: E402
+from minicode_assets.config.sources import SOURCE_SECTIONS, document_sources, reads_manifest, source_assets  # noqa: E402
 from minicode_assets.defs import (  # noqa: E402
     blobs,
     blobs_automation,
@@ -53,6 +53,9 @@ ALL_STAGES = [
 ]
 """With the sources of text, each of which is off unless its section switches it on."""
 
+MANIFEST_INPUTS = ("file_manifest", "blobs", "opt_out")
+"""What a source reads that takes files of the manifest."""
+
 
 def stages(config: Config) -> list[Stage]:
     """The stages that a configuration needs: its phases too.
@@ -63,6 +66,7 @@ def stages(config: Config) -> list[Stage]:
     every = [*ALL_STAGES, *phases.stages_of(config)]
     found = [stage for stage in every if stage.name not in SOURCE_SECTIONS or stage.name in enabled]
     added = {"documents": document_sources(config)}
+    added |= {name: list(MANIFEST_INPUTS) for name in enabled if reads_manifest(config, name)}
     left_out = {"archive"} if config.tables.export != "embedded" else set()
     return [
         dataclasses.replace(

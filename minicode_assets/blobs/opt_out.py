@@ -27,12 +27,16 @@ class OptOut:
         origins: Patterns over whole origin URLs, without a closing `/` or `.git`.
         owners: (host, owner) in lower case; an empty host is any.
         paths: Patterns over whole paths, raw bytes.
+        urls: Patterns over the whole address of another source's record, without a closing `/`.
+        users: Accounts, in lower case, whose words in conversations are not used.
         ids: SWHID kind (cnt, rev, snp, ori) to ids of 20 bytes.
     """
 
     origins: tuple[re.Pattern[str], ...] = ()
     owners: frozenset[tuple[str, str]] = frozenset()
     paths: tuple[re.Pattern[bytes], ...] = ()
+    urls: tuple[re.Pattern[str], ...] = ()
+    users: frozenset[str] = frozenset()
     ids: dict[str, frozenset[bytes]] = field(default_factory=dict)
 
     def covers_origin(self, url: str) -> bool:
@@ -47,6 +51,10 @@ class OptOut:
     def covers_path(self, path: bytes) -> bool:
         """Whether a path (relative to the root, no leading slash) is opted out in every origin."""
         return any(pattern.fullmatch(path) for pattern in self.paths)
+
+    def covers_url(self, url: str) -> bool:
+        """Whether the record at an address is opted out."""
+        return any(pattern.fullmatch(_bare(url)) for pattern in self.urls)
 
 
 def build_opt_out(folder: Path, *, file: str, config_digest: str) -> Artifact:
@@ -81,8 +89,9 @@ def parse_opt_out(path: Path) -> pl.DataFrame:
     """Read an opt-out list: a wish a line, `#` starts a comment line.
 
     `origin <glob>`, `owner <name>` or `owner <host>/<name>` (the first part of an origin's path), `path <glob>`,
-    `swhid <SWHID>` of a content, revision, snapshot or origin; a content goes wherever it is, so qualifiers are passed
-    over. `*` and `?` in a glob match any character, `/` included. Origins and owners are compared without case.
+    `url <glob>` (of another source's record), `user <account>` (who wrote in conversations), `swhid <SWHID>` of a
+    content, revision, snapshot or origin; a content goes wherever it is, so qualifiers are passed over. `*` and `?` in
+    a glob match any character, `/` included. Origins, owners, addresses and accounts are compared without case.
 
     Returns:
         Schema OPT_OUT, sorted, distinct.
@@ -105,7 +114,7 @@ def parse_opt_out(path: Path) -> pl.DataFrame:
             problems.append(f"line {number}: found {line!r}")
     if problems:
         raise BlobError(
-            f"{path}: expected `origin <glob>`, `owner [<host>/]<name>`, `path <glob>` or "
+            f"{path}: expected `origin <glob>`, `owner [<host>/]<name>`, `path <glob>`, `url <glob>`, `user <name>` or "
             "`swhid swh:1:<cnt|rev|snp|ori>:<40 hex digits>`; " + "; ".join(problems),
             hint="correct these lines: a wish that can't be read must not be passed over",
         )
@@ -118,11 +127,16 @@ def _wish(kind: str, value: str) -> str | None:
         return value.partition(";")[0] if _SWHID.fullmatch(value) else None
     if kind == "owner":
         return value.lower() if _OWNER.fullmatch(value) else None
-    return value or None if kind in ("origin", "path") else None
+    if kind == "user":
+        return value.lower() if value and not re.search(r"\s", value) else None
+    return value or None if kind in ("origin", "path", "url") else None
 
 
 def _compiled(wishes: pl.DataFrame) -> OptOut:
-    values = {kind: wishes.filter(pl.col("kind") == kind)["value"].to_list() for kind in ("origin", "owner", "path")}
+    values = {
+        kind: wishes.filter(pl.col("kind") == kind)["value"].to_list()
+        for kind in ("origin", "owner", "path", "url", "user")
+    }
     ids: dict[str, set[bytes]] = {}
     for swhid in wishes.filter(pl.col("kind") == "swhid")["value"]:
         _, _, kind, digits = swhid.split(":")
@@ -132,6 +146,8 @@ def _compiled(wishes: pl.DataFrame) -> OptOut:
         tuple(re.compile(_regex(_bare(value)), re.DOTALL | re.IGNORECASE) for value in values["origin"]),
         frozenset((host, owner) for host, _, owner in owners),
         tuple(re.compile(_regex(value).encode(), re.DOTALL) for value in values["path"]),
+        tuple(re.compile(_regex(_bare(value)), re.DOTALL | re.IGNORECASE) for value in values["url"]),
+        frozenset(values["user"]),
         {kind: frozenset(found) for kind, found in ids.items()},
     )
 
@@ -144,13 +160,15 @@ def is_opted_out(files: pl.LazyFrame, opt_out: OptOut) -> pl.Expr:
     """True for each file of a manifest that its authors opted out.
 
     Args:
-        files: Columns origin_url, path (binary), sha1_git, revision, snapshot.
+        files: Columns origin_url, path (binary), sha1_git, revision, snapshot; of other sources' records also url.
         opt_out: The list.
     """
     by_origin = opt_out.origins or opt_out.owners or "ori" in opt_out.ids
     origins = _matching(files, "origin_url", opt_out.covers_origin) if by_origin else []
     paths = _matching(files, "path", opt_out.covers_path) if opt_out.paths else []
     found = pl.col("origin_url").is_in(origins) | pl.col("path").is_in(pl.Series(paths, dtype=pl.Binary).implode())
+    if opt_out.urls and "url" in files.collect_schema().names():
+        found = found | pl.col("url").is_in(_matching(files, "url", opt_out.covers_url))
     for kind, column in _COLUMNS.items():
         ids = pl.Series(sorted(opt_out.ids.get(kind, ())), dtype=pl.Binary)
         found = found | pl.col(column).is_in(ids.implode())

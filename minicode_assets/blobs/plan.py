@@ -1,6 +1,7 @@
 """The fetch_plan artefact: which contents are worth a request, in which order, and how long that takes."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ from minicode_assets.blobs.vault_plan import FOLDER as VAULT_FOLDER
 from minicode_assets.blobs.vault_plan import plan_vault
 from minicode_assets.config import Blobs
 from minicode_assets.errors import CorruptArtifactError, MissingArtifactError
-from minicode_assets.manifest.paths import folder_of
+from minicode_assets.manifest.paths import folder_of, lower_names
 from minicode_assets.parquet import scan_table, write_parquet
 from minicode_assets.schemas import BLOBS, CONTENTS, FETCH_PLAN, FILE_MANIFEST, ORIGIN_LICENSES, VAULT_FILES
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 
-RULES = ("other_file", "opted_out", "too_long", "too_short", "license", "vendored")
-"""Why a content is not fetched: the first that applies, in this order. Licence files pass the last three."""
-LICENSE_PRIORITY, PYTHON_PRIORITY = 0, 1
+RULES = ("other_file", "opted_out", "too_long", "too_short", "license", "vendored", "sampled_out")
+"""Why a content is not fetched: the first that applies, in this order. Licence files pass the last four."""
+LICENSE_PRIORITY, PYTHON_PRIORITY, OTHER_PRIORITY = 0, 1, 2
 TOKEN_FACTOR = 10
 """A token multiplies every limit of the web API. Source: software_heritage.md 3."""
 
@@ -35,6 +36,7 @@ def plan_fetch(
     origin_licenses: Path | None = None,
     branch_heads: Path | None = None,
     store: Sequence[Path] = (),
+    others: Sequence[str] = (),
 ) -> Artifact:
     """After this, `folder` says of each distinct content whether it is fetched, in which order, or which rule saves it.
 
@@ -53,6 +55,8 @@ def plan_fetch(
         origin_licenses: The origin_licenses artefact. None: the verdicts are not known, all are fetched.
         branch_heads: The branch_heads artefact; where the vault is a source, it chooses root directories by it.
         store: Folders of finished blobs and license_blobs partitions; what they have verified costs no request.
+        others: Files that are no Python and are wanted all the same, see [other_files]. They come last; where there is
+            a limit, those whose ids end in the least bytes, so that a larger limit keeps all that a smaller one has.
 
     Returns:
         The artefact; schema FETCH_PLAN, and `vault/` (schema VAULT_FILES), what comes in whole directories. Metadata:
@@ -73,9 +77,11 @@ def plan_fetch(
         if folder_read:
             inputs[name] = open_artifact(folder_read).digest
     wishes = load_opt_out(opt_out) if opt_out else OptOut()
-    files = files.with_columns(usable=~is_opted_out(files, wishes))
+    kinds = read_others(others)
+    files = files.with_columns(usable=~is_opted_out(files, wishes), other=_kind(kinds))
     table = scan_table(contents, CONTENTS, verify=False).join(_verdicts(files), on="sha1_git", how="left")
-    plan = table.with_columns(rule=_rule(params)).with_columns(priority=_priority()).sort("sha1_git").collect()
+    rules = table.with_columns(rule=_rule(params)).with_columns(rule=_sampled(dict(kinds.values())))
+    plan = rules.with_columns(priority=_priority()).sort("sha1_git").collect()
     vault = (
         plan_vault(files, plan, branch_heads, params=params) if branch_heads else pl.DataFrame(None, VAULT_FILES.polars)
     )
@@ -125,9 +131,10 @@ def _verdicts(files: pl.LazyFrame) -> pl.LazyFrame:
     """Per sha1_git: opted_out (every file is), allowed and unvendored (a file that isn't opted out is)."""
     allowed = pl.col("usable") & pl.col("allowed")
     return (
-        files.filter(pl.col("is_python") | pl.col("is_license"))
+        files.filter(pl.col("is_python") | pl.col("is_license") | pl.col("other").is_not_null())
         .group_by("sha1_git")
         .agg(
+            other=pl.col("other").min(),
             opted_out=~pl.col("usable").any(),
             allowed=allowed.any(),
             unvendored=(allowed & ~pl.col("is_vendored")).any(),
@@ -139,19 +146,50 @@ def _rule(params: Blobs) -> pl.Expr:
     """The first rule that leaves a content out; null when it is fetched."""
     python_only = ~pl.col("is_license")
     applies = {
-        "other_file": ~(pl.col("is_python") | pl.col("is_license")),
+        "other_file": ~(pl.col("is_python") | pl.col("is_license") | pl.col("other").is_not_null()),
         "opted_out": pl.col("opted_out"),
         "too_long": pl.col("length") > params.max_length_bytes,
         "too_short": python_only & (pl.col("length") < params.min_length_bytes),
         "license": python_only & ~pl.col("allowed"),
         "vendored": python_only & ~pl.col("unvendored"),
     }
-    assert tuple(applies) == RULES
+    assert (*applies, "sampled_out") == RULES
     return pl.coalesce(pl.when(condition).then(pl.lit(rule)) for rule, condition in applies.items())
 
 
+def read_others(others: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """[other_files] wanted as suffix to (kind, bytes at most; 0 is no limit)."""
+    found = (re.fullmatch(r"(.+)=(\w+):(\d+)", value) for value in others)
+    return {match[1]: (match[2], int(match[3])) for match in found if match}
+
+
+def _kind(kinds: Mapping[str, tuple[str, int]]) -> pl.Expr:
+    """The kind of a file that is wanted although it is no Python, by its name in lower case; null for all others."""
+    name = lower_names()
+    regular = (pl.col("kind") != "symlink") & ~pl.col("is_python")
+    found = pl.coalesce([pl.lit(None, pl.String)] + [
+        pl.when(name.str.ends_with(suffix)).then(pl.lit(kind)) for suffix, (kind, _) in kinds.items()
+    ])  # fmt: skip
+    return pl.when(regular).then(found)
+
+
+def _sampled(limits: Mapping[str, int]) -> pl.Expr:
+    """`rule`, and `sampled_out` for the contents of a kind beyond its limit, in the order of the ends of their ids."""
+    limited = {kind: limit for kind, limit in limits.items() if limit}
+    if not limited:
+        return pl.col("rule")
+    other = pl.col("rule").is_null() & ~pl.col("is_python") & ~pl.col("is_license")
+    length = pl.when(other).then("length").otherwise(0).fill_null(0)
+    so_far = length.cum_sum().over("other", order_by=pl.col("sha1_git").bin.tail(8))
+    limit = pl.col("other").replace_strict(limited, default=None, return_dtype=pl.Int64)
+    return pl.when(other & (so_far > limit)).then(pl.lit("sampled_out")).otherwise("rule")
+
+
 def _priority() -> pl.Expr:
-    order = pl.when(pl.col("is_license")).then(pl.lit(LICENSE_PRIORITY)).otherwise(pl.lit(PYTHON_PRIORITY))
+    order = (
+        pl.when("is_license").then(pl.lit(LICENSE_PRIORITY)).when("is_python").then(pl.lit(PYTHON_PRIORITY))
+        .otherwise(pl.lit(OTHER_PRIORITY))
+    )  # fmt: skip
     return pl.when(pl.col("rule").is_null()).then(order).cast(pl.Int64)
 
 

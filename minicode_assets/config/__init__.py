@@ -34,12 +34,12 @@ from minicode_assets.config.annotations import (
 )
 from minicode_assets.config.archive import Archive, Partitions, archive_problems
 from minicode_assets.config.automation import Automation, automation_problems
-from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, blobs_problems
+from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, OtherFiles, blobs_problems
 from minicode_assets.config.corpus import Corpus, SearchIndex
 from minicode_assets.config.phases import Phase, build_phases, merge_phases
 from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
 from minicode_assets.config.safety import Malware, QualityModel, malware_problems, quality_problems
-from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, source_problems
+from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, source_problems, wanted_files
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
 from minicode_assets.config.tokens import EncodedDocuments, Tokenizer, TokenShards, shown_stars, tokens_problems
 from minicode_assets.errors import ConfigError
@@ -84,6 +84,7 @@ __all__ = [
     "NearDup",
     "OptOut",
     "OriginFacts",
+    "OtherFiles",
     "Partitions",
     "Phase",
     "Pii",
@@ -120,6 +121,7 @@ class Config(SourceSections):
     opt_out: OptOut = field(default_factory=OptOut)
     blobs: Blobs = field(default_factory=Blobs)
     fetch_plan: FetchPlan = field(default_factory=FetchPlan)
+    other_files: OtherFiles = field(default_factory=OtherFiles)
     documents: Documents = field(default_factory=Documents)
     license_files: LicenseFiles = field(default_factory=LicenseFiles)
     language: Language = field(default_factory=Language)
@@ -172,8 +174,8 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "opt_out": ("opt_out",),
     "license_blobs": ("partitions", "blobs"),
     "license_files": ("partitions", "license_files"),
-    "origin_licenses": ("license",),
-    "fetch_plan": ("blobs", "fetch_plan"),
+    "origin_licenses": ("license", "other_files"),
+    "fetch_plan": ("blobs", "fetch_plan", "other_files"),
     "blobs": ("partitions", "blobs"),
     "documents": ("partitions", "documents"),
     "language": ("partitions", "language"),
@@ -283,6 +285,8 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
         sections[name], section_problems = build_section(type(default), whole, f"[{name}]")
         problems += section_problems
     config = Config(preset=preset, curation=curation, **sections)
+    if "other_files" not in sections:  # what nobody reads is not fetched
+        config = dataclasses.replace(config, other_files=OtherFiles(wanted=wanted_files(config)))
     tables = merge_phases([layer for layer in layers if isinstance(layer.get("phases"), Mapping)])
     phases, phase_problems = build_phases(tables, ASSET_SECTIONS, config.token_shards, config.model, config.checkpoint)
     config = dataclasses.replace(config, phases=phases)

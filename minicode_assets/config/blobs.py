@@ -10,7 +10,8 @@ class OptOut:
     """What is not used because its authors do not want it."""
 
     file: str = ""
-    """A wish a line: `origin <glob>`, `owner [<host>/]<name>`, `path <glob>` or `swhid <SWHID>`; empty for none. Its
+    """A wish a line: `origin <glob>`, `owner [<host>/]<name>`, `path <glob>`, `swhid <SWHID>`,
+    `url <glob>` or `user <account>`; empty for none. Its
     content counts: a changed list makes the asset stale. Unit: path."""
 
 
@@ -79,6 +80,15 @@ class FetchPlan:
 
     license_types: tuple[str, ...] = ("permissive",)
     """Verdicts of origin_licenses whose Python files are fetched; `corpus` license_types unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherFiles:
+    """Files that are no Python and are fetched all the same, for sources that read the manifest."""
+
+    wanted: tuple[str, ...] = ()
+    """`suffix=kind:bytes`: no more than so many bytes of a kind, a sample by id; 0 is no limit. From the sections of
+    those sources unless given."""
 
 
 def blobs_problems(blobs: Blobs) -> list[str]:

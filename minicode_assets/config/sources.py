@@ -4,11 +4,13 @@ The section is named after the asset. What follows the parsing (annotation, sele
 is for all documents.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from minicode_assets.config.conversations import Gharchive, Issues, PullRequests, conversation_problems
 from minicode_assets.config.dumps import Stackoverflow, StackPosts, stack_problems
 from minicode_assets.config.hub import HUB_SECTIONS, HubSections, hub_problems
+from minicode_assets.config.markup import Markup, markup_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,8 @@ class Notebooks:
     """An output is cut after this. Ours: outputs of unbounded length drown the code. Unit: characters."""
     min_code_characters: int = 100
     """Notebooks with less code are dropped (`short`). Source: StarCoder2's rule for Kaggle."""
+    manifest: bool = False
+    """Those of the manifest too, fetched with the blobs, where their folder's licence allows it."""
     block_bytes: int = 64_000_000
     """Text held in memory before it is written. Unit: bytes."""
 
@@ -62,6 +66,11 @@ class Documentation:
     min_ascii_letter_fraction: float = 0.5
     """Of the letters; below it a text is in another script and dropped (`language`). Source: StarCoder2 keeps English
     documentation; by script, since no language model is asked."""
+    manifest: bool = False
+    """That of the manifest's repositories too, fetched with the blobs, where their folder's licence allows it."""
+    manifest_bytes: int = 254_000_000_000
+    """No more of the manifest's files is fetched, a sample by id. Source: StarCoder2's Markdown (curation.md 2.8).
+    Unit: bytes of files."""
     block_bytes: int = 64_000_000
     """Text held in memory before it is written. Unit: bytes."""
 
@@ -114,6 +123,7 @@ def commit_problems(commits: Commits, extra_special_tokens: tuple[str, ...]) -> 
 
 SOURCE_SECTIONS: dict[str, tuple[str, ...]] = {
     **{name: (name, "partitions", "license_files") for name in ("notebooks", "documentation", "commits")},
+    "markup": ("markup", "partitions"),
     "gharchive": ("gharchive",),
     "issues": ("issues", "partitions"),
     "pull_requests": ("pull_requests", "partitions", "license_files"),
@@ -134,6 +144,7 @@ class SourceSections(HubSections):
     notebooks: Notebooks = field(default_factory=Notebooks)
     documentation: Documentation = field(default_factory=Documentation)
     commits: Commits = field(default_factory=Commits)
+    markup: Markup = field(default_factory=Markup)
     gharchive: Gharchive = field(default_factory=Gharchive)
     issues: Issues = field(default_factory=Issues)
     pull_requests: PullRequests = field(default_factory=PullRequests)
@@ -151,6 +162,33 @@ def source_assets(config: SourceSections) -> list[str]:
     return [name for name in SOURCE_SECTIONS if getattr(config, name).enabled]
 
 
+NOTEBOOK_SUFFIXES = (".ipynb",)
+DOCUMENTATION_SUFFIXES = (".md", ".markdown", ".rst", ".html", ".htm")
+
+
+def wanted_files(config: SourceSections) -> tuple[str, ...]:
+    """What sources read of the manifest's files beside Python, as [other_files] wanted.
+
+    A suffix that two sources read is fetched by the larger limit; what each of them keeps is its own affair.
+    """
+    wanted: list[tuple[str, str, int]] = []
+    markup, documentation = config.markup, config.documentation
+    if markup.enabled:
+        wanted += [(suffix, kind, markup.limit(kind)) for kind in markup.kinds for suffix in markup.suffixes(kind)]
+    if documentation.enabled and documentation.manifest:
+        wanted += [(suffix, "documentation", documentation.manifest_bytes) for suffix in DOCUMENTATION_SUFFIXES]
+    if config.notebooks.enabled and config.notebooks.manifest:
+        wanted += [(suffix, "notebooks", 0) for suffix in NOTEBOOK_SUFFIXES]
+    kinds = {suffix: (kind, limit) for suffix, kind, limit in sorted(wanted, key=lambda f: f[2] or math.inf)}
+    return tuple(f"{suffix}={kind}:{limit}" for suffix, (kind, limit) in sorted(kinds.items()))
+
+
+def reads_manifest(config: SourceSections, asset: str) -> bool:
+    """Whether a source reads files of the manifest."""
+    section = getattr(config, asset, None)
+    return asset == "markup" or bool(getattr(section, "manifest", False) and asset in SOURCE_SECTIONS)
+
+
 def source_partitions(config: SourceSections, asset: str) -> list[str]:
     """The partition keys of a source that comes in files or days; none for every other asset."""
     section = getattr(config, asset, None)
@@ -161,5 +199,6 @@ def source_problems(config: SourceSections, extra_special_tokens: tuple[str, ...
     """What is wrong in the sources' sections, one message each."""
     problems = commit_problems(config.commits, extra_special_tokens)
     problems += conversation_problems(config.gharchive, config.issues, config.pull_requests)
+    problems += markup_problems(config.markup)
     problems += stack_problems(config.stack_posts, config.stackoverflow)
     return problems + [told for name in HUB_SECTIONS for told in hub_problems(name, getattr(config, name))]

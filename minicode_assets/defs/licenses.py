@@ -67,6 +67,7 @@ def origin_licenses(run: StageRun) -> Outcome:
         run.folder,
         params=run.config.license,
         config_digest=run.config_digest,
+        all_folders=bool(run.config.other_files.wanted),
     )
     frame = scan_table(run.folder, ORIGIN_LICENSES).collect()
     once = frame.select("origin_url", "revision", "folder").is_unique().all()

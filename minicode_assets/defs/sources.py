@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from itertools import chain
 from typing import Any
 
 from minicode_assets.config import Config
 from minicode_assets.config.hub import HUB_SECTIONS, HubDataset, HubSections
 from minicode_assets.config.meanings import field_meanings
+from minicode_assets.config.sources import reads_manifest
 from minicode_assets.corpus.annotate.license_files import detect
 from minicode_assets.defs.blobs import source_of
 from minicode_assets.defs.fingerprints import FINGERPRINTS
@@ -19,6 +21,7 @@ from minicode_assets.schemas import CONVERSATION_EVENTS
 from minicode_assets.sources import commits as commit_source
 from minicode_assets.sources import documentation as documentation_source
 from minicode_assets.sources import hub
+from minicode_assets.sources import markup as markup_source
 from minicode_assets.sources import notebooks as notebook_source
 from minicode_assets.sources.clones import Clones
 from minicode_assets.sources.document import Document, write_documents
@@ -27,6 +30,7 @@ from minicode_assets.sources.gharchive import collect_day
 from minicode_assets.sources.harvest import Harvest, seal_harvest, with_contents
 from minicode_assets.sources.hub_maps import MAPPINGS
 from minicode_assets.sources.issues import read_issues
+from minicode_assets.sources.manifest_files import Manifest, manifest_files
 from minicode_assets.sources.pull_requests import num_pulls, read_pull_requests
 from minicode_assets.sources.threads import read_threads
 from minicode_model.artifact import Artifact, open_artifact
@@ -44,13 +48,30 @@ def notebooks(run: StageRun) -> Outcome:
     """Read the notebooks of this machine."""
     params = run.config.notebooks
     files = notebook_source.local_notebooks(params, licensing=licensing(run.config))
+    if params.manifest:
+        files = chain(files, notebook_source.manifest_notebooks(manifest_of(run)))
     return local_outcome(run, notebook_source.read_notebooks(files, params))
 
 
 def documentation(run: StageRun) -> Outcome:
     """Read the documentation of this machine."""
     params = run.config.documentation
-    return local_outcome(run, documentation_source.read_documentation(params, licensing=licensing(run.config)))
+    documents = documentation_source.read_documentation(params, licensing=licensing(run.config))
+    if params.manifest:
+        documents = chain(documents, documentation_source.read_manifest(manifest_of(run), params))
+    return local_outcome(run, documents)
+
+
+def markup(run: StageRun) -> Outcome:
+    """Read data formats and markup of the manifest."""
+    params, manifest = run.config.markup, manifest_of(run)
+    files = manifest_files(manifest, markup_source.suffixes(params), lambda path: True)
+    return source_outcome(run, markup_source.read_markup(files, params), inputs=manifest.inputs(), may_be_empty=True)
+
+
+def manifest_of(run: StageRun) -> Manifest:
+    """The artefacts that files of the manifest are read from."""
+    return Manifest(run.layout.asset("file_manifest"), run.partitions("blobs"), run.layout.asset("opt_out"))
 
 
 def commits(run: StageRun) -> Outcome:
@@ -133,7 +154,8 @@ def hub_dataset(run: StageRun) -> Outcome:
 def local_outcome(run: StageRun, documents: Iterable[Document]) -> Outcome:
     """Write what was read on this machine, with the fingerprint of what there was to read."""
     before = FINGERPRINTS[run.name](run.config)
-    return source_outcome(run, documents, metadata={"fingerprint": before}, may_be_empty=True)
+    inputs = manifest_of(run).inputs() if reads_manifest(run.config, run.name) else {}
+    return source_outcome(run, documents, inputs=inputs, metadata={"fingerprint": before}, may_be_empty=True)
 
 
 def source_outcome(
@@ -202,6 +224,11 @@ STAGES = [
         "documentation",
         documentation,
         "Markdown, reStructuredText and HTML of installed packages and folders, with their long descriptions.",
+    ),
+    source_stage(
+        "markup",
+        markup,
+        "Data formats and markup of the manifest, by StarCoder's filters: JSON, YAML, HTML, XML, or others.",
     ),
     Stage(
         name="gharchive",

@@ -70,6 +70,11 @@ def is_python(names: pl.Series) -> pl.Series:
     )
 
 
+def lower_names() -> pl.Expr:
+    """The column `name` (raw bytes) as text in lower case."""
+    return pl.col("name").map_batches(lambda names: _decoded(names).str.to_lowercase(), return_dtype=pl.String)
+
+
 def is_bare(names: pl.Series) -> pl.Series:
     """Whether each file name has no suffix."""
     return ~_decoded(names).str.contains(".", literal=True).fill_null(True)

@@ -66,14 +66,15 @@ def explain(layout: Layout, config: Config, identifier: str) -> str:
     known = _Records(layout, config)
     wanted = _wanted(known, identifier)
     files = known.rows("file_manifest", FILE_MANIFEST, pl.col("sha1_git") == wanted.sha1_git)
-    if not files:
+    documents = known.rows("documents", DOCUMENTS, pl.col("sha1_git") == wanted.sha1_git, wanted.sha1_git)
+    if not files and not documents:
         raise CorpusError(
-            f"{layout.root}: no file of the manifest has the content {identifier.partition(';')[0]}",
+            f"{layout.root}: no file of the manifest and no document has the content {identifier.partition(';')[0]}",
             hint="minicode resolve shows the manifest; minicode search FILE looks for a text",
         )
-    documents = known.rows("documents", DOCUMENTS, pl.col("sha1_git") == wanted.sha1_git, wanted.sha1_git)
-    chosen = [row for row in documents if wanted.document_id in ("", row["document_id"])]
-    parts = [_content(known, wanted, files), *(_document(known, row) for row in chosen)]
+    chosen = [row for row in documents if wanted.document_id in ("", row["document_id"]) or row["swhid"] == identifier]
+    length = files[0]["length"] if files else documents[0]["length_bytes"]
+    parts = [_content(known, wanted, files, length), *(_document(known, row) for row in chosen)]
     return "\n\n".join("\n".join(f"{head:<10}{told}" for head, told in part) for part in parts)
 
 
@@ -126,8 +127,8 @@ def _wanted(known: _Records, identifier: str) -> Wanted:
     )
 
 
-def _content(known: _Records, wanted: Wanted, files: Sequence[Row]) -> Iterator[Line]:
-    yield "content", f"swh:1:cnt:{wanted.sha1_git.hex()}, {files[0]['length']} bytes"
+def _content(known: _Records, wanted: Wanted, files: Sequence[Row], length: int) -> Iterator[Line]:
+    yield "content", f"swh:1:cnt:{wanted.sha1_git.hex()}, {length} bytes"
     for number, row in enumerate(files[:_MAX_FILES]):
         kinds = [kind for kind in ("python", "license", "vendored") if row[f"is_{kind}"]] or [
             "neither Python nor licence"
@@ -145,6 +146,9 @@ def _content(known: _Records, wanted: Wanted, files: Sequence[Row]) -> Iterator[
 def _document(known: _Records, row: Row) -> Iterator[Line]:
     yield "document", row["document_id"]
     yield "swhid", row["swhid"]
+    if row["record_id"]:
+        told = (row["record_id"], row["url"], row["declared_license"], row["date"])
+        yield "source", ", ".join([row["source"], *(str(value) for value in told if value)])
     yield "text", f"{row['status']}{', ' + row['encoding'] if row['encoding'] else ''}"
     signals = dict(row)
     for name, table in SIDECARS.items():

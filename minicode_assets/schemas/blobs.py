@@ -8,8 +8,8 @@ from minicode_assets.schemas.table import table
 
 OPT_OUT = table(
     "opt_out",
-    ("kind", pl.String, "origin, owner, path or swhid"),
-    ("value", pl.String, "A glob, [<host>/]<name>, or a SWHID"),
+    ("kind", pl.String, "origin, owner, path, swhid, url or user"),
+    ("value", pl.String, "A glob, [<host>/]<name>, a SWHID, or an account"),
     key="kind value",
     order="kind value",
 )

@@ -28,7 +28,11 @@ ORIGIN_LICENSES = table(
     "origin_licenses",
     ("origin_url", pl.String, "origin.url"),
     ("revision", pl.Binary, "20 bytes"),
-    ("folder", pl.Binary, "A folder with Python files, raw bytes, no slash at either end; empty is the root"),
+    (
+        "folder",
+        pl.Binary,
+        "A folder with Python (or other wanted) files, raw bytes, no slash at either end; empty is the root",
+    ),
     *_VERDICT,
     key="origin_url revision folder",
     order="origin_url revision folder",

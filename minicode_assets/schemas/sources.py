@@ -16,7 +16,7 @@ DOCUMENTS = table(
     ),
     ("sha1_git", pl.Binary, "20 bytes, of the file; where the record is no file, of the text in UTF-8"),
     ("origin_url", pl.String, "origin.url; the repository, site or dataset of another source's record"),
-    ("revision", pl.Binary, "20 bytes; null for other sources"),
+    ("revision", pl.Binary, "20 bytes; null for what is not of the manifest"),
     ("record_id", pl.String, "The record's id in its source; null for swh, where it is the SWHID"),
     ("url", pl.String, "Where a person can look at the record; null where nobody can"),
     ("declared_license", pl.String, "SPDX expression that the source states; null without one"),

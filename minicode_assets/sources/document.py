@@ -45,6 +45,8 @@ class Document:
         status: ok, or the rule that drops it.
         content: The file's bytes, where the record is a file: they give the SWHID, else the text does.
         swhid: Qualified SWHID of a file that is in the archive; None makes one of content, origin and path.
+        sha1_git: Its id, 20 bytes, where the content is known and need not be hashed, or is not here.
+        revision: What it was reached from, 20 bytes, where the licence files of the manifest say under which licence.
     """
 
     source: str
@@ -58,6 +60,8 @@ class Document:
     status: str = "ok"
     content: bytes | None = field(default=None, repr=False)
     swhid: str | None = None
+    sha1_git: bytes | None = None
+    revision: bytes | None = None
 
     def dropped(self, status: str) -> "Document":
         """The same record, dropped by a rule."""
@@ -74,8 +78,7 @@ class Document:
             status = self.status if self.status != "ok" or "\0" not in self.text else "nul"
         except UnicodeEncodeError:
             raw, status = self.text.encode("utf-8", "surrogatepass"), "undecodable"
-        content = raw if self.content is None else self.content
-        sha1_git = object_id("blob", content)
+        sha1_git = self.sha1_git or object_id("blob", raw if self.content is None else self.content)
         origin = self.origin_url.replace("%", "%25").replace(";", "%3B")
         own = f"{core_swhid('cnt', sha1_git)};origin={origin};path=/{encode_path(self.path.encode('utf-8', 'replace'))}"
         is_text = status == "ok"
@@ -85,7 +88,7 @@ class Document:
             "swhid": self.swhid or own,
             "sha1_git": sha1_git,
             "origin_url": self.origin_url,
-            "revision": None,
+            "revision": self.revision,
             "record_id": self.record_id,
             "url": self.url,
             "declared_license": self.license,

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minicode_assets.archive.files import size_of
-from minicode_assets.config.sources import Documentation
+from minicode_assets.config.sources import DOCUMENTATION_SUFFIXES, Documentation
 from minicode_assets.sources.decode import decode
 from minicode_assets.sources.document import Document
-from minicode_assets.sources.files import LICENSE_FILE, METADATA, Licensing, Origin, listing, origins
+from minicode_assets.sources.files import LICENSE_FILE, METADATA, PASSED_OVER, Licensing, Origin, listing, origins
+from minicode_assets.sources.manifest_files import Manifest, manifest_files
 from minicode_assets.sources.prose import judge_prose
 from minicode_model.artifact import digest_of
 
 FORMAT = 1
 """Raise when the same files give other texts."""
-SUFFIXES = (".md", ".markdown", ".rst", ".html", ".htm")
 _NOT_PROSE = re.compile(r"(?i)^(?:authors|contributors|changelog|changes|history|news|notice|thanks|genindex|search)\b")
 """Names of files that are lists. Index pages of HTML documentation are navigation."""
 _CHARSET = re.compile(rb"""(?i)<meta[^>]{0,200}charset=["']?([\w-]+)""")
@@ -70,7 +70,7 @@ def is_wanted(path: str) -> bool:
     name = path.rpartition("/")[2]
     if path.endswith(f".dist-info/{METADATA}"):
         return True
-    return name.lower().endswith(SUFFIXES) and not LICENSE_FILE.match(name) and not _NOT_PROSE.match(name)
+    return name.lower().endswith(DOCUMENTATION_SUFFIXES) and not LICENSE_FILE.match(name) and not _NOT_PROSE.match(name)
 
 
 def read_page(origin: Origin, path: str, place: Path, params: Documentation) -> Document:
@@ -81,13 +81,33 @@ def read_page(origin: Origin, path: str, place: Path, params: Documentation) -> 
     if size_of(place) > params.max_file_bytes:
         return document.dropped("too_long")
     content = place.read_bytes()
-    page = long_description(content) if path.endswith(METADATA) else page_of(content, path)
-    if page.status == "ok" and page.text.strip():
-        page = replace(page, status=judge_prose(page.text, params))
-    elif page.status == "ok":
-        page = replace(page, status="empty")
+    page = judged(long_description(content) if path.endswith(METADATA) else page_of(content, path), params)
     shown = re.sub(rf"{METADATA}$", f"DESCRIPTION{page.suffix}", path)
     return replace(document, path=shown, text=page.text, status=page.status, content=content)
+
+
+def read_manifest(manifest: Manifest, params: Documentation) -> Iterator[Document]:
+    """Documentation of the repositories of the manifest, by content; statuses as in `read_documentation`."""
+    for file in manifest_files(manifest, DOCUMENTATION_SUFFIXES, is_documentation):
+        document = file.document("documentation")
+        if file.status == "ok" and file.length > params.max_file_bytes:
+            document = document.dropped("too_long")
+        elif file.status == "ok":
+            page = judged(page_of(file.content, file.path), params)
+            document = replace(document, text=page.text, status=page.status)
+        yield document
+
+
+def is_documentation(path: str) -> bool:
+    """Documentation by name, outside of third-party folders."""
+    return is_wanted(path) and PASSED_OVER.isdisjoint(path.split("/")[:-1])
+
+
+def judged(page: Page, params: Documentation) -> Page:
+    """The page with what the rules of prose say of it."""
+    if page.status != "ok":
+        return page
+    return replace(page, status=judge_prose(page.text, params) if page.text.strip() else "empty")
 
 
 def page_of(content: bytes, path: str) -> Page:

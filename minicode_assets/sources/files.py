@@ -18,7 +18,7 @@ LICENSE_FILE = re.compile(r"(?i)^(?:un)?(?:licen[cs]e|copying)(?:[-_.][\w+.-]*)?
 METADATA = "METADATA"
 Licensing = Callable[[bytes], str | None]
 """The SPDX expression that a licence file or package metadata states; null when none is recognised."""
-_PASSED_OVER = frozenset({*VENDORED_DIRECTORIES, "__pycache__", "build", "dist"})
+PASSED_OVER = frozenset({*VENDORED_DIRECTORIES, "__pycache__", "build", "dist"})
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Origin:
         return {
             path: place
             for path, place in self.files.items()
-            if wanted(path) and not _PASSED_OVER & set(path.split("/")[:-1])
+            if wanted(path) and not PASSED_OVER & set(path.split("/")[:-1])
         }
 
 
@@ -81,7 +81,7 @@ def folder_url(folder: Path) -> str:
 def walk(folder: Path) -> Iterator[tuple[str, Path]]:
     """Path inside and on disk of each regular file, sorted; hidden folders and symbolic links are passed over."""
     for parent, names, files in os.walk(folder):
-        names[:] = sorted(name for name in names if not name.startswith(".") and name not in _PASSED_OVER)
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in PASSED_OVER)
         for name in sorted(files):
             path = Path(parent, name)
             if not path.is_symlink() and path.is_file():

@@ -7,13 +7,14 @@ where a run printed nothing. Source: StarCoder2, curation.md 2.6.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from minicode_assets.config.sources import Notebooks
+from minicode_assets.config.sources import NOTEBOOK_SUFFIXES, Notebooks
 from minicode_assets.sources.cells import Cell, Notebook, merged, parse_notebook
 from minicode_assets.sources.document import Document
 from minicode_assets.sources.files import Licensing, has_suffix, listing, origins
+from minicode_assets.sources.manifest_files import Manifest, ManifestFile, manifest_files
 from minicode_assets.sources.marks import escaped, mark
 from minicode_model.artifact import digest_of
 
@@ -26,18 +27,33 @@ TEMPLATE = re.compile(
 """The cell that Kaggle puts into every new notebook, by its first and last sentences."""
 PYTHON = ("python", "python3", "python2", "ipython", "")
 """Languages that are taken; a notebook that says nothing is of the time when there was nothing else."""
-is_notebook = has_suffix(".ipynb")
+is_notebook = has_suffix(*NOTEBOOK_SUFFIXES)
 
 
 @dataclass(frozen=True)
 class NotebookFile:
-    """A notebook's bytes and where they come from; `url` as in `Document`, `swhid` for what is in the archive."""
+    """A notebook's bytes and where they come from.
+
+    Attributes:
+        origin_url, path, content, license: As in `Document`.
+        file: Of a file of the manifest, what it is; its status may say that there are no bytes.
+    """
 
     origin_url: str
     path: str
     content: bytes
     license: str | None = None
-    swhid: str | None = None
+    file: ManifestFile | None = None
+
+    @property
+    def document(self) -> Document:
+        """The document without form and text."""
+        if self.file:
+            return self.file.document("notebooks")
+        return Document(
+            source="notebooks", record_id=f"{self.origin_url}/{self.path}", origin_url=self.origin_url, path=self.path,
+            text="", license=self.license, content=self.content,
+        )  # fmt: skip
 
 
 def read_notebooks(files: Iterable[NotebookFile], params: Notebooks) -> Iterator[Document]:
@@ -54,12 +70,11 @@ def read_notebooks(files: Iterable[NotebookFile], params: Notebooks) -> Iterator
         status, cleaned = judge(notebook, params) if notebook else ("malformed", None)
         if len(file.content) > params.max_notebook_bytes:
             status = "too_long"
+        if file.document.status != "ok":
+            status = file.document.status
         for source, form in forms:
             text = form(cleaned, params) if cleaned else ""
-            yield Document(
-                source=source, record_id=f"{file.origin_url}/{file.path}", origin_url=file.origin_url, path=file.path,
-                text=text, license=file.license, status=status, content=file.content, swhid=file.swhid,
-            )  # fmt: skip
+            yield replace(file.document, source=source, text=text, status=status)
 
 
 def local_notebooks(params: Notebooks, *, licensing: Licensing) -> Iterator[NotebookFile]:
@@ -75,6 +90,12 @@ def local_notebooks(params: Notebooks, *, licensing: Licensing) -> Iterator[Note
             with place.open("rb") as stream:
                 content = stream.read(params.max_notebook_bytes + 1)
             yield NotebookFile(origin.url, path, content, license_expression)
+
+
+def manifest_notebooks(manifest: Manifest) -> Iterator[NotebookFile]:
+    """The notebooks of the manifest, by content."""
+    for file in manifest_files(manifest, NOTEBOOK_SUFFIXES, is_notebook):
+        yield NotebookFile(file.origin_url, file.path, file.content, file=file)
 
 
 def fingerprint(params: Notebooks) -> str:

@@ -27,5 +27,9 @@ MEANINGS = {
     "masked": "taken down in the archive",
     "unreachable": "no source of contents answered",
     "sampled_out": "thinned out by hash",
+    "xml": "XML under another name",
+    "letters": "too few letters",
+    "lines": "lines too long for the kind",
+    "boilerplate": "a page of which a reader sees next to nothing",
 }
 STATUSES = tuple(MEANINGS)

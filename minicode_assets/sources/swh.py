@@ -43,8 +43,8 @@ def build_documents(
         partition: A key such as `00-of-04`.
         params: The `documents` section.
         config_digest: Digest of the sections that shape the asset.
-        opt_out: The opt_out artefact: what it covers is a row without text, status `opted_out`, even where another
-            origin has the same bytes. None when nobody has any wish.
+        opt_out: The opt_out artefact: what it covers, of every source, is a row without text, status `opted_out`, even
+            where another origin has the same bytes. None when nobody has any wish.
         sources: Folders that `sources.document.write_documents` made with the same partitions.
 
     Returns:
@@ -60,20 +60,31 @@ def build_documents(
         inputs["opt_out"] = open_artifact(opt_out).digest
     inputs |= {f"{path.parent.name}/{path.name}": open_artifact(path, verify=False).digest for path in sources}
     texts = _decode_blobs(blobs, params)
+    wishes = load_opt_out(opt_out) if opt_out else OptOut()
     files = scan_table(file_manifest, FILE_MANIFEST, verify=False).filter(
         pl.col("is_python") & (pl.col("perms") & _TYPE_MASK).eq(_REGULAR) & in_partition("sha1_git", partition)
     )
     rows = (
-        files.with_columns(opted_out=is_opted_out(files, load_opt_out(opt_out) if opt_out else OptOut()))
+        files.with_columns(opted_out=is_opted_out(files, wishes))
         .sort("sha1_git", "origin_url", "revision", "path")
         .collect()
     )
     frame = _documents(rows, texts, params)
     if sources:
-        others = [read_table(path, DOCUMENTS, pattern=f"{partition}.parquet") for path in sources]
+        others = [_honoured(read_table(path, DOCUMENTS, pattern=f"{partition}.parquet"), wishes) for path in sources]
         frame = pl.concat([frame, *others]).sort("sha1_git", "origin_url", "revision", "path", "document_id")
     metadata = {"partition": partition, **_figures(frame)}
     return write_table(folder, frame, DOCUMENTS, config_digest=config_digest, inputs=inputs, metadata=metadata)
+
+
+def _honoured(documents: pl.DataFrame, wishes: OptOut) -> pl.DataFrame:
+    """Another source's documents, those that the wishes cover without text and with the status opted_out."""
+    files = documents.lazy().with_columns(pl.col("path").cast(pl.Binary), snapshot=pl.lit(None, pl.Binary))
+    covered = files.select(covered=is_opted_out(files, wishes)).collect()["covered"]
+    return documents.with_columns(
+        pl.when(covered).then(pl.lit("opted_out")).otherwise("status").alias("status"),
+        *(pl.when(~covered).then(pl.col(name)).alias(name) for name in ("encoding", "text")),
+    )
 
 
 PROVENANCE = ("record_id", "url", "declared_license", "date")

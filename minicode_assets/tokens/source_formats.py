@@ -86,6 +86,7 @@ FORMATS: dict[str, SourceFormat] = {
     "stackoverflow": MARKED,
     "documentation": PROSE,
     "arxiv": PROSE,
+    "markup": CODE,
     "swallow_code": CODE,
     "stack_v3": CODE,
     "stack_v2_ids": CODE,

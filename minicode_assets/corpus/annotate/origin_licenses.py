@@ -23,9 +23,15 @@ _KEY = ["origin_url", "revision", "folder"]
 
 
 def judge_origins(
-    file_manifest: Path, license_files: Sequence[Path], folder: Path, *, params: License, config_digest: str
+    file_manifest: Path,
+    license_files: Sequence[Path],
+    folder: Path,
+    *,
+    params: License,
+    config_digest: str,
+    all_folders: bool = False,
 ) -> Artifact:
-    """After this, `folder` holds the licence verdict of each folder that has Python files.
+    """After this, `folder` holds the licence verdict of each folder that has Python files, or of each folder.
 
     Args:
         file_manifest: The manifest, which says where each licence file lies.
@@ -33,6 +39,7 @@ def judge_origins(
         folder: The artefact folder.
         params: The `license` section.
         config_digest: Digest of the sections that shape the asset.
+        all_folders: Folders with any file: where files other than Python are wanted.
 
     Returns:
         The artefact; schema ORIGIN_LICENSES. Metadata: num_by_type (folders), num_origins.
@@ -43,8 +50,8 @@ def judge_origins(
     """
     inputs = {"file_manifest": open_artifact(file_manifest).digest}
     inputs |= {f"license_files/{path.name}": open_artifact(path).digest for path in license_files}
-    python = scan_table(file_manifest, FILE_MANIFEST, verify=False).filter("is_python")
-    folders = python.select("origin_url", "revision", folder=folder_of()).unique().sort(_KEY).collect()
+    files = scan_table(file_manifest, FILE_MANIFEST, verify=False).filter(pl.lit(all_folders) | pl.col("is_python"))
+    folders = files.select("origin_url", "revision", folder=folder_of()).unique().sort(_KEY).collect()
     trees = read_trees(file_manifest, license_files, folders["origin_url"].unique())
     assign = functools.cache(functools.partial(assign_license, params=params))
     rows: list[tuple[Any, ...]] = []
