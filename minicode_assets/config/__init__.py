@@ -40,7 +40,7 @@ from minicode_assets.config.phases import Phase, build_phases, merge_phases
 from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
 from minicode_assets.config.safety import Malware, QualityModel, malware_problems, quality_problems
 from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, source_problems, wanted_files
-from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
+from minicode_assets.config.tables import BranchHeads, FileManifest, Tables, manifest_problems
 from minicode_assets.config.tokens import EncodedDocuments, Tokenizer, TokenShards, shown_stars, tokens_problems
 from minicode_assets.errors import ConfigError
 from minicode_model.artifact import digest_of, sha256_of
@@ -300,17 +300,6 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
     return config
 
 
-def manifest_problems(config: Config) -> list[str]:
-    """Contradictions of [tables], [branch_heads] and [file_manifest]."""
-    least = {
-        "tables": ("num_connections", "num_attempts", "timeout_s"),
-        "branch_heads": ("max_hops",),
-        "file_manifest": ("max_head_entries", "rows_per_part", "num_threads"),
-    }
-    found = [(section, name, getattr(getattr(config, section), name)) for section in least for name in least[section]]
-    return [f"[{section}] {name}: found {value}, expected more than 0" for section, name, value in found if value <= 0]
-
-
 def contradictions(config: Config) -> list[str]:
     """What can't hold at the same time, one message each."""
     problems = model_problems(config.model) + checkpoint_problems(config.checkpoint)
@@ -323,7 +312,11 @@ def contradictions(config: Config) -> list[str]:
     prefixes = config.partitions.num_prefixes
     if prefixes not in (1, 2, 4, 8, 16, 32, 64):
         problems.append(f"[partitions] num_prefixes: found {prefixes}, expected a power of two from 1 to 64")
-    problems += archive_problems(config.archive) + manifest_problems(config) + blobs_problems(config.blobs)
+    problems += (
+        archive_problems(config.archive)
+        + manifest_problems(config.tables, config.branch_heads, config.file_manifest)
+        + blobs_problems(config.blobs)
+    )
     problems += automation_problems(config.automation) + tokens_problems(
         config.tokenizer, config.token_shards, config.model
     )
