@@ -183,4 +183,30 @@ def run_search(options: argparse.Namespace) -> int:
     return 0 if found else 1
 
 
-COMMANDS = (add_archive, add_resolve, add_funnel, add_explain, add_search)
+def add_mixture(commands: Any) -> None:
+    """The parser of `minicode mixture`."""
+    add_command(
+        commands,
+        "mixture",
+        "What each phase of training reads of each source, with the tokens at hand and the paper's beside.",
+        "minicode mixture\nMINICODE_PRESET=mini MINICODE_DATA=$PWD/data-mini minicode mixture",
+        run_mixture,
+    )
+
+
+def run_mixture(options: argparse.Namespace) -> int:
+    """`minicode mixture`."""
+    from minicode_assets.defs.settings import from_environment
+    from minicode_assets.layout import Layout, partition_keys
+    from minicode_assets.tokens.mixture_table import as_text, mixture_rows, phase_mixtures, tokens_at_hand
+
+    settings = from_environment()
+    layout, keys = Layout(settings.data_folder), partition_keys(settings.config.partitions.num_prefixes)
+    encoded = [layout.asset("encoded_documents", key) for key in keys]
+    for folder in encoded:
+        settings.storage.fetch(folder)
+    print(as_text(mixture_rows(tokens_at_hand(encoded), phase_mixtures(settings.config))))
+    return 0
+
+
+COMMANDS = (add_archive, add_resolve, add_funnel, add_explain, add_search, add_mixture)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from minicode_assets.config import Config, Phase
 from minicode_assets.defs.limits import ACCELERATOR
+from minicode_assets.defs.pictures import rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.defs.tokens import stars_of
 from minicode_assets.defs.training import training_outcome
 from minicode_assets.errors import ConfigError
 from minicode_assets.tokens.instruct import write_instruct_shards
+from minicode_assets.tokens.mixture_table import COLUMNS, mixture_rows, phase_mixtures, tokens_at_hand
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.shards import open_split
 
@@ -42,7 +44,13 @@ def phase_shards(run: StageRun) -> Outcome:
             num_stars=stars_of(run, phase.token_shards),
         )  # fmt: skip
     num_tokens = {split: open_split(run.folder, split).num_tokens for split in ("train", "validation")}
-    return Outcome(artifact, {"both_splits_have_tokens": (min(num_tokens.values()) > 0, num_tokens)})
+    mixture = [found for found in phase_mixtures(run.config) if found.name == phase.name]
+    at_hand = {} if phase.examples else tokens_at_hand(run.partitions("encoded_documents"))
+    return Outcome(
+        artifact,
+        {"both_splits_have_tokens": (min(num_tokens.values()) > 0, num_tokens)},
+        {"mixture": rows_table(list(COLUMNS), mixture_rows(at_hand, mixture))},
+    )
 
 
 def phase_checkpoint(run: StageRun) -> Outcome:

@@ -13,6 +13,7 @@ from minicode_assets.layout import partition_keys
 from minicode_assets.schemas import ENCODED_DOCUMENTS
 from minicode_assets.tokens.budget import chinchilla_rows
 from minicode_assets.tokens.encoded import count_mismatches, encode_documents
+from minicode_assets.tokens.mixture_table import COLUMNS, mixture_rows, phase_mixtures, tokens_at_hand
 from minicode_assets.tokens.show import decoded_sequences
 from minicode_assets.tokens.train import train_tokenizer
 from minicode_assets.tokens.write import write_token_shards
@@ -70,8 +71,9 @@ def encoded_documents(run: StageRun) -> Outcome:
 
 def token_shards(run: StageRun) -> Outcome:
     """Lay out and pack the encoded documents."""
+    encoded = run.partitions("encoded_documents")
     artifact = write_token_shards(
-        run.partitions("encoded_documents"),
+        encoded,
         run.layout.asset("tokenizer"),
         run.folder,
         params=run.config.token_shards,
@@ -105,6 +107,7 @@ def token_shards(run: StageRun) -> Outcome:
                 ["model", "parameters", "tokens wanted", "at hand", "epochs"],
                 chinchilla_rows(run.config.model, num_tokens["train"]),
             ),
+            "mixture": rows_table(list(COLUMNS), mixture_rows(tokens_at_hand(encoded), phase_mixtures(run.config)[:1])),
             "document_lengths": bar_plot("Training documents by length", "documents", lengths),
             "packing": rows_table(["training split", "value"], packing_rows(artifact.metadata["train"])),
             "sequences": dg.MetadataValue.md("\n\n".join(map(fenced, shown))),

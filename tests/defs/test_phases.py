@@ -102,9 +102,9 @@ def test_a_mistake_in_a_phase_is_named(overrides: dict[str, dict[str, object]], 
 
 def test_what_a_phase_does_not_say_is_as_before_and_layers_merge() -> None:
     config = load("mini", {"phases": {"annealing": {"checkpoint": {"max_steps": 7}}}})
-    assert [phase.name for phase in config.phases] == ["long_context", "annealing", "fine_tuning"]
-    long_context, annealing, fine_tuning = config.phases
-    assert (long_context.after, annealing.after) == ("checkpoint", "long_context")
+    assert [phase.name for phase in config.phases] == ["tuning", "long_context", "annealing", "fine_tuning"]
+    tuning, long_context, annealing, fine_tuning = config.phases
+    assert (tuning.after, long_context.after, annealing.after) == ("checkpoint", "tuning", "long_context")
     assert annealing.checkpoint.max_steps == 7
     assert annealing.checkpoint.decay_fraction == 1.0
     assert fine_tuning.model == long_context.model

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from minicode_assets.config import TokenShards, load
 from minicode_assets.errors import ConfigError, CorpusError
 from minicode_assets.tokens.mixture import copies, epochs, shares
+from minicode_assets.tokens.mixture_table import as_text, mixture_rows, phase_mixtures
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import Artifact
 from tests.tokens.corpora import SMALL_SHARDS, small_encoded, small_home
@@ -55,6 +56,38 @@ def test_too_many_epochs_and_unknown_sources_are_refused() -> None:
     assert epochs(AT_HAND, params(**changes, mixture_tokens=5000))["issues"] == 5
     with pytest.raises(CorpusError, match="source 'isues' has no documents; did you mean 'issues'"):
         epochs(AT_HAND, params(epochs=("isues=1",)))
+
+
+def test_the_table_says_what_each_phase_reads() -> None:
+    config = load("mini")
+    at_hand = {"swallow_code": 4_000_000_000, "swh": 250_000_000, "gsm8k": 1_000_000, "code_contests": 10_000_000,
+               "rosetta_code": 20_000_000}  # fmt: skip
+    rows = mixture_rows(at_hand, phase_mixtures(config))
+    by_phase = {(row[0], row[1]): row for row in rows}
+    assert by_phase["checkpoint", "gsm8k"][2:6] == ("1,000,000", "4", "4,000,000", "0.0010")
+    assert by_phase["tuning", "swh"][2:] == ("250,000,000", "1", "250,000,000", "1.0000", "525,500,000,000", "0.8449")
+    assert ("checkpoint", "swh") not in by_phase
+    assert ("tuning", "swallow_code") not in by_phase
+    # 8,000 steps of 2^19 tokens over 4,064 M
+    assert by_phase["checkpoint", "all"][2:5] == ("4,064,000,000", "1.03", "4,194,304,000 trained on")
+    assert by_phase["fine_tuning", "prompts and answers (corpus)"][4].endswith("trained on")
+    assert len(as_text(rows).splitlines()) == len(rows) + 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 10**6), min_size=1, max_size=4), st.floats(0.1, 50), st.integers(0, 3))
+def test_shares_of_the_mixture_are_those_asked_for(counts: list[int], temperature: float, chosen: int) -> None:
+    at_hand = {f"source{number}": count for number, count in enumerate(counts)}
+    total = sum(counts) // 2 + 1
+    for changes, weights in (
+        ({"mixing": "temperature", "temperature": temperature}, [count ** (1 / temperature) for count in counts]),
+        ({"mixing": "target", "target_shares": (f"source{chosen % len(counts)}=2",)},
+         [float(number == chosen % len(counts)) for number in range(len(counts))]),
+    ):  # fmt: skip
+        times = epochs(at_hand, params(**changes, mixture_tokens=total, max_epochs=1e9))
+        read = [times[source] * count for source, count in at_hand.items()]
+        assert sum(read) == pytest.approx(total)
+        assert read == pytest.approx([total * weight / sum(weights) for weight in weights])
 
 
 @settings(deadline=None)
