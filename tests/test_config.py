@@ -65,6 +65,7 @@ def test_a_threshold_moves_its_own_digest_only() -> None:
         ("file_manifest", {"num_threads": 1}),
         ("blobs", {"max_attempts": 1, "contact": "me@example.org", "accept_terms": True, "s3_connections": 1}),
         ("blobs", {"api_limit": 1, "api_window_s": 1.0, "api_burst_fraction": 1.0, "api_attempts": 1}),
+        ("annotators", {"num_workers": 1, "parallel_from_bytes": 1}),
         ("token_shards", {"num_workers": 1, "parallel_from_bytes": 1}),
         ("checkpoint", {"checkpoint_every_steps": 1}),
         ("automation", {"nightly_cron": "0 0 * * *", "poll_s": 1}),

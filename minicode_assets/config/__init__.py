@@ -2,9 +2,8 @@
 
 The sections lie in the modules of this folder, in flow order: archive, tables, blobs, annotations, corpus, tokens; the
 model's are in minicode_model/config.py. Values come from the code's default, then the preset's TOML (how large), then
-the curation preset's (which rules; a top-level key `curation` chooses it), then overrides; `load` resolves them. An
-asset's code version is the digest of its own sections (`ASSET_SECTIONS`), so moving one threshold makes that asset
-stale and nothing beside it. Fields declared by `operational` say how to run and not what comes out; they don't count.
+the curation preset's (a top-level key `curation` chooses it), then overrides; `load` resolves them. An asset's code
+version is the digest of its own sections (`ASSET_SECTIONS`); fields declared by `operational` don't count.
 """
 
 import dataclasses
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from minicode_assets.config.annotations import (
+    Annotators,
     Benchmarks,
     Contamination,
     Documents,
@@ -61,6 +61,7 @@ from minicode_model.config import (
 __all__ = [
     "ASSET_SECTIONS",
     "TABLES",
+    "Annotators",
     "Archive",
     "Automation",
     "Benchmarks",
@@ -126,6 +127,7 @@ class Config(SourceSections):
     license_files: LicenseFiles = field(default_factory=LicenseFiles)
     language: Language = field(default_factory=Language)
     license: License = field(default_factory=License)
+    annotators: Annotators = field(default_factory=Annotators)
     heuristics: Heuristics = field(default_factory=Heuristics)
     lint: Lint = field(default_factory=Lint)
     origin_facts: OriginFacts = field(default_factory=OriginFacts)
@@ -178,13 +180,13 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "fetch_plan": ("blobs", "fetch_plan", "other_files"),
     "blobs": ("partitions", "blobs"),
     "documents": ("partitions", "documents"),
-    "language": ("partitions", "language"),
+    "language": ("partitions", "language", "annotators"),
     "license": ("partitions", "license"),
-    "heuristics": ("partitions", "heuristics"),
+    "heuristics": ("partitions", "heuristics", "annotators"),
     "lint": ("partitions", "lint"),
     "origin_facts": ("origin_facts",),
-    "pii": ("partitions", "pii"),
-    "malware": ("partitions", "malware"),
+    "pii": ("partitions", "pii", "annotators"),
+    "malware": ("partitions", "malware", "annotators"),
     "exact_dup": ("partitions", "exact_dup"),
     "minhash": ("partitions", "near_dup"),
     "near_dup": ("near_dup",),

@@ -1,5 +1,10 @@
 """Kernels in C (csrc/): measures of one text, each the same as that of slow Python, which the tests compare."""
 
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
 def characters_of(text: str, /) -> tuple[int, int, int, int, int, int, int, int]:
     """The fields of annotate.characters.Characters."""
 
@@ -21,3 +26,28 @@ def syntax_of(
     text: str, /
 ) -> tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int] | None:
     """The fields of annotate.syntax.Syntax but the first, of a text that parses; None where only the tree tells."""
+
+def screen_texts(
+    texts: list[bytes],
+    rules: tuple[tuple[int, npt.NDArray[np.uint64]], ...],
+    shape_tokens: int,
+    shapes: npt.NDArray[np.uint64],
+    stable: npt.NDArray[np.uint64],
+    operators: bytes,
+    hash_long: Callable[[bytes], int],
+    /,
+) -> list[tuple[int, int]]:
+    """The texts that have an n-gram of words, or a run of tokens, with one of these hashes.
+
+    Args:
+        texts: UTF-8.
+        rules: n and hashes of n-grams of words, as of shingles.hash_ngrams; at most four.
+        shape_tokens: Tokens a run; 0 looks for none.
+        shapes: Hashes of runs, as of shapes.tokenise.
+        stable: Hashes of the words that are no names.
+        operators: Bytes that are tokens of their own.
+        hash_long: The hash of a word of more than shingles.LONG_WORD_BYTES.
+
+    Returns:
+        Number of the text, and a bit for each of the rules, shapes last.
+    """

@@ -2,8 +2,8 @@
 
 A token is a word or an operator; parentheses, commas, quotes and white space don't count, so that another formatting
 doesn't either. Keywords, builtins, attributes and numbers stand for themselves; any other word is a name, of which only
-matters where in the run it stood before. Candidates are found by a hash that takes all names for one, in numpy; the
-pattern of the names proves them.
+matters where in the run it stood before. Candidates are found by a hash that takes all names for one; the pattern of
+the names proves them.
 """
 
 import builtins
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from minicode_assets.config import Contamination
 from minicode_assets.corpus.postings import Postings, build_postings
-from minicode_assets.corpus.shingles import Hashes, Numbers, Words, hash_ngrams, hash_words
+from minicode_assets.corpus.shingles import Hashes, Words, hash_ngrams, hash_words
 
 _OPERATORS = b".:=+-*/%<>!&|^~@[]{}"
 _COMMENTS = re.compile(r"#[^\n]*|\"\"\".*?\"\"\"|'''.*?'''", re.DOTALL)
@@ -92,9 +92,9 @@ def _says_enough(tokens: Tokens, first: int, params: Contamination) -> bool:
     return len(set(tokens.codes.hashes[run][spoken].tolist())) >= params.min_shape_words and num_names >= 2
 
 
-def tokenise(texts: Sequence[bytes], words: Words | None = None) -> Tokens:
-    """The tokens of a block of texts, whose words may be known already."""
-    words = words or hash_words(texts, rule="words")
+def tokenise(texts: Sequence[bytes]) -> Tokens:
+    """The tokens of a block of texts."""
+    words = hash_words(texts, rule="words")
     block = np.frombuffer(b"\n".join([b"", *texts, b""]), np.uint8)
     first_letters = block[words.starts]
     is_number = (first_letters >= ord("0")) & (first_letters <= ord("9"))
@@ -137,12 +137,9 @@ def find_shapes(text: bytes, shapes: Shapes) -> list[tuple[int, int, int, int]]:
     ]
 
 
-def with_shapes(texts: Sequence[bytes], words: Words, shapes: Shapes) -> Numbers:
-    """Numbers of the texts of a block that have a run of any solution, names apart: no other has a shape."""
-    if not shapes.runs.hashes.size:
-        return np.empty(0, np.int64)
-    hashes, offsets = hash_ngrams(tokenise(texts, words).codes, shapes.size)
-    return np.unique(np.searchsorted(offsets, shapes.runs.find(hashes)[0], side="right") - 1)
+def runs_of(shapes: Shapes) -> tuple[int, Hashes, Hashes, bytes]:
+    """What tells a text with a run of any solution, names apart: size and hashes of runs, stable words, operators."""
+    return shapes.size if shapes.runs.hashes.size else 0, shapes.runs.hashes, _stable(), _OPERATORS
 
 
 def _is_stable(hashes: Hashes) -> npt.NDArray[np.bool_]:

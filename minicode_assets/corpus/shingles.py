@@ -109,9 +109,17 @@ def _hash_slices(letters: bytes, starts: Numbers, lengths: Numbers) -> Hashes:
         hashes[rest] = _mixed(hashes[rest] * np.uint64(_BASE) + chunk)
         rest = rest[lengths[rest] > done + 8]
     for index in rest.tolist():
-        word = letters[starts[index] : starts[index] + lengths[index]]
-        hashes[index] = int.from_bytes(hashlib.blake2b(word, digest_size=8).digest(), "little")
+        hashes[index] = _hash_letters(letters[starts[index] : starts[index] + lengths[index]])
     return hashes
+
+
+def _hash_letters(letters: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(letters, digest_size=8).digest(), "little")
+
+
+def hash_long_word(word: bytes) -> int:
+    """The hash that `hash_words` gives a word of more than LONG_WORD_BYTES."""
+    return _hash_letters(word.translate(_letters()))
 
 
 def hash_ngrams(words: Words, n: int) -> tuple[Hashes, Numbers]:

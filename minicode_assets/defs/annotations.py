@@ -20,7 +20,11 @@ from minicode_model.artifact import Artifact
 def language(run: StageRun) -> Outcome:
     """Parse each document."""
     artifact = language_annotator.annotate(
-        run.input("documents"), run.folder, params=run.config.language, config_digest=run.config_digest
+        run.input("documents"),
+        run.folder,
+        params=run.config.language,
+        config_digest=run.config_digest,
+        workers=run.config.annotators,
     )
     frame = scan_table(run.folder, LANGUAGE).collect()
     failed = frame.filter(pl.col("parses").not_()).height
@@ -54,7 +58,11 @@ def license_verdicts(run: StageRun) -> Outcome:
 def heuristics(run: StageRun) -> Outcome:
     """Measure each document."""
     artifact = heuristics_annotator.annotate(
-        run.input("documents"), run.folder, params=run.config.heuristics, config_digest=run.config_digest
+        run.input("documents"),
+        run.folder,
+        params=run.config.heuristics,
+        config_digest=run.config_digest,
+        workers=run.config.annotators,
     )
     frame = scan_table(run.folder, HEURISTICS).collect()
     fractions = [name for name in frame.columns if name.endswith("_fraction")]

@@ -19,7 +19,11 @@ from minicode_assets.schemas import MALWARE, PII, PII_SPANS, QUALITY
 def pii(run: StageRun) -> Outcome:
     """Find personal data and secrets."""
     artifact = pii_annotator.annotate(
-        run.input("documents"), run.folder, params=run.config.pii, config_digest=run.config_digest
+        run.input("documents"),
+        run.folder,
+        params=run.config.pii,
+        config_digest=run.config_digest,
+        workers=run.config.annotators,
     )
     frame = scan_table(run.folder, PII).collect()
     spans = scan_table(run.folder, PII_SPANS, pattern=SPANS).collect()
@@ -39,7 +43,11 @@ def pii(run: StageRun) -> Outcome:
 def malware(run: StageRun) -> Outcome:
     """Scan each document."""
     artifact = malware_annotator.annotate(
-        run.input("documents"), run.folder, params=run.config.malware, config_digest=run.config_digest
+        run.input("documents"),
+        run.folder,
+        params=run.config.malware,
+        config_digest=run.config_digest,
+        workers=run.config.annotators,
     )
     frame = scan_table(run.folder, MALWARE).collect()
     failed = frame["problem"].count()

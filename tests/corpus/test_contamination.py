@@ -6,14 +6,18 @@ import re
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from minicode_assets.config import Benchmarks, Contamination
+from minicode_assets.corpus import native
 from minicode_assets.corpus.annotate import contamination
 from minicode_assets.corpus.annotate.contamination import find_texts, needles_of, screen
 from minicode_assets.corpus.benchmarks import build_benchmarks
 from minicode_assets.corpus.needles import Needles, build_needles
+from minicode_assets.corpus.shapes import runs_of, tokenise
+from minicode_assets.corpus.shingles import Words, hash_long_word, hash_ngrams, hash_words
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import BENCHMARKS, CONTAMINATION, CONTAMINATION_HITS
 from tests.corpus.worlds import documents_of
@@ -44,6 +48,38 @@ def clean() -> list[str]:
 
 def text_of(problems: pl.DataFrame, task: int, kind: str) -> str:
     return problems.filter((pl.col("task_id") == f"HumanEval/{task}") & (pl.col("kind") == kind))["text"][0]
+
+
+def screen_in_numpy(texts: list[bytes], needles: Needles) -> list[int]:
+    """The screen as it can be said with the hashes of words and tokens of all texts at once."""
+    words, tokens = hash_words(texts, rule="words"), tokenise(texts).codes
+    rules = (words, 5, needles.anchors), (words, 10, needles.short), (tokens, needles.shapes.size, needles.shapes.runs)
+    found: set[int] = set()
+    for codes, n, postings in rules:
+        hashes, offsets = hash_ngrams(codes, n)
+        found.update((np.searchsorted(offsets, postings.find(hashes)[0], side="right") - 1).tolist())
+    return sorted(found)
+
+
+def test_the_screen_is_that_of_numpy(problems: pl.DataFrame, needles: Needles, clean: list[str]) -> None:
+    """On clean files, problems, halves of problems, words of any length, bytes of any kind."""
+    texts = [text.encode() for text in clean] + [text.encode() for text in problems["text"]]
+    texts += [text[len(text) // 3 :].upper() for text in texts[-300:]] + [text[: len(text) // 3] for text in texts]
+    texts += [b"", b"x" * 65 + b" " + texts[-1], ("\u00e9" * 40 + " ").encode() + texts[-2], bytes(range(256)) * 3]
+    rules = (5, needles.anchors.hashes), (10, needles.short.hashes)
+    found = native.screen_texts(texts, rules, *runs_of(needles.shapes), hash_long_word)
+    assert [number for number, _ in found] == screen_in_numpy(texts, needles)
+    assert len(found) > 500
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 16, 63, 64, 65, 200])
+def test_the_screen_hashes_words_of_any_length_as_numpy_does(size: int) -> None:
+    text = b"a " + b"Wy" * (size // 2) + b"z" * (size % 2) + b" b"
+    none = np.empty(0, np.uint64)
+    for word in hash_words([text], rule="words").hashes:
+        rule = (1, hash_ngrams(Words(np.array([word]), np.array([0, 1]), np.array([0]), np.array([1])), 1)[0])
+        assert native.screen_texts([text], (rule,), 0, none, none, b"", hash_long_word) == [(0, 1)]
+        assert native.screen_texts([b"other words"], (rule,), 0, none, none, b"", hash_long_word) == []
 
 
 def rules_of(text: str, needles: Needles) -> set[str]:

@@ -15,11 +15,12 @@ import numpy as np
 import polars as pl
 
 from minicode_assets.config import Contamination
+from minicode_assets.corpus import native
 from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents
 from minicode_assets.corpus.needles import ANCHOR_WORDS, Needles, build_needles, squeeze
 from minicode_assets.corpus.postings import Postings
-from minicode_assets.corpus.shapes import find_shapes, with_shapes
-from minicode_assets.corpus.shingles import Numbers, Words, blocks, hash_ngrams, hash_words
+from minicode_assets.corpus.shapes import find_shapes, runs_of
+from minicode_assets.corpus.shingles import Words, hash_long_word, hash_ngrams, hash_words
 from minicode_assets.parquet import read_table, write_parquet
 from minicode_assets.schemas import BENCHMARKS, CONTAMINATION, CONTAMINATION_HITS
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
@@ -28,6 +29,8 @@ HITS = "hits/part-00000.parquet"
 """The table of hits inside the artefact, schema CONTAMINATION_HITS."""
 _BATCH_ROWS = 4096
 _PROGRESS_S = 5.0
+_ONLY_ANCHORS = 1
+"""What the screen says of a text with nothing but an anchor in it."""
 _IS_SPACE = np.isin(np.arange(256), list(b" \t\n\r\x0b\f"))
 _FOUND = {
     "row": pl.Int64,
@@ -141,31 +144,27 @@ def _exact(text: bytes, words: Words, needles: Needles) -> list[Row]:
     if not numbers.size:
         return []
     squeezed = squeeze(text)
+    wanted = np.unique(needles.anchors.texts_of(numbers)[0]).tolist()
+    places = {number: squeezed.find(needles.squeezed[number]) for number in wanted}
+    if max(places.values()) < 0:
+        return []
     visible = np.flatnonzero(~_IS_SPACE[np.frombuffer(text, np.uint8)])
-    hits: list[Row] = []
-    for number in np.unique(needles.anchors.texts_of(numbers)[0]).tolist():
-        needle = needles.squeezed[number]
-        place = squeezed.find(needle)
-        if place >= 0:
-            hits.append((0, number, "exact", 1, int(visible[place]), int(visible[place + len(needle) - 1]) + 1))
-    return hits
+    return [
+        (0, number, "exact", 1, int(visible[place]), int(visible[place + len(needles.squeezed[number]) - 1]) + 1)
+        for number, place in places.items()
+        if place >= 0
+    ]
 
 
 def screen(texts: Sequence[bytes], needles: Needles, *, params: Contamination) -> list[int]:
     """Numbers of the texts that have an n-gram of any benchmark text: no other text can have a hit."""
-    suspects: list[int] = []
-    for start, end in blocks(texts):
-        words = hash_words(texts[start:end], rule="words")
-        found = [_texts_with(words, n, postings) for n, postings in
-                 ((ANCHOR_WORDS, needles.anchors), (params.ngram_words, needles.short))]  # fmt: skip
-        found.append(with_shapes(texts[start:end], words, needles.shapes))
-        suspects += (np.unique(np.concatenate(found)) + start).tolist()
-    return suspects
+    rules = (ANCHOR_WORDS, needles.anchors.hashes), (params.ngram_words, needles.short.hashes)
+    hits = native.screen_texts(list(texts), rules, *runs_of(needles.shapes), hash_long_word)
+    return [number for number, found in hits if found != _ONLY_ANCHORS or _has_whole(texts[number], needles)]
 
 
-def _texts_with(words: Words, n: int, postings: Postings) -> Numbers:
-    hashes, offsets = hash_ngrams(words, n)
-    return np.searchsorted(offsets, postings.find(hashes)[0], side="right") - 1
+def _has_whole(text: bytes, needles: Needles) -> bool:
+    return bool(_exact(text, hash_words([text], rule="words"), needles))
 
 
 def _find_all(texts: pl.Series, needles: Needles, params: Contamination) -> pl.DataFrame:

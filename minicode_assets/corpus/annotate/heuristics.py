@@ -7,19 +7,20 @@ statement and not part of `password`, `async def` is a function, and nothing is 
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from minicode_assets.config import Heuristics
+from minicode_assets.config import Annotators, Heuristics
 from minicode_assets.corpus.annotate.characters import count_characters
 from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
 from minicode_assets.corpus.annotate.lexer import Lexemes, measure_lexemes
 from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
-from minicode_assets.corpus.annotate.syntax import Syntax, parsing, syntax_of
+from minicode_assets.corpus.annotate.syntax import Syntax, syntax_of
 from minicode_assets.corpus.annotate.words import Lines, count_hex_words, count_lines, count_words
+from minicode_assets.corpus.annotate.workers import Row, map_rows
 from minicode_assets.schemas import HEURISTICS
 from minicode_model.artifact import Artifact
 
@@ -29,7 +30,9 @@ logger = logging.getLogger("minicode.heuristics")
 Measures = dict[str, int | float | None]
 
 
-def annotate(documents: Path, folder: Path, *, params: Heuristics, config_digest: str) -> Artifact:
+def annotate(
+    documents: Path, folder: Path, *, params: Heuristics, config_digest: str, workers: Annotators | None = None
+) -> Artifact:
     """After this, `folder` holds the measures of each document.
 
     Args:
@@ -37,6 +40,7 @@ def annotate(documents: Path, folder: Path, *, params: Heuristics, config_digest
         folder: The artefact folder of this partition.
         params: The `heuristics` section.
         config_digest: Digest of the sections that shape the asset.
+        workers: The `annotators` section; None for this process alone.
 
     Returns:
         The artefact; schema HEURISTICS, the documents' rows in order; every measure is null without text, those of
@@ -48,8 +52,7 @@ def annotate(documents: Path, folder: Path, *, params: Heuristics, config_digest
     """
     frame = read_documents(documents, ["document_id", "text"])
     distinct = frame.filter(pl.col("text").is_not_null()).unique("text", keep="first", maintain_order=True)
-    with parsing():
-        rows = list(_measure_all(distinct, params))
+    rows = list(_measure_all(distinct["text"], params, workers))
     columns = {name: dtype for name, dtype in HEURISTICS.polars.items() if name != "document_id"}
     measured = pl.DataFrame(rows, schema=columns).with_columns(distinct["text"])
     sidecar = frame.join(measured, on="text", how="left", maintain_order="left").select(HEURISTICS.polars.names())
@@ -64,14 +67,20 @@ def annotate(documents: Path, folder: Path, *, params: Heuristics, config_digest
     )
 
 
-def _measure_all(distinct: pl.DataFrame, params: Heuristics) -> Iterator[Measures]:
+def _measure_all(texts: pl.Series, params: Heuristics, workers: Annotators | None) -> Iterator[Measures]:
     spoken = time.monotonic()
-    texts = distinct["text"]
-    for row, text, scan in zip(range(texts.len()), texts, scan_all(texts), strict=True):
-        yield measure(text, scan, params=params)
+    rows = [(text,) for text in texts]
+    for number, measures in enumerate(map_rows(measure_rows, rows, params, workers=workers), 1):
+        yield measures
         if time.monotonic() - spoken > _PROGRESS_S:
             spoken = time.monotonic()
-            logger.info("%d of %d texts", row + 1, distinct.height)
+            logger.info("%d of %d texts", number, texts.len())
+
+
+def measure_rows(rows: Sequence[Row], params: Heuristics) -> list[Measures]:
+    """The measures of some texts, one a row."""
+    texts = pl.Series([text for (text,) in rows])
+    return [measure(text, scan, params=params) for text, scan in zip(texts, scan_all(texts), strict=True)]
 
 
 class Scan(NamedTuple):

@@ -1,14 +1,16 @@
 """The language sidecar: does it parse as Python 3, does it say that it is generated, is it someone else's code."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
-from minicode_assets.config import Language
+from minicode_assets.config import Annotators, Language
 from minicode_assets.corpus.annotate.characters import split_lines
 from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
-from minicode_assets.corpus.annotate.syntax import parsing, syntax_of
+from minicode_assets.corpus.annotate.syntax import syntax_of
+from minicode_assets.corpus.annotate.workers import Row, map_rows
 from minicode_assets.manifest.paths import VENDORED_DIRECTORIES
 from minicode_assets.schemas import LANGUAGE
 from minicode_model.artifact import Artifact
@@ -61,8 +63,13 @@ VENDORED_NAMES = frozenset(
 """Files that projects copy from elsewhere as they are. Source: linguist's vendor.yml, in our words, for Python."""
 _VENDORED_FOLDERS = frozenset(VENDORED_DIRECTORIES)
 
+Described = tuple[str, bool | None, str | None, bool | None, bool]
+"""See `describe`."""
 
-def annotate(documents: Path, folder: Path, *, params: Language, config_digest: str) -> Artifact:
+
+def annotate(
+    documents: Path, folder: Path, *, params: Language, config_digest: str, workers: Annotators | None = None
+) -> Artifact:
     """After this, `folder` says of each document whether it parses, is generated, is vendored.
 
     Args:
@@ -70,6 +77,7 @@ def annotate(documents: Path, folder: Path, *, params: Language, config_digest: 
         folder: The artefact folder of this partition.
         params: The `language` section.
         config_digest: Digest of the sections that shape the asset.
+        workers: The `annotators` section; None for this process alone.
 
     Returns:
         The artefact; schema LANGUAGE, the documents' rows in order. Metadata: num_unparsable, num_generated,
@@ -80,12 +88,12 @@ def annotate(documents: Path, folder: Path, *, params: Language, config_digest: 
         StorageError: `folder` can't be written.
     """
     frame = read_documents(documents, ["document_id", "source", "path", "text"])
-    with parsing():
-        rows = [
-            (document_id, *describe(path, text, params=params, source=source))
-            for document_id, source, path, text in frame.iter_rows()
-        ]
-    sidecar = pl.DataFrame(rows, schema=LANGUAGE.polars, orient="row")
+    described = map_rows(describe_rows, frame.select("text", "path", "source").rows(), params, workers=workers)
+    sidecar = pl.DataFrame(
+        [(document_id, *row) for document_id, row in zip(frame["document_id"], described, strict=True)],
+        schema=LANGUAGE.polars,
+        orient="row",
+    )
     return write_sidecar(
         folder,
         sidecar,
@@ -102,9 +110,12 @@ def annotate(documents: Path, folder: Path, *, params: Language, config_digest: 
     )
 
 
-def describe(
-    path: str, text: str | None, *, params: Language, source: str = "swh"
-) -> tuple[str, bool | None, str | None, bool | None, bool]:
+def describe_rows(rows: Sequence[Row], params: Language) -> list[Described]:
+    """What `describe` says of some documents: text, path and source a row."""
+    return [describe(path, text, params=params, source=source) for text, path, source in rows]
+
+
+def describe(path: str, text: str | None, *, params: Language, source: str = "swh") -> Described:
     """(language, parses, parse_problem, is_generated, is_vendored) of one document; nulls without a text.
 
     Only Python is parsed.

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from minicode_assets.config import Pii
+from minicode_assets.config import Annotators, Pii
 from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents
 from minicode_assets.corpus.annotate.syntax import parses, parsing, syntax_of
+from minicode_assets.corpus.annotate.workers import Row, map_rows
 from minicode_assets.corpus.pii.detect import Detector, detect
 from minicode_assets.corpus.pii.spans import KINDS, Span
 from minicode_assets.corpus.rewrite.redact import SPANS, Change, apply_changes, changes_of
@@ -25,7 +26,9 @@ from minicode_assets.schemas import PII, PII_SPANS
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 
 
-def annotate(documents: Path, folder: Path, *, params: Pii, config_digest: str) -> Artifact:
+def annotate(
+    documents: Path, folder: Path, *, params: Pii, config_digest: str, workers: Annotators | None = None
+) -> Artifact:
     """After this, `folder` tells what each document holds of personal data and secrets, and what replaces it.
 
     Args:
@@ -33,6 +36,7 @@ def annotate(documents: Path, folder: Path, *, params: Pii, config_digest: str) 
         folder: The artefact folder of this partition.
         params: The `pii` section.
         config_digest: Digest of the sections that shape the asset.
+        workers: The `annotators` section; None for this process alone. A model works in one process anyway.
 
     Returns:
         The artefact: part-00000.parquet with schema PII, the documents' rows in order, nulls without text; and SPANS,
@@ -45,8 +49,7 @@ def annotate(documents: Path, folder: Path, *, params: Pii, config_digest: str) 
     """
     frame = read_documents(documents, ["document_id", "text"])
     distinct = frame["text"].drop_nulls().unique(maintain_order=True)
-    with parsing():
-        examined = dict(zip(distinct, examine(distinct, params=params, model=_model(params)), strict=True))
+    examined = dict(zip(distinct, _examine_all(distinct, params, workers), strict=True))
     sidecar = pl.DataFrame(
         [_row(name, examined.get(text)) for name, text in frame.iter_rows()], schema=PII.polars, orient="row"
     )
@@ -67,6 +70,19 @@ def annotate(documents: Path, folder: Path, *, params: Pii, config_digest: str) 
             "num_spans": dict(spans.group_by("kind").len().sort("kind").iter_rows()),
         }
     return open_artifact(folder, verify=False)
+
+
+def _examine_all(texts: pl.Series, params: Pii, workers: Annotators | None) -> Iterator["Examined"]:
+    if params.model:
+        with parsing():
+            yield from examine(texts, params=params, model=_model(params))
+    else:
+        yield from map_rows(examine_rows, [(text,) for text in texts], params, workers=workers)
+
+
+def examine_rows(rows: Sequence[Row], params: Pii) -> list["Examined"]:
+    """What the rules find in some texts, one a row."""
+    return list(examine(pl.Series([text for (text,) in rows]), params=params))
 
 
 class Examined(NamedTuple):
@@ -139,9 +155,7 @@ def _span_rows(document_id: str, text: str, examined: Examined) -> Iterator[tupl
         yield document_id, start, start + size, span.kind, span.rule, replacements.get((span.start, span.end))
 
 
-def _model(params: Pii) -> Detector | None:
-    if not params.model:
-        return None
+def _model(params: Pii) -> Detector:
     from minicode_assets.corpus.pii.model import load_detector
 
     return load_detector(Path(params.model), labels=params.model_labels, min_score=params.min_model_score_fraction)

@@ -14,7 +14,7 @@ import symtable
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,17 +96,34 @@ def parsing() -> Iterator[None]:
 _known: dict[bytes, Syntax] = {}
 
 
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
 def syntax_of(text: str) -> Syntax:
     """Parse a text as Python 3, as the running interpreter does.
 
     The facts of the latest texts are kept by digest, so that two annotators of one run parse once.
     """
-    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    digest = _digest(text)
     if digest not in _known:
         if len(_known) >= _CACHE_ENTRIES:
             _known.clear()
         _known[digest] = _parse(text)
     return _known[digest]
+
+
+def known_facts(texts: Sequence[str]) -> dict[bytes, Syntax]:
+    """The facts of those texts that were parsed lately, by digest."""
+    digests = map(_digest, texts)
+    return {digest: _known[digest] for digest in digests if digest in _known}
+
+
+def remember(facts: Mapping[bytes, Syntax]) -> None:
+    """Keep facts that another process found."""
+    if len(_known) + len(facts) > _CACHE_ENTRIES:
+        _known.clear()
+    _known.update(facts)
 
 
 def clear_cache() -> None:

@@ -5,6 +5,7 @@ static PyMethodDef METHODS[] = {
     {"characters_of", characters_of, METH_O, NULL},
     {"lexemes_of", lexemes_of, METH_VARARGS, NULL},
     {"lines_of", lines_of, METH_O, NULL},
+    {"screen_texts", screen_texts, METH_VARARGS, NULL},
     {"syntax_of", syntax_of, METH_O, NULL},
     {"words_of", words_of, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

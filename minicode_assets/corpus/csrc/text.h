@@ -75,5 +75,6 @@ PyObject *words_of(PyObject *module, PyObject *arguments);
 PyObject *lines_of(PyObject *module, PyObject *text);
 PyObject *lexemes_of(PyObject *module, PyObject *arguments);
 PyObject *syntax_of(PyObject *module, PyObject *text);
+PyObject *screen_texts(PyObject *module, PyObject *arguments);
 
 #endif

@@ -1,0 +1,78 @@
+"""Rows through an annotator's function, in several processes where there is enough text: the same results in order."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+from minicode_assets.config import Annotators
+from minicode_assets.corpus.annotate.syntax import Syntax, known_facts, parsing, remember
+
+Row = tuple[Any, ...]
+"""The text of a document first (None without one), then what else the function needs."""
+Function = Callable[[Sequence[Row], Any], list[Any]]
+"""From rows and parameters to one result a row; a module's own function, as other processes have to find it."""
+_BATCH_BYTES = 1 << 21
+_Facts = dict[bytes, Syntax]
+
+
+def map_rows(function: Function, rows: Sequence[Row], params: Any, *, workers: Annotators | None) -> Iterator[Any]:
+    """The function's results, in the order of the rows, some megabytes of text at a time.
+
+    Args:
+        function: See `Function`.
+        rows: See `Row`.
+        params: The function's parameters.
+        workers: The `annotators` section; None for this process alone.
+
+    What one annotator learns of a text's syntax is known to the next one of this process, whoever parsed it.
+    """
+    num_bytes = sum(len(row[0] or "") for row in rows)
+    if workers is None or workers.num_workers == 1 or num_bytes < workers.parallel_from_bytes:
+        with parsing():
+            for batch in _batches(rows):
+                yield from function(batch, params)
+    else:
+        yield from _map_parallel(function, rows, params, workers.num_workers)
+
+
+def _map_parallel(function: Function, rows: Sequence[Row], params: Any, num_workers: int) -> Iterator[Any]:
+    """A few batches at most are under way."""
+    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
+        waiting: deque[Future[tuple[list[Any], _Facts]]] = deque()
+        for batch in _batches(rows):
+            waiting.append(pool.submit(_work, function, batch, params, known_facts(_texts(batch))))
+            if len(waiting) > 2 * num_workers:
+                yield from _taken(waiting.popleft())
+        while waiting:
+            yield from _taken(waiting.popleft())
+
+
+def _taken(future: "Future[tuple[list[Any], _Facts]]") -> list[Any]:
+    results, facts = future.result()
+    remember(facts)
+    return results
+
+
+def _work(function: Function, batch: Sequence[Row], params: Any, known: _Facts) -> tuple[list[Any], _Facts]:
+    """In a worker: the results of a batch, and what was learnt of its texts' syntax beyond what is known."""
+    remember(known)
+    with parsing():
+        results = function(batch, params)
+    return results, {text: facts for text, facts in known_facts(_texts(batch)).items() if text not in known}
+
+
+def _texts(batch: Sequence[Row]) -> list[str]:
+    return [row[0] for row in batch if row[0] is not None]
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    start = size = 0
+    for end, row in enumerate(rows, 1):
+        size += len(row[0] or "")
+        if size >= _BATCH_BYTES:
+            yield rows[start:end]
+            start, size = end, 0
+    if start < len(rows):
+        yield rows[start:]
