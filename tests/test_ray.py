@@ -68,8 +68,8 @@ def test_a_run_is_a_job_of_the_cluster(home: Home, cluster: str) -> None:
             assert time.monotonic() < deadline, [(run.job_name, run.status) for run in runs]
             time.sleep(0.2)
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
-        while (job := json.loads(urlopen(f"{cluster}/api/jobs/").read())[0])["status"] == "RUNNING":
-            assert time.monotonic() < deadline, job
-            time.sleep(0.2)
+    while (job := json.loads(urlopen(f"{cluster}/api/jobs/").read())[0])["status"] == "RUNNING":
+        assert time.monotonic() < deadline, job
+        time.sleep(0.2)
     assert (job["status"], job["entrypoint"].split()[:3]) == ("SUCCEEDED", ["dagster", "api", "execute_run"])
     assert (home.data / "opt_out" / "manifest.json").exists()
