@@ -68,11 +68,12 @@ dev: $(VENV)/.installed ## Dagster's web UI and daemon on http://127.0.0.1:3000
 bench: $(VENV)/.installed-dev ## every benchmark, against its peer in the same run (long)
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-docs: $(VENV)/.installed ## write docs/data.md from the code
+docs: $(VENV)/.installed ## write docs/data.md from the code, the tables of docs/concepts/scale.md from the benchmarks
 	@$(BIN)/python -m minicode_assets.defs.reference > docs/data.md
+	@$(BIN)/python benchmarks/scale.py --write
 
 system-deps: ## Debian packages that some tests use (they skip without them)
-	@missing=""; for package in chromium git clamav-daemon libarchive-tools postgresql; do dpkg -s $$package > /dev/null 2>&1 || missing="$$missing $$package"; done; \
+	@missing=""; for package in chromium git clamav-daemon libarchive-tools nginx-light postgresql; do dpkg -s $$package > /dev/null 2>&1 || missing="$$missing $$package"; done; \
 	if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing > /dev/null; fi
 
 scancode: ## ScanCode in an environment of its own, for the licence files that nothing else recognises
