@@ -165,8 +165,9 @@ def _table(corpus: Corpus) -> list[str]:
         _short(disk_bytes(corpus) / 1e9),
     )
     facts = (
-        f"**{corpus.name}**: {files} million files, {text} GB of text, {_short(tokens / 1e9)} billion tokens, {disk} GB "
-        f"on disk, {_short(corpus.text_bytes / MAX_PARTITIONS / 1e9)} GB of text in each of {MAX_PARTITIONS} partitions."
+        f"**{corpus.name}**: {files} million files, {text} GB of text, {_short(tokens / 1e9)} billion tokens, "
+        f"{disk} GB on disk, {_short(corpus.text_bytes / MAX_PARTITIONS / 1e9)} GB of text in each of "
+        f"{MAX_PARTITIONS} partitions."
     )
     head = ["", "| | " + " | ".join(machine.name for machine in MACHINES) + " |", "| --- | --- | --- | --- |"]
     columns = [_column(corpus, machine) for machine in MACHINES]
