@@ -2,9 +2,11 @@
 
 Text: the installed packages and the standard library; sizes beyond it repeat the packages under other names, so that
 every document has an id, an order and fill-in-the-middle cuts of its own. The stage runs in a process of its own,
-whose peak memory is measured.
+whose peak memory is measured; so does the training of a tokenizer on a sample of fixed size. Sizes are millions of
+tokens. On two quiet cores 10 and 50 take some 2 minutes together, 500 some 12, most of it writing the corpus.
 
-    python benchmarks/packing.py --megabytes 40 --scale 35 150 600 1700 > benchmarks/results/packing.md
+    python benchmarks/packing.py --megabytes 40 > benchmarks/results/packing.md
+    python benchmarks/packing.py --megabytes 20 --no-compare --scale 10 50 500 > benchmarks/results/packing-scale.md
 """
 
 import argparse
@@ -38,6 +40,9 @@ from minicode_model.artifact import write_artifact
 
 VOCAB_SIZE = 32_768
 PART_BYTES = 64_000_000
+BYTES_PER_TOKEN = 3.5
+"""Of the text at VOCAB_SIZE, roughly: how much text a number of tokens takes."""
+SAMPLE_BYTES = 20_000_000
 CROP_BUFFER = 1000
 """nanochat's loader chooses among so many documents."""
 
@@ -109,6 +114,14 @@ def run_stage(home: Path, **changes: object) -> dict[str, object]:
     command = [sys.executable, __file__, "--stage", str(home), "--changes", json.dumps(changes)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return json.loads(output.splitlines()[-1])
+
+
+def train(home: Path) -> None:
+    """A tokenizer on a sample of fixed size, in this process."""
+    start = time.perf_counter()
+    params = TokenizerParams(sample_bytes=SAMPLE_BYTES)
+    train_tokenizer(home / "corpus", home / "sampled_tokenizer", params=params, config_digest="")
+    print(json.dumps({"seconds": time.perf_counter() - start, "peak_mb": own_peak_mb()}))
 
 
 def stage(home: Path, changes: dict[str, object]) -> None:
@@ -205,31 +218,43 @@ def compare(home: Path, seq_lens: list[int]) -> None:
         print(f"| {seq_len} | crop (nanochat), files | discards {figures['crop_discarded']:.1%} | | | | | | | | |")
 
 
-def scale(home: Path, megabytes: list[int], num_workers: int) -> None:
-    print("\n| MB | tokens | s | encoding s | tokens/s | CPU s | tokens/CPU s | peak MB | worker peak MB | padding |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for size in megabytes:
-        write_corpus(home / "corpus", size * 1_000_000)
+def scale(home: Path, millions: list[float], num_workers: int) -> None:
+    print(
+        "\n| tokens | MB | s | encoding s | tokens/s | CPU s | tokens/CPU s | peak MB | worker peak MB | padding "
+        f"| tokenizer on {SAMPLE_BYTES // 1_000_000} MB of it: s | peak MB |\n{'|---' * 12}|"
+    )
+    speeds = []
+    for size in millions:
+        num_bytes = int(size * 1_000_000 * BYTES_PER_TOKEN)
+        write_corpus(home / "corpus", num_bytes)
+        trained = run_stage(home, train=True)
         figures = run_stage(home, seq_len=2048, num_workers=num_workers)
         tokens, seconds, cpu = figures["num_tokens"], figures["seconds"], figures["cpu_seconds"]
+        speeds.append((tokens / seconds, tokens / cpu))
         print(
-            f"| {size} | {tokens} | {seconds:.1f} | {figures['encode_seconds']:.1f} | {tokens / seconds:,.0f} "
-            f"| {cpu:.1f} | {tokens / cpu:,.0f} | "
-            f"{figures['peak_mb']:.0f} | {figures['worker_peak_mb']:.0f} | {figures['padding_fraction']:.4%} |",
+            f"| {tokens:,} | {num_bytes / 1e6:.0f} | {seconds:.1f} | {figures['encode_seconds']:.1f} "
+            f"| {tokens / seconds:,.0f} | {cpu:.1f} | {tokens / cpu:,.0f} | {figures['peak_mb']:.0f} "
+            f"| {figures['worker_peak_mb']:.0f} | {figures['padding_fraction']:.4%} "
+            f"| {trained['seconds']:.1f} | {trained['peak_mb']:.0f} |",
             flush=True,
         )
+    by_clock, by_cpu = (max(values) / min(values) for values in zip(*speeds, strict=True))
+    print(f"\nlargest speed / smallest: {by_clock:.2f} by the clock, {by_cpu:.2f} by processor time (linear is 1)")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=60)
     parser.add_argument("--seq-lens", type=int, nargs="*", default=[512, 2048, 4096])
-    parser.add_argument("--scale", type=int, nargs="*", default=[], help="also measure speed and memory at these sizes")
+    parser.add_argument("--scale", type=float, nargs="*", default=[], help="speed and memory at so many M tokens")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--no-compare", action="store_true", help="only the scale")
     parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--changes", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.stage and "train" in arguments.changes:
+        train(arguments.stage)
+        return
     if arguments.stage:
         stage(arguments.stage, arguments.changes)
         return
