@@ -62,6 +62,8 @@ class TokenShards:
     fim_file_rate: float = 0.5
     """Of the files of such a repository, the share that is rearranged, 0..1; a file that is an example of its own
     always is. Source: StarCoder2."""
+    validation_fim_rate: float = 0.0
+    """Share of the validation files that are rearranged, 0..1; bits per byte are comparable at 0 only."""
     fim_spm_rate: float = 0.5
     """Of those, the share in SPM order, the rest in PSM, 0..1. Source: StarCoder2."""
     fim_syntax_rate: float = 0.0

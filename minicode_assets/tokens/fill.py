@@ -38,18 +38,20 @@ def fill_rooms(placed: Placed, loose: Numbers, *, seq_len: int, least: int, cut:
     alone = np.bincount(placed.row) == 1
     donors = [piece for piece in loose.tolist() if alone[placed.row[piece]]]
     free = sorted((int(room[row]), row) for row in np.flatnonzero(room >= least).tolist())
-    parts: list[Part] = []
-    filled: set[int] = set()
+    total, parts, filled = sum(size for size, _ in free), list[Part](), set[int]()
     for piece in sorted(donors, key=lambda piece: (placed.length[piece], piece)):
-        own = int(placed.row[piece])
+        own, length = int(placed.row[piece]), int(placed.length[piece])
         if own in filled:
             continue
-        others = [place for place in free if place[1] != own]
-        dealt = _deal(placed, piece, others, least=least, cut=cut)
+        if (own_room := int(room[own])) >= least:
+            free.pop(bisect_left(free, (own_room, own)))
+            total -= own_room
+        dealt = _deal(placed, piece, free, least=least, cut=cut) if total >= length else []
         if not dealt:
             break
+        total -= length
         filled |= {row for *_, row in dealt}
-        parts, free = parts + dealt, others
+        parts += dealt
     return _with_parts(placed, parts)
 
 
@@ -58,8 +60,6 @@ def _deal(placed: Placed, piece: int, free: list[tuple[int, int]], *, least: int
     length, document, start = int(placed.length[piece]), int(placed.document[piece]), int(placed.start[piece])
     parts: list[Part] = []
     first = 0
-    if sum(room for room, _ in free) < length:
-        return []
     while first < length:
         if not free:
             return []

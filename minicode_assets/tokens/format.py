@@ -101,10 +101,10 @@ def training_examples(files: Iterable[File], form: Format) -> Iterator[Example]:
         yield from _origin_examples(origin_url, group, form)
 
 
-def validation_examples(files: Iterable[File]) -> Iterator[Example]:
-    """Every file is an example of its own, nothing is rearranged or added: bits per byte are exact for each file."""
+def validation_examples(files: Iterable[File], fim_rate: float) -> Iterator[Example]:
+    """Every file is an example of its own, nothing is added; at a rate of 0 bits per byte are exact for each file."""
     for file in files:
-        yield Example(file.document_id, None, (file,), 0.0)
+        yield Example(file.document_id, None, (file,), fim_rate)
 
 
 def repository_name(origin_url: str) -> str:

@@ -103,7 +103,7 @@ def split_examples(
     """The examples of a split, in the order of origins whatever the partitions."""
     files = encoded_files(encoded, split, tokenizer.dtype)
     if split != "train":
-        return validation_examples(files)
+        return validation_examples(files, params.validation_fim_rate)
     form = Format(
         repository_context=params.repository_context,
         metadata_rate=params.metadata_rate,

@@ -76,7 +76,7 @@ def test_a_repository_that_exceeds_a_shard_becomes_several_examples() -> None:
 
 
 def test_validation_shows_each_file_alone_and_as_it_is() -> None:
-    for example, expected in zip(validation_examples(FILES), FILES, strict=True):
+    for example, expected in zip(validation_examples(FILES, 0.0), FILES, strict=True):
         assert (example.repository, example.files, example.fim_rate) == (None, (expected,), 0.0)
 
 

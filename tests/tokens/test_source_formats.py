@@ -57,7 +57,7 @@ def rendered(example: Example) -> bytes:
     ],
 )
 def test_documents_are_rendered(source: str, text: str, expected: str) -> None:
-    [example] = validation_examples([file(source, text)])
+    [example] = validation_examples([file(source, text)], 0.0)
     assert rendered(example).startswith(expected.encode())
 
 

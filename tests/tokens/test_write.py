@@ -80,7 +80,8 @@ def test_figures_and_lineage(tmp_path: Path) -> None:
         assert figures["document_lengths"] == expected
         assert sum(expected.values()) == packed.num_documents
     assert artifact.metadata["validation"]["num_psm"] == artifact.metadata["validation"]["num_spm"] == 0
-    assert write(tmp_path / "fim", fim_rate=1.0).metadata["train"]["num_psm"] > 0
+    rearranged = write(tmp_path / "fim", fim_rate=1.0, validation_fim_rate=1.0).metadata
+    assert all(rearranged[split]["num_psm"] > 0 for split in ("train", "validation"))
 
 
 def test_bytes_of_documents_are_exact(tmp_path: Path) -> None:
