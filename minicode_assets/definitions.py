@@ -31,6 +31,7 @@ from minicode_assets.defs.automation import build_automation  # noqa: E402
 from minicode_assets.defs.resources import Pipeline  # noqa: E402
 from minicode_assets.defs.settings import Settings, from_environment  # noqa: E402
 from minicode_assets.defs.stage import Stage, build_asset  # noqa: E402
+from minicode_assets.sources.history import INPUTS as HISTORY_INPUTS  # noqa: E402
 
 MODULES = (tables, manifest, licenses, blobs, blobs_automation, corpus, tokens, model, jobs)
 """Modules of defs/ whose lists JOBS and AUTOMATION (schedules, sensors) are gathered, where they have them."""
@@ -67,6 +68,8 @@ def stages(config: Config) -> list[Stage]:
     found = [stage for stage in every if stage.name not in SOURCE_SECTIONS or stage.name in enabled]
     added = {"documents": document_sources(config)}
     added |= {name: list(MANIFEST_INPUTS) for name in enabled if reads_manifest(config, name)}
+    if config.commits.enabled and config.commits.history:
+        added["commits"] = ["archive", *HISTORY_INPUTS]
     left_out = {"archive"} if config.tables.export != "embedded" else set()
     return [
         dataclasses.replace(

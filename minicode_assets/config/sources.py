@@ -83,6 +83,9 @@ class Commits:
     """Collect them."""
     repositories: tuple[str, ...] = ()
     """Local repositories, work trees or bare. `checkout` is the one that minicode runs from, where it is one."""
+    history: bool = False
+    """Those that lead to the heads of the archive, too: of an export with revisions, their messages and parents
+    (`revision`, `revision_history`). Contents come from the `blobs` backends."""
     suffixes: tuple[str, ...] = (".py",)
     """Files that are looked at."""
     max_commits: int = 100_000

@@ -6,6 +6,7 @@ from datetime import date
 from itertools import chain
 from typing import Any
 
+from minicode_assets.blobs.opt_out import load_opt_out
 from minicode_assets.config import Config
 from minicode_assets.config.hub import HUB_SECTIONS, HubDataset, HubSections
 from minicode_assets.config.meanings import field_meanings
@@ -16,10 +17,12 @@ from minicode_assets.defs.fingerprints import FINGERPRINTS
 from minicode_assets.defs.pictures import rows_table
 from minicode_assets.defs.settings import project_folder
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.defs.tables import export_of
 from minicode_assets.layout import partition_keys
 from minicode_assets.schemas import CONVERSATION_EVENTS
 from minicode_assets.sources import commits as commit_source
 from minicode_assets.sources import documentation as documentation_source
+from minicode_assets.sources import history as history_source
 from minicode_assets.sources import hub
 from minicode_assets.sources import markup as markup_source
 from minicode_assets.sources import notebooks as notebook_source
@@ -79,7 +82,16 @@ def commits(run: StageRun) -> Outcome:
     documents = commit_source.read_commits(
         run.config.commits, checkout=project_folder(), licensing=licensing(run.config)
     )
-    return local_outcome(run, documents)
+    if not run.config.commits.history:
+        return local_outcome(run, documents)
+    tables = {name: run.layout.asset(name) for name in history_source.INPUTS}
+    inputs = {name: open_artifact(folder).digest for name, folder in tables.items()}
+    export, digests = export_of(run)
+    past = history_source.read_history(
+        export, tables, source_of(run), run.config.commits, wishes=load_opt_out(tables["opt_out"]),
+        scratch=run.layout.work / run.name,
+    )  # fmt: skip
+    return local_outcome(run, chain(documents, past), inputs={**inputs, **digests})
 
 
 def gharchive(run: StageRun) -> Outcome:
@@ -151,10 +163,11 @@ def hub_dataset(run: StageRun) -> Outcome:
     return Outcome(artifact, checks_of(artifact, may_be_empty=False), {"records": records_table(artifact)})
 
 
-def local_outcome(run: StageRun, documents: Iterable[Document]) -> Outcome:
+def local_outcome(run: StageRun, documents: Iterable[Document], *, inputs: Mapping[str, str] | None = None) -> Outcome:
     """Write what was read on this machine, with the fingerprint of what there was to read."""
     before = FINGERPRINTS[run.name](run.config)
-    inputs = manifest_of(run).inputs() if reads_manifest(run.config, run.name) else {}
+    if inputs is None:
+        inputs = manifest_of(run).inputs() if reads_manifest(run.config, run.name) else {}
     return source_outcome(run, documents, inputs=inputs, metadata={"fingerprint": before}, may_be_empty=True)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
 from pathlib import Path
+from typing import Protocol
 
 from minicode_assets.archive.git import git_output, origin_url, start_git
 from minicode_assets.config.sources import Commits
@@ -128,6 +129,14 @@ def changes(path: Path, params: Commits) -> Iterator[Change]:
             yield Change(commit, datetime.fromisoformat(date), message.strip(), name, before, after)
 
 
+class Contents(Protocol):
+    """Where contents come from."""
+
+    def read(self, blob: str) -> bytes:
+        """The bytes of a blob, by its id in hexadecimal digits."""
+        ...
+
+
 class Blobs:
     """Contents of a repository through one running git process."""
 
@@ -163,7 +172,7 @@ class Blobs:
         return body
 
 
-def document_of(change: Change, url: str, license_expression: str | None, blobs: Blobs, params: Commits) -> Document:
+def document_of(change: Change, url: str, license_expression: str | None, blobs: Contents, params: Commits) -> Document:
     """The training text of a change, or the rule that drops it."""
     raw = [blobs.read(blob) for blob in (change.before, change.after)]
     record_id = f"{url}@{change.commit}:{change.path}"
