@@ -111,21 +111,26 @@ def gharchive(run: StageRun) -> Outcome:
 def issues(run: StageRun) -> Outcome:
     """Put the events of all days together to issues."""
     days = run.partitions("gharchive")
-    inputs = {f"gharchive/{day.name}": open_artifact(day, verify=False).digest for day in days}
-    return source_outcome(
-        run, read_issues(read_threads(days, run.config.issues), run.config.issues), inputs=inputs, may_be_empty=False
-    )
+    threads = read_threads(days, run.config.issues)
+    found = read_issues(threads, run.config.issues, users=load_opt_out(run.layout.asset("opt_out")).users)
+    return source_outcome(run, found, inputs=conversation_inputs(run), may_be_empty=False)
+
+
+def conversation_inputs(run: StageRun) -> dict[str, str]:
+    """Digests of what conversations are made of."""
+    days = {f"gharchive/{day.name}": open_artifact(day, verify=False).digest for day in run.partitions("gharchive")}
+    return {**days, "opt_out": open_artifact(run.layout.asset("opt_out")).digest}
 
 
 def pull_requests(run: StageRun) -> Outcome:
     """Put the events of all days together to pull requests, with their files from local clones."""
     days, params = run.partitions("gharchive"), run.config.pull_requests
-    inputs = {f"gharchive/{day.name}": open_artifact(day, verify=False).digest for day in days}
+    users = load_opt_out(run.layout.asset("opt_out")).users
     before = FINGERPRINTS[run.name](run.config)
     found = read_pull_requests(
-        read_threads(days, params, "pull"), Clones(params, licensing(run.config)), num_pulls(days), params
+        read_threads(days, params, "pull"), Clones(params, licensing(run.config)), num_pulls(days), params, users=users
     )
-    return source_outcome(run, found, inputs=inputs, metadata={"fingerprint": before})
+    return source_outcome(run, found, inputs=conversation_inputs(run), metadata={"fingerprint": before})
 
 
 def hub_dataset(run: StageRun) -> Outcome:
@@ -257,14 +262,14 @@ STAGES = [
         issues,
         "Issues as conversations, put together from the events of all days, without bots and names.",
         group="github",
-        deps=("gharchive",),
+        deps=("gharchive", "opt_out"),
     ),
     source_stage(
         "pull_requests",
         pull_requests,
         "Pull requests with base files, diffs, comments and reviews, put together from the events of all days.",
         group="github",
-        deps=("gharchive",),
+        deps=("gharchive", "opt_out"),
     ),
     *(
         source_stage(

