@@ -1,6 +1,11 @@
 """Annotators in several processes: the same bytes as in one, and nothing is parsed twice."""
 
+import os
+import signal
+import subprocess
+import sys
 import sysconfig
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +54,33 @@ def test_an_error_in_a_worker_is_the_error_of_the_stage(documents, tmp_path):
     params = Malware(scanners=("clamd",), clamd_address=str(tmp_path / "nobody"))
     with pytest.raises(MalwareError, match="nobody"):
         list(workers.map_rows(malware.scan_rows, [("x = 1\n",)], params, workers=TWO))
+
+
+LEFT_ALONE = """
+import os, signal, sys
+from minicode_assets.config import Annotators, Language
+from minicode_assets.corpus.annotate import language, workers
+rows = [("x = 1\\n", "a.py", "swh")]
+if __name__ == "__main__":
+    list(workers.map_rows(language.describe_rows, rows, Language(), workers=Annotators(parallel_from_bytes=0)))
+    print(*workers._pool(2)._processes, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_process_that_is_killed(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(LEFT_ALONE)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False, cwd=Path.cwd(),
+                          env={**os.environ, "PYTHONPATH": str(Path.cwd())})  # fmt: skip
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    children = [Path("/proc") / number for number in done.stdout.split()]
+    assert children
+    ended = time.monotonic() + 20
+    while any(child.exists() for child in children) and time.monotonic() < ended:
+        time.sleep(0.05)
+    assert not [child for child in children if child.exists()]
 
 
 def test_batches_keep_every_row(monkeypatch):

@@ -1,13 +1,22 @@
-"""Rows through an annotator's function, in several processes where there is enough text: the same results in order."""
+"""Rows through an annotator's function, in several processes where there is enough text: the same results in order.
 
+The processes stay for the next stage, since starting them takes a second; they end with the process that they work for,
+however it ends.
+"""
+
+import functools
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 from minicode_assets.config import Annotators
 from minicode_assets.corpus.annotate.syntax import Syntax, known_facts, parsing, remember
+from minicode_assets.errors import CorpusError
 
 Row = tuple[Any, ...]
 """The text of a document first (None without one), then what else the function needs."""
@@ -39,14 +48,40 @@ def map_rows(function: Function, rows: Sequence[Row], params: Any, *, workers: A
 
 def _map_parallel(function: Function, rows: Sequence[Row], params: Any, num_workers: int) -> Iterator[Any]:
     """A few batches at most are under way."""
-    with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[tuple[list[Any], _Facts]]] = deque()
+    waiting: deque[Future[tuple[list[Any], _Facts]]] = deque()
+    try:
         for batch in _batches(rows):
-            waiting.append(pool.submit(_work, function, batch, params, known_facts(_texts(batch))))
+            waiting.append(_pool(num_workers).submit(_work, function, batch, params, known_facts(_texts(batch))))
             if len(waiting) > 2 * num_workers:
                 yield from _taken(waiting.popleft())
         while waiting:
             yield from _taken(waiting.popleft())
+    except BrokenProcessPool as error:
+        _pool.cache_clear()
+        raise CorpusError(
+            f"{function.__module__}: a process that annotates was ended: {error}",
+            hint="it may have run out of memory: [annotators] num_workers = 1, or smaller partitions",
+        ) from error
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+@functools.cache
+def _pool(num_workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """An end by a signal leaves no time to say goodbye to workers, so each watches for itself."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _taken(future: "Future[tuple[list[Any], _Facts]]") -> list[Any]:
