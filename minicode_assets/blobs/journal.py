@@ -7,7 +7,7 @@ time's requests. Records carry a CRC-32; on opening, damaged ones are passed ove
     journal = magic, record*
     record  = MARK, length of payload (u32), CRC-32 of payload (u32), payload
     payload = kind (u8), sha1_git (20), then by kind
-              BLOB: Zstandard frame of the bytes, preceded by their length (u32)
+              BLOB: LZ4 block of the bytes, preceded by their length (u32)
               VERDICT: JSON with status, problem and, as hexadecimal, the bytes of a quarantined body
               RUN: digest of inputs and configuration; verdicts count only below their own run's mark
 """
