@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import tempfile
 from collections import Counter
@@ -92,6 +93,11 @@ class Home:
     @property
     def data(self) -> Path:
         return self.root / "data"
+
+    @property
+    def untouched(self) -> Path:
+        """A copy of a finished home from before any test opened its databases."""
+        return self.root.with_name(f"{self.root.name}-untouched")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -190,6 +196,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Home:
             return Home(folder / "home")
         home = new_home(folder / "home")
         home.minicode("materialize")
+        shutil.copytree(home.root, home.untouched)
         (folder / "finished.done").touch()
     return home
 

@@ -144,7 +144,7 @@ def test_lost_folder_is_made_again(finished: Home, tmp_path: Path) -> None:
 def copy_of(finished: Home, tmp_path: Path) -> Home:
     """A home that may be changed, with everything done."""
     home = new_home(tmp_path / "copy")
-    shutil.copytree(finished.root, home.root, dirs_exist_ok=True)
+    shutil.copytree(finished.untouched, home.root, dirs_exist_ok=True)
     return home
 
 
