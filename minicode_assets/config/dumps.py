@@ -1,4 +1,4 @@
-"""Sections of published dumps: Stack Exchange's posts and the questions made of them."""
+"""Sections of published dumps: Stack Exchange's posts and the questions made of them, arXiv's sources."""
 
 from dataclasses import dataclass
 
@@ -61,6 +61,20 @@ class Stackoverflow:
     """Questions are put together in so many runs over the posts, which bounds memory; 256 at most."""
     block_bytes: int = 64_000_000
     """Text held in memory before it is written. Unit: bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arxiv(Dump):
+    """LaTeX sources of arXiv's bulk archives, `arXiv_src_YYMM_NNN.tar` of some 500 MB.
+
+    The bucket `arxiv/src/` is paid by who asks: fetch the archives with your own account and give their paths, and the
+    digests of `arXiv_src_manifest.xml` as `md5s` where they are URLs. Ready-made: `extras_arxiv`.
+    """
+
+    max_paper_bytes: int = 50_000_000
+    """Longer archives of a paper are dropped (`too_long`). Unit: bytes, packed."""
+    max_unpacked_bytes: int = 200_000_000
+    """And so are those that unpack to more. Unit: bytes."""
 
 
 _POSITIVE = ("timeout_s", "attempts", "block_bytes")

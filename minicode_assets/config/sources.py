@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, field
 
 from minicode_assets.config.conversations import Gharchive, Issues, PullRequests, conversation_problems
-from minicode_assets.config.dumps import Stackoverflow, StackPosts, stack_problems
+from minicode_assets.config.dumps import Arxiv, Stackoverflow, StackPosts, dump_problems, stack_problems
 from minicode_assets.config.hub import HUB_SECTIONS, HubSections, hub_problems
 from minicode_assets.config.markup import Markup, markup_problems
 
@@ -132,6 +132,7 @@ SOURCE_SECTIONS: dict[str, tuple[str, ...]] = {
     "pull_requests": ("pull_requests", "partitions", "license_files"),
     "stack_posts": ("stack_posts",),
     "stackoverflow": ("stackoverflow", "partitions"),
+    "arxiv": ("arxiv", "partitions"),
     **{name: (name, "partitions") for name in HUB_SECTIONS},
 }
 """Which sections shape which source asset. Those that give documents write them by prefix partition."""
@@ -153,6 +154,7 @@ class SourceSections(HubSections):
     pull_requests: PullRequests = field(default_factory=PullRequests)
     stack_posts: StackPosts = field(default_factory=StackPosts)
     stackoverflow: Stackoverflow = field(default_factory=Stackoverflow)
+    arxiv: Arxiv = field(default_factory=Arxiv)
 
 
 def document_sources(config: SourceSections) -> list[str]:
@@ -203,5 +205,5 @@ def source_problems(config: SourceSections, extra_special_tokens: tuple[str, ...
     problems = commit_problems(config.commits, extra_special_tokens)
     problems += conversation_problems(config.gharchive, config.issues, config.pull_requests)
     problems += markup_problems(config.markup)
-    problems += stack_problems(config.stack_posts, config.stackoverflow)
+    problems += stack_problems(config.stack_posts, config.stackoverflow) + dump_problems("arxiv", config.arxiv)
     return problems + [told for name in HUB_SECTIONS for told in hub_problems(name, getattr(config, name))]

@@ -10,12 +10,14 @@ import polars as pl
 
 from minicode_assets.config.dumps import Dump
 from minicode_assets.defs.pictures import rows_table
-from minicode_assets.defs.sources import source_outcome, source_stage
+from minicode_assets.defs.sources import checks_of, records_table, source_outcome, source_stage
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
+from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import conform, write_table
 from minicode_assets.schemas import STACK_POSTS
+from minicode_assets.sources.arxiv import read_papers
 from minicode_assets.sources.dump import local_file
-from minicode_assets.sources.harvest import Harvest, Taken
+from minicode_assets.sources.harvest import Harvest, Taken, seal_harvest
 from minicode_assets.sources.rows import Place
 from minicode_assets.sources.stack_posts import read_posts
 from minicode_assets.sources.stackoverflow import read_questions
@@ -81,6 +83,18 @@ def posts_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return conform(pl.DataFrame(rows, schema=STACK_POSTS.polars), STACK_POSTS)
 
 
+def arxiv(run: StageRun) -> Outcome:
+    """Read the papers of one archive."""
+    address, path = dump_file(run)
+    params = run.config.arxiv
+    harvest = harvested(run, address, path, lambda path, start, count: read_papers(path, start, params, count))
+    artifact = seal_harvest(
+        harvest, run.folder, name=run.name, keys=partition_keys(run.config.partitions.num_prefixes),
+        config_digest=run.config_digest, inputs={}, metadata={"file": path.name},
+    )  # fmt: skip
+    return Outcome(artifact, checks_of(artifact, may_be_empty=False), {"records": records_table(artifact)})
+
+
 def stackoverflow(run: StageRun) -> Outcome:
     """Put the posts of all files together to questions with their answers."""
     dumps = run.partitions("stack_posts")
@@ -108,4 +122,5 @@ STAGES = [
         group="stackoverflow",
         deps=("stack_posts",),
     ),
+    source_stage("arxiv", arxiv, "LaTeX sources of papers, cleaned as RedPajama did, a partition an archive."),
 ]
