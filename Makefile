@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: help scancode run dagster-run test test-fast check format dev bench docs system-deps clean
+.PHONY: help mathematics scancode run dagster-run test test-fast check format dev bench docs system-deps clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ docs: $(VENV)/.installed ## write docs/data.md from the code, the tables of docs
 system-deps: ## Debian packages that some tests use (they skip without them)
 	@missing=""; for package in chromium git clamav-daemon libarchive-tools nginx-light postgresql; do dpkg -s $$package > /dev/null 2>&1 || missing="$$missing $$package"; done; \
 	if [ -n "$$missing" ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing > /dev/null; fi
+
+mathematics: ## DeepMind's problem maker in an environment of its own: it needs NumPy and SymPy of its time
+	@$(PYTHON) -m venv .venv-mathematics
+	@.venv-mathematics/bin/pip install --quiet mathematics_dataset==1.0.1 sympy==1.2 numpy==1.23.5 mpmath==1.3.0 absl-py==2.5.1 six==1.17.0
 
 scancode: ## ScanCode in an environment of its own, for the licence files that nothing else recognises
 	@$(PYTHON) -m venv .venv-scancode

@@ -11,6 +11,7 @@ from minicode_assets.config.conversations import Gharchive, Issues, PullRequests
 from minicode_assets.config.dumps import Arxiv, Stackoverflow, StackPosts, dump_problems, stack_problems
 from minicode_assets.config.hub import HUB_SECTIONS, HubSections, hub_problems
 from minicode_assets.config.markup import Markup, markup_problems
+from minicode_assets.config.mathematics import Mathematics, mathematics_problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +134,7 @@ SOURCE_SECTIONS: dict[str, tuple[str, ...]] = {
     "stack_posts": ("stack_posts",),
     "stackoverflow": ("stackoverflow", "partitions"),
     "arxiv": ("arxiv", "partitions"),
+    "mathematics": ("mathematics", "partitions"),
     **{name: (name, "partitions") for name in HUB_SECTIONS},
 }
 """Which sections shape which source asset. Those that give documents write them by prefix partition."""
@@ -155,6 +157,7 @@ class SourceSections(HubSections):
     stack_posts: StackPosts = field(default_factory=StackPosts)
     stackoverflow: Stackoverflow = field(default_factory=Stackoverflow)
     arxiv: Arxiv = field(default_factory=Arxiv)
+    mathematics: Mathematics = field(default_factory=Mathematics)
 
 
 def document_sources(config: SourceSections) -> list[str]:
@@ -206,4 +209,5 @@ def source_problems(config: SourceSections, extra_special_tokens: tuple[str, ...
     problems += conversation_problems(config.gharchive, config.issues, config.pull_requests)
     problems += markup_problems(config.markup)
     problems += stack_problems(config.stack_posts, config.stackoverflow) + dump_problems("arxiv", config.arxiv)
+    problems += mathematics_problems(config.mathematics)
     return problems + [told for name in HUB_SECTIONS for told in hub_problems(name, getattr(config, name))]

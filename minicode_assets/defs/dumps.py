@@ -1,4 +1,4 @@
-"""Sources that come as published dumps: fetched once and whole, then read in blocks."""
+"""Sources that are fetched once and whole, or made, and then read in blocks."""
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -10,6 +10,7 @@ import polars as pl
 
 from minicode_assets.config.dumps import Dump
 from minicode_assets.defs.pictures import rows_table
+from minicode_assets.defs.settings import project_folder
 from minicode_assets.defs.sources import checks_of, records_table, source_outcome, source_stage
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.layout import partition_keys
@@ -18,6 +19,7 @@ from minicode_assets.schemas import STACK_POSTS
 from minicode_assets.sources.arxiv import read_papers
 from minicode_assets.sources.dump import local_file
 from minicode_assets.sources.harvest import Harvest, Taken, seal_harvest
+from minicode_assets.sources.mathematics import read_problems
 from minicode_assets.sources.rows import Place
 from minicode_assets.sources.stack_posts import read_posts
 from minicode_assets.sources.stackoverflow import read_questions
@@ -88,9 +90,24 @@ def arxiv(run: StageRun) -> Outcome:
     address, path = dump_file(run)
     params = run.config.arxiv
     harvest = harvested(run, address, path, lambda path, start, count: read_papers(path, start, params, count))
+    return sealed(run, harvest, file=path.name)
+
+
+def mathematics(run: StageRun) -> Outcome:
+    """Make the problems of one level."""
+    params = run.config.mathematics
+    harvest = Harvest(run.layout.work / run.name / run.partition, [run.partition, run.config_digest])
+    if not harvest.progress.is_done:
+        found = read_problems(run.partition, harvest.progress.row, params, folder=project_folder())
+        harvest.take(found, block_bytes=params.block_bytes, limit_rows=None, limit_bytes=None)
+    return sealed(run, harvest, level=run.partition)
+
+
+def sealed(run: StageRun, harvest: Harvest, **metadata: str) -> Outcome:
+    """The documents of all blocks by prefix partition, with what came of the records."""
     artifact = seal_harvest(
         harvest, run.folder, name=run.name, keys=partition_keys(run.config.partitions.num_prefixes),
-        config_digest=run.config_digest, inputs={}, metadata={"file": path.name},
+        config_digest=run.config_digest, inputs={}, metadata=metadata,
     )  # fmt: skip
     return Outcome(artifact, checks_of(artifact, may_be_empty=False), {"records": records_table(artifact)})
 
@@ -121,6 +138,9 @@ STAGES = [
         "Questions with their answers as conversations, the best answer first, without names.",
         group="stackoverflow",
         deps=("stack_posts",),
+    ),
+    source_stage(
+        "mathematics", mathematics, "School mathematics made by DeepMind's package: questions and answers, by level."
     ),
     source_stage("arxiv", arxiv, "LaTeX sources of papers, cleaned as RedPajama did, a partition an archive."),
 ]

@@ -97,6 +97,7 @@ FORMATS: dict[str, SourceFormat] = {
     "code_contests": PROSE,
     "rosetta_code": PROSE,
     "lhq": PROSE,
+    "mathematics": PROSE,
     "intermediate": MARKED,
 }
 """Source to format."""
