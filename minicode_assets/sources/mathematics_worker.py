@@ -66,7 +66,7 @@ def training_modules(level: int) -> dict[str, Callable[[], Any]]:
     from mathematics_dataset.modules import modules
     from mathematics_dataset.util import composition
 
-    composition.Entity.__hash__ = in_order_of_use  # type: ignore[assignment]
+    composition.Entity.__hash__ = in_order_of_use
 
     def third(bounds: tuple[float, float]) -> tuple[float, float]:
         size = (bounds[1] - bounds[0]) / len(LEVELS)
