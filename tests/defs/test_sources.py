@@ -24,7 +24,7 @@ from tests.conftest import SMALL, Home, new_home
 from tests.sources.servers import Served, serving
 from tests.sources.test_hub import SWALLOW, jsonl, parquet, swallow_row
 from tests.sources.test_issues import LONG, comment, hour, opened
-from tests.sources.test_manifest_files import NOTEBOOK, PROSE, WORDS
+from tests.sources.test_manifest_files import PROSE, WORDS
 
 COPIED = (
     "def copied(values):\n    total = 0\n    for value in values:\n        total += value * value\n    return total\n"
@@ -32,12 +32,20 @@ COPIED = (
 FUNCTION = '''def {name}(path):
     """Read the {name} file and give its lines without white space at the ends."""
     with open(path) as stream:
+        # what says nothing is left out
         return [line.strip() for line in stream if "{name}" in line]
 '''
 REPOSITORY = {
     "LICENSE": Path(__file__).parents[2].joinpath("LICENSE").read_bytes(),
     "copied.py": COPIED.encode(),
-    "run.ipynb": NOTEBOOK,
+    "run.ipynb": json.dumps(
+        {
+            "cells": [{"cell_type": "code", "source": FUNCTION.format(name="notebook"), "outputs": []}],
+            "metadata": {"language_info": {"name": "python"}},
+            "nbformat": 4,
+            "nbformat_minor": 4,
+        }
+    ).encode(),
     "docs/guide.md": PROSE,
     "package.json": json.dumps({"name": "end-to-end", "about": WORDS}).encode(),
 }
@@ -53,6 +61,7 @@ distributions = ["packaging"]
 
 [documentation]
 manifest = true
+distributions = ["packaging"]
 
 [markup]
 enabled = true
@@ -93,7 +102,9 @@ def published() -> dict[str, dict[str, bytes]]:
     talk = [opened(1, "ann", LONG), comment(1, "bob", "Which version of the parser is it?", 1),
             comment(1, "Carl", "A word that is not to be used.", 2)]  # fmt: skip
     empty = hour([])
-    questions = [{"question": f"How many apples are {n} and {n + 1}?", "answer": f"{n} + {n + 1}\n#### {2 * n + 1}"}
+    asked = "Ann has {n} apples, {more}then {m} from the market; how many apples has she got now, all in all?"
+    more = "and finds more, "
+    questions = [{"question": asked.format(n=n, m=n + 1, more=more * (n % 5)), "answer": f"#### {2 * n + 1}"}
                  for n in range(30)]  # fmt: skip
     return {
         "tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl(rows)},
@@ -115,6 +126,7 @@ def small(home: Home, url: str, **paths: Path) -> str:
     """SMALL without the sections that this test sets itself."""
     left = re.sub(r"(?m)^\[(?:notebooks|documentation)\]\n(?:\w.*\n)*", "", SMALL)
     left = re.sub(r"(?m)^\[archive\]\n(?:\w.*\n)*", "", left)
+    left = left.replace("validation_fraction = 0.1", "validation_fraction = 0.3")
     return left + CONFIG.format(url=url, **paths)
 
 
@@ -127,7 +139,6 @@ def test_every_source_reaches_the_shards(tmp_path: Path) -> None:
         home.configure(
             small(home, served.url, repository=repository(tmp_path / "repository"), wishes=tmp_path / "wishes")
         )
-        home.minicode("materialize", "--select", "+token_shards")
         home.minicode("materialize", "--select", "+token_shards")
     decisions = pl.read_parquet(home.data / "corpus" / "decisions" / "*.parquet")
     documents = pl.read_parquet(home.data / "documents" / "*" / "*.parquet")
