@@ -11,7 +11,6 @@ import argparse
 import gzip
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -160,8 +159,8 @@ def ranges(num_bytes: int, work: Path) -> dict[str, dict[str, float]]:
     result = {}
     data = swallow(num_bytes)
     with serving(Served(files={"tokyotech-llm/swallow-code-v2": {SWALLOW: data}})) as served:
-        wanted = data.count(b"\n") // 10
-        read(served, work, max_rows=wanted)
+        # What the server had sent when the reader hung up, buffers of the connection included.
+        read(served, work, max_rows=data.count(b"\n") // 10)
         result["JSON lines, a tenth of the rows"] = _beside(served.sent[SWALLOW], len(data))
     rows = [{"url": f"https://s.org/{n}", "text": text, "date": "2020-01-01T00:00:00", "metadata": "{}",
              "other": os.urandom(len(text))} for n, text in enumerate(texts(num_bytes))]  # fmt: skip
@@ -211,7 +210,9 @@ def measure_peak(megabytes: int) -> None:
         finally:
             os.kill(child, 9)
             os.waitpid(child, 0)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    # Not ru_maxrss: it begins with the peak of the process that started this one.
+    peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+    print(int(peak) * 1024)
 
 
 def main() -> None:
