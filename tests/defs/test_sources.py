@@ -1,6 +1,5 @@
 """Every asset check of a source fails when what it promises does not hold."""
 
-import inspect
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +25,7 @@ def malformed(*_: Any, **__: Any) -> list[Document]:
 class Sealed:
     """A harvest of one file, done."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         self.progress = Progress("", uncounted={}, is_done=True)
 
     def blocks(self) -> list[pl.DataFrame]:
@@ -58,12 +57,13 @@ def outcome_of(stage: Stage, folder: Path, patch: pytest.MonkeyPatch, records: A
     patch.setattr("minicode_assets.defs.sources.load_opt_out", lambda *_: OptOut())
     patch.setattr("minicode_assets.defs.sources.num_pulls", lambda *_: {})
     patch.setattr("minicode_assets.defs.sources.FINGERPRINTS", dict.fromkeys(READERS, lambda config: ""))
-    patch.setattr("minicode_assets.defs.sources.Harvest", Sealed)
+    for module in ("sources", "dumps"):
+        patch.setattr(f"minicode_assets.defs.{module}.Harvest", Sealed)
+    patch.setattr("minicode_assets.defs.dumps.dump_file", lambda run: ("u", Path(__file__)))
     patch.setattr("minicode_assets.defs.sources.hub.list_files", lambda *_, **__: [RemoteFile("u", "n", 1)])
     patch.setattr("minicode_assets.defs.sources.hub.open_web", lambda *_: SimpleNamespace(close=lambda: None))
     if name := READERS.get(stage.name):
-        module = inspect.getmodule(stage.compute)
-        patch.setattr(f"{module.__name__}.{name}", records)  # type: ignore[union-attr]
+        patch.setattr(f"{stage.compute.__module__}.{name}", records)
     config = load("tiny", {"partitions": {"num_prefixes": 1}})
     partition = "00" if stage.name not in READERS else ""
     return dict(stage.compute(StageRun(config, Layout(folder), stage.name, partition)).checks)
