@@ -5,6 +5,7 @@
     .venv/bin/python benchmarks/orchestration.py overhead_small        # of the tests' small configuration, 1 minute
     .venv/bin/python benchmarks/orchestration.py backfill              # "Materialize all" by the daemon, some minutes
     .venv/bin/python benchmarks/orchestration.py kills                 # the same while parts of it are killed in turn
+    .venv/bin/python benchmarks/orchestration.py reload                # the code location is reloaded during training
 
 Every part works in a temporary DAGSTER_HOME and data folder. Results go to
 benchmarks/results/<date>-orchestration.json, each with date, commit and hardware; measured again, a part is replaced.
@@ -305,6 +306,45 @@ def kills(home: Path) -> dict[str, Any]:
     }
 
 
+LAUNCH = """mutation($run: ExecutionParams!) { launchRun(executionParams: $run) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "minicode") { __typename } }"""
+
+
+def reload(home: Path) -> dict[str, Any]:
+    """The code location is reloaded while a run waits for training in a process of its own (Pipes)."""
+    long = SMALL.replace("max_steps = 30", 'launcher = "process"\nmax_steps = 200')
+    env = environment(home, long)
+    subprocess.run([str(BIN / "minicode"), "materialize", "--select", '+key:"token_shards"'], env=env, check=True)
+    checkpoint = {
+        "mode": "default", "executionMetadata": {"tags": []}, "runConfigData": {},
+        "selector": {
+            "repositoryLocationName": "minicode", "repositoryName": "__repository__", "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": ["checkpoint"]}],
+        },
+    }  # fmt: skip
+    work = home / "data" / ".work" / "checkpoint"
+    with dev(home, env) as url:
+        run_id = graphql(url, LAUNCH, run=checkpoint)["launchRun"]["run"]["runId"]
+        while not (pids := list(work.rglob("pid"))):
+            time.sleep(0.1)
+        before = pids[0].read_text()
+        reloaded = graphql(url, RELOAD)["reloadRepositoryLocation"]["__typename"]
+        during = graphql(url, RUN, id=run_id)["runOrError"]["status"]
+        while (status := graphql(url, RUN, id=run_id)["runOrError"]["status"]) not in RUN_ENDS:
+            time.sleep(0.5)
+    return {
+        "reloaded": reloaded, "status_right_after": during, "status": status,
+        "same_process": pids[0].read_text() == before,
+        "steps": json.loads((home / "data" / "checkpoint" / "manifest.json").read_text())["metadata"]["steps"],
+        "curves_shown": in_instance(env, CURVES),
+    }  # fmt: skip
+
+
+CURVES = "print(len(instance.fetch_observations(dg.AssetKey('checkpoint'), limit=100).records))"
+
+
 PROCESS = "minicode/process"
 RUN_ENDS = ("SUCCESS", "FAILURE", "CANCELED")
 
@@ -406,7 +446,7 @@ def digests(data: Path) -> dict[str, str]:
 
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    part.__name__: part for part in (load, ready, steps, overhead, overhead_small, backfill, kills)
+    part.__name__: part for part in (load, ready, steps, overhead, overhead_small, backfill, kills, reload)
 }
 
 

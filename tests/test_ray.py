@@ -63,7 +63,7 @@ def test_a_run_is_a_job_of_the_cluster(home: Home, cluster: str) -> None:
     command = ["job", "launch", "-m", "minicode_assets.definitions", "-j", "ingestion", "--config-json"]
     home.run(str(BIN / "dagster"), *command, json.dumps(choice), env=environment)
     with dg.DagsterInstance.local_temp(str(home.root / "dagster_home")) as instance:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while len(runs := instance.get_runs()) < 2 or not all(run.is_finished for run in runs):
             assert time.monotonic() < deadline, [(run.job_name, run.status) for run in runs]
             time.sleep(0.2)

@@ -86,7 +86,8 @@ REAL_EXPORT = driver_job(
 )  # fmt: skip
 GPU_PRETRAINING = driver_job(
     "gpu_pretraining",
-    "The mini preset's model on a GPU, from the corpus that is here: tokenizer, shards, checkpoint, evaluation.",
+    "The mini preset's model on a GPU, from a corpus that was made with MINICODE_PRESET=mini: tokenizer, shards, "
+    "checkpoint, evaluation and phases.",
     preset="mini", select="tokenizer+", overrides={"checkpoint": {"precision": "bf16", "compile": True}},
 )  # fmt: skip
 EVALUATION_ONLY = driver_job(
