@@ -324,7 +324,7 @@ def reload(home: Path) -> dict[str, Any]:
             "assetSelection": [{"path": ["checkpoint"]}],
         },
     }  # fmt: skip
-    work = home / "data" / ".work" / "checkpoint"
+    work = home / "data" / ".work"
     with dev(home, env) as url:
         run_id = graphql(url, LAUNCH, run=checkpoint)["launchRun"]["run"]["runId"]
         while not (pids := list(work.rglob("pid"))):
