@@ -157,7 +157,9 @@ STAGES = [
         name="encoded_documents",
         group="tokens",
         compute=encoded_documents,
-        deps=("corpus", "tokenizer"),
+        # The corpus is made of the documents. They are named, or "Materialize all" in the web UI would leave this asset
+        # out: Dagster finds the partitioned assets by going from one to the next.
+        deps=("corpus", "tokenizer", "documents"),
         description="Every document as tokens, encoded once; any length, format and mixture is packed from these.",
         checks={"gives_back_the_text": "The tokens of the partition's first documents give back their text."},
         table=ENCODED_DOCUMENTS,
