@@ -5,7 +5,11 @@ variant is its best round, and its spread is shown. The peak is that of a large 
 precision. A step is forward, backward, clipping and fused AdamW.
 
     python benchmarks/training.py --shards data/token_shards --nanogpt nanoGPT/model.py
+    python benchmarks/training.py --shards data/token_shards --nanogpt model.py --threads 1 2 --compile --masters
     python benchmarks/training.py --shards data/token_shards --width 128 --layers 4 --threads 1 --processor-time
+
+nanoGPT's model.py is that of https://github.com/karpathy/nanoGPT and no part of this project; results name its SHA-256.
+What may be compared with what: see `against_nanogpt` of the result (equal precision and means; the best of each).
 
 Floating-point operations of a token: 6 x parameters of the matrices, output matrix included, and for attention
 12 x layers x width x T (no discount for the causal half). Source: model.md 2.1.
@@ -65,6 +69,27 @@ def ours(config: Model, params: Checkpoint, dtype: str, *, compiled: bool = Fals
         params,
         dtype,
     )
+
+
+def with_masters(config: Model, params: Checkpoint, dtype: str, *, compiled: bool = False) -> tuple[nn.Module, Step]:
+    """Our architecture with bfloat16 parameters and gradients; AdamW works on float32 copies of them."""
+    masters, network = initialise(config, params.seed), initialise(config, params.seed).bfloat16()
+    optimizer = make_optimizer(masters, params)
+    of_loss = torch.compile(network.loss) if compiled else network.loss
+    pairs = list(zip(network.parameters(), masters.parameters(), strict=True))
+
+    def step(batch: Batch) -> None:
+        (of_loss(batch.tokens_BT, batch.segments_BT, batch.targets_BT)[0] / batch.step_targets).backward()
+        for parameter, master in pairs:
+            assert parameter.grad is not None
+            master.grad = parameter.grad.float()
+        nn.utils.clip_grad_norm_(masters.parameters(), params.gradient_clip)
+        optimizer.step()
+        with torch.no_grad():
+            torch._foreach_copy_([parameter for parameter, _ in pairs], [master for _, master in pairs])
+        network.zero_grad(set_to_none=True)
+
+    return network, step
 
 
 def plain(config: Model, params: Checkpoint, dtype: str) -> tuple[nn.Module, Step]:
@@ -166,8 +191,12 @@ def build_variants(options: argparse.Namespace, config: Model, params: Checkpoin
         variants["minicode bf16, no shared keys"] = ours(many, params, "bf16")
     if options.plain:
         variants |= {f"minicode {dtype}, plain means": plain(config, params, dtype) for dtype in ("bf16", "fp32")}
+    if options.masters:
+        variants["minicode bf16, masters"] = with_masters(config, params, "bf16")
     if options.compile:
         variants["minicode bf16, compiled"] = ours(config, params, "bf16", compiled=True)
+        if options.masters:
+            variants["minicode bf16, masters, compiled"] = with_masters(config, params, "bf16", compiled=True)
     if options.nanogpt:
         for dtype in ("bf16", "fp32"):
             variants[f"nanoGPT {dtype}"] = nanogpt(options.nanogpt, config, params, dtype, compiled=False)
@@ -177,9 +206,25 @@ def build_variants(options: argparse.Namespace, config: Model, params: Checkpoin
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
+    """The figures, by number of threads."""
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load_at_start": os.getloadavg()[0],
+        "clock": "seconds of processor time" if options.processor_time else "seconds",
+        "torch": torch.__version__,
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ).stdout.strip(),
+        "nanogpt_sha256": sha256_of(options.nanogpt) if options.nanogpt else "",
+        "threads": {str(count): measure(options, count) for count in options.threads},
+    }
+
+
+def measure(options: argparse.Namespace, threads: int) -> dict[str, Any]:
+    """All variants with so many threads, built anew: a compiled one is compiled for its number of threads."""
     clock = time.process_time if options.processor_time else time.perf_counter
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    torch._dynamo.reset()
+    torch.set_num_threads(threads)
     split = open_split(options.shards, "train")
     config = Model(
         vocab_size=split.vocab_size,
@@ -216,13 +261,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         }
     step_seconds = params.batch_size * split.seq_len / rows["minicode bf16"]["tokens_per_second"]
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
-        "clock": "seconds of processor time" if options.processor_time else "seconds",
-        "torch": torch.__version__,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
-        "nanogpt_sha256": sha256_of(options.nanogpt) if options.nanogpt else "",
         "against_nanogpt": ratios(rows),
         "shape": dataclasses.asdict(config),
         "batch": f"{params.batch_size} x {split.seq_len}",
@@ -242,23 +280,28 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="sequences a step")
     parser.add_argument("--steps", type=int, default=3, help="a round and variant")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=0, help="0: torch's choice")
+    parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()], help="one after the other")
+    parser.add_argument("--masters", action="store_true", help="also bfloat16 parameters with float32 masters")
     parser.add_argument("--plain", action="store_true", help="also our architecture by plain means")
     parser.add_argument(
         "--processor-time",
         action="store_true",
         help="measure by the process's own processor time (one thread): for a machine that others use, too",
     )
-    parser.add_argument("--compile", action="store_true", help="also the compiled variants (a minute more)")
+    parser.add_argument(
+        "--compile", action="store_true", help="also the compiled variants (a minute more a number of threads)"
+    )
     parser.add_argument("--out", type=Path, help="also write the figures as JSON")
     options = parser.parse_args()
     result = run(options)
-    for name, row in sorted(result["variants"].items(), key=lambda item: -item[1]["tokens_per_second"]):
-        print(
-            f"{name:<28}{row['tokens_per_second']:>9,} tokens/s best {row['median']:>9,} median"
-            f"{row['peak_fraction']:>7.0%} of peak  {row['parameters']:,} parameters"
-        )
-    print({key: value for key, value in result.items() if key != "variants"})
+    for threads, figures in result["threads"].items():
+        print(f"{threads} thread(s): times nanoGPT {figures['against_nanogpt']}")
+        for name, row in sorted(figures["variants"].items(), key=lambda item: -item[1]["tokens_per_second"]):
+            print(
+                f"{name:<34}{row['tokens_per_second']:>9,} tokens/s best {row['median']:>9,} median"
+                f"{row['peak_fraction']:>7.0%} of peak  {row['parameters']:,} parameters"
+            )
+    print(json.dumps({key: value for key, value in result.items() if key != "threads"}))
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
 

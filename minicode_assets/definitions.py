@@ -66,7 +66,8 @@ def stages(config: Config) -> list[Stage]:
     enabled = source_assets(config)
     every = [*ALL_STAGES, *phases.stages_of(config)]
     found = [stage for stage in every if stage.name not in SOURCE_SECTIONS or stage.name in enabled]
-    added = {"documents": document_sources(config)}
+    measured = [name for phase in config.phases for name in phase.measured]
+    added = {"documents": document_sources(config), "leaderboard": measured}
     added |= {name: list(MANIFEST_INPUTS) for name in enabled if reads_manifest(config, name)}
     if config.commits.enabled and config.commits.history:
         added["commits"] = ["archive", *HISTORY_INPUTS]

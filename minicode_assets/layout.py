@@ -18,6 +18,7 @@ search_index/                  hashes of the corpus, a folder a corpus file
 tokenizer/                     the SentencePiece model
 encoded_documents/<partition>/ the tokens of each document
 token_shards/ checkpoint/ evaluation/ benchmark_scores/ leaderboard/ report/
+training_logs/<checkpoint>/    metrics.csv with speeds and TensorBoard's files of the last training
 history/                       one file an evaluated checkpoint
 """
 
@@ -57,6 +58,10 @@ class Layout:
     def history(self) -> Path:
         """One file an evaluated checkpoint; no artefact: it only grows, and the leaderboard is made of it."""
         return self.root / "history"
+
+    def training_logs(self, checkpoint: str) -> Path:
+        """What a training is watched by; no artefact: it holds times, and grows while training goes on."""
+        return self.root / "training_logs" / checkpoint
 
     @property
     def work(self) -> Path:

@@ -58,7 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("--config", type=Path, metavar="TOML", help="sections that differ from the defaults")
         if name == "train":
             command.add_argument("--start", type=Path, metavar="FOLDER", help="a checkpoint, or a Hugging Face folder")
-            command.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard files here")
+            command.add_argument(
+                "--logs", type=Path, metavar="FOLDER", help="metrics.csv with speeds, TensorBoard files"
+            )
         if name == "export":
             command.add_argument("--scores", type=Path, metavar="FOLDER", help="benchmark_scores, for the card")
             command.add_argument("--gguf", type=Path, metavar="FILE", help="also write a GGUF file for llama.cpp")
@@ -113,7 +115,7 @@ def _train(options: argparse.Namespace) -> None:
         params=params,
         config_digest=_digest(model, params),
         start=options.start,
-        tensorboard=options.tensorboard,
+        logs=options.logs,
     )
 
 

@@ -134,6 +134,8 @@ class Checkpoint:
     """A resumable state is written so often; the newest two are kept. Unit: steps."""
     log_every_steps: int = 25
     """Metrics are written and progress is shown so often. Unit: steps."""
+    tensorboard: bool = operational(True)
+    """TensorBoard's files beside the CSV file of a training's logs, where tensorboard is installed."""
     validate_every_steps: int = 200
     """Validation loss is measured so often. Unit: steps."""
     validation_sequences: int = 64
@@ -237,6 +239,15 @@ class Server:
     """TCP port on the loopback address."""
     max_body_bytes: int = 1_000_000
     """Larger requests are refused. Unit: bytes."""
+    max_header_bytes: int = 16_384
+    """Longer request lines with headers are refused. Unit: bytes."""
+    max_connections: int = 64
+    """Connections that are open at the same time, idle ones among them; more are refused with 503."""
+    max_idle_s: int = 5
+    """An open connection without a next request is closed after this. Unit: seconds."""
+    max_request_s: float = 30.0
+    """A request, headers and body, must have come after this, and a client must have read what is written for it;
+    otherwise the connection is closed. Unit: seconds."""
     max_concurrent: int = 1
     """Requests that generate at the same time; each uses all threads."""
     max_waiting: int = 8

@@ -1,7 +1,8 @@
 """A completions server for editors: OpenAI's /v1/completions with `suffix` and streaming, on the loopback address.
 
 It answers requests that name this machine's loopback address only, so that no web page reaches it through a name of
-its own (DNS rebinding). Body, prompt and waiting line are bounded; what exceeds them is refused with a reason.
+its own (DNS rebinding). Headers, body, prompt, waiting line, and the number and patience of connections are bounded;
+what exceeds them is refused with a reason, or closed (connections.py).
 """
 
 import asyncio
@@ -13,7 +14,6 @@ from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from minicode_model.config import Evaluation, Server
+from minicode_model.connections import http_server
 from minicode_model.generate import Row, completion_prompt, gap_prompt, stream
 from minicode_model.model import Starcoder2
 from minicode_model.tokenizer import TokenIds, Tokenizer
@@ -60,7 +61,7 @@ class Completion:
 def serve(model: Starcoder2, tokenizer: Tokenizer, *, params: Server, sampling: Evaluation) -> None:
     """Serve until interrupted; arguments as in `build_app`."""
     logger.info("listening on http://%s:%d/v1/completions", HOST, params.port)
-    uvicorn.run(build_app(model, tokenizer, params=params, sampling=sampling), host=HOST, port=params.port)
+    http_server(build_app(model, tokenizer, params=params, sampling=sampling), host=HOST, params=params).run()
 
 
 def build_app(model: Starcoder2, tokenizer: Tokenizer, *, params: Server, sampling: Evaluation) -> Starlette:

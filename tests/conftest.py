@@ -60,6 +60,7 @@ num_key_value_heads = 1
 max_position_embeddings = 128
 
 [checkpoint]
+tensorboard = false
 max_steps = 30
 batch_size = 8
 checkpoint_every_steps = 5

@@ -377,6 +377,7 @@ def named_files(config: Config, asset: str) -> list[Path]:
         "token_shards": shown_stars(config.token_shards, stars),
         "benchmark_scores": (scores.humaneval, scores.mbpp, *scores.infilling),
         **{phase.shards: (phase.examples, *shown_stars(phase.token_shards, stars)) for phase in config.phases},
+        **{phase.scores: (scores.humaneval, scores.mbpp, *scores.infilling) for phase in config.phases},
     }
     return [Path(name) for name in named.get(asset, ()) if name not in ("", "corpus") and name[:8] != "package:"]
 
@@ -390,6 +391,8 @@ def asset_sections(config: Config, asset: str) -> dict[str, Any]:
             return {"model": phase.model, "checkpoint": phase.checkpoint, "after": phase.after}
         if asset == phase.evaluation:
             return {"evaluation": config.evaluation}
+        if asset == phase.scores:
+            return {"benchmark_scores": config.benchmark_scores, "sandbox": config.sandbox}
     return {name: getattr(config, name) for name in {**ASSET_SECTIONS, **SOURCE_SECTIONS}[asset]}
 
 

@@ -1,6 +1,6 @@
 """Phases of training after the first: tables below [phases] in flow order, no code.
 
-[phases.long_context]              # the assets long_context_shards, long_context, long_context_evaluation
+[phases.long_context]   # long_context_shards, long_context, long_context_evaluation, long_context_benchmark_scores
 after = "checkpoint"
 [phases.long_context.token_shards] # what differs from [token_shards], [model] and [checkpoint]
 seq_len = 16384
@@ -43,6 +43,7 @@ class Phase:
         token_shards: How its shards are made; the mixture of sources is part of it.
         model: The shape; behind another phase only what changes no weight may differ from the former's.
         checkpoint: How it is trained.
+        benchmarks: Its checkpoint is put to the benchmarks, as the first one is ([benchmark_scores]).
     """
 
     name: str
@@ -51,6 +52,7 @@ class Phase:
     token_shards: TokenShards
     model: Model
     checkpoint: Checkpoint
+    benchmarks: bool
 
     @property
     def shards(self) -> str:
@@ -61,6 +63,16 @@ class Phase:
     def evaluation(self) -> str:
         """The asset of its figures."""
         return f"{self.name}_evaluation"
+
+    @property
+    def scores(self) -> str:
+        """The asset of what it can do with the benchmarks."""
+        return f"{self.name}_benchmark_scores"
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The assets that a row of the leaderboard is made of: checkpoint, evaluation and, where made, scores."""
+        return (self.name, self.evaluation, *([self.scores] if self.benchmarks else []))
 
     @property
     def starts_from_folder(self) -> bool:
@@ -103,15 +115,19 @@ def build_phases(
     """
     phases: list[Phase] = []
     problems: list[str] = []
-    former: dict[str, Any] = {"token_shards": token_shards, "model": model, "checkpoint": checkpoint}
+    former: dict[str, Any] = {
+        "token_shards": token_shards, "model": model, "checkpoint": checkpoint, "benchmarks": True
+    }  # fmt: skip
     for name, table in tables.items():
         where = f"[phases.{name}]"
         if not isinstance(table, Mapping):
             problems.append(f"{where}: found {table!r}, expected a table")
             continue
-        known = (*_TEXTS, *_SECTIONS)
+        known = (*_TEXTS, *_SECTIONS, "benchmarks")
         problems += [f"{where} {key}: unknown key{nearest(key, known)}" for key in table if key not in known]
-        sections: dict[str, Any] = {}
+        sections: dict[str, Any] = {"benchmarks": table.get("benchmarks", former["benchmarks"])}
+        if not isinstance(sections["benchmarks"], bool):
+            problems.append(f"{where} benchmarks: found {sections['benchmarks']!r}, expected bool")
         for key, section in _SECTIONS.items():
             values = {field.name: getattr(former[key], field.name) for field in dataclasses.fields(former[key])}
             changes = table.get(key, {})

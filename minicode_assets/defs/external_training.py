@@ -61,6 +61,7 @@ def from_json(text: str) -> Training:
         params=build_section(Checkpoint, raw["params"], "[checkpoint]")[0],
         config_digest=raw["config_digest"],
         start=Path(raw["start"]) if raw["start"] else None,
+        logs=Path(raw["logs"]),
     )
 
 

@@ -1,10 +1,11 @@
-"""Group model: the phases of training after the first, made of the [phases] tables: three assets each."""
+"""Group model: the phases of training after the first, made of the [phases] tables: up to four assets each."""
 
 import json
 from pathlib import Path
 
 from minicode_assets.config import Config, Phase
 from minicode_assets.defs.limits import ACCELERATOR
+from minicode_assets.defs.model import CONTROLS_HOLD, scores_of
 from minicode_assets.defs.pictures import rows_table
 from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.defs.tokens import stars_of
@@ -23,7 +24,7 @@ def phase_of(run: StageRun) -> Phase:
         ConfigError: The run's configuration has no such phase.
     """
     for phase in run.config.phases:
-        if run.name in (phase.name, phase.shards, phase.evaluation):
+        if run.name in (phase.shards, *phase.measured):
             return phase
     raise ConfigError(f"asset {run.name}: no phase of this configuration", hint="[phases] is fixed at loading")
 
@@ -61,29 +62,31 @@ def phase_checkpoint(run: StageRun) -> Outcome:
 
 
 def phase_evaluation(run: StageRun) -> Outcome:
-    """Measure the phase's checkpoint as the first one is measured, and put it into the history."""
-    from minicode_model.evaluation.leaderboard import checkpoint_row, record
+    """Measure the phase's checkpoint as the first one is measured."""
     from minicode_model.evaluation.run import evaluate
 
-    phase = phase_of(run)
-    checkpoint = run.layout.asset(phase.name)
     artifact = evaluate(
-        checkpoint,
+        run.layout.asset(phase_of(run).name),
         run.layout.asset("token_shards"),
         run.layout.asset("tokenizer"),
         run.folder,
         params=run.config.evaluation,
         config_digest=run.config_digest,
     )
-    record(run.layout.history, checkpoint_row(f"{run.config.preset}/{phase.name}", checkpoint, run.folder))
     bits = json.loads((run.folder / "results.json").read_text())["bits_per_byte"]
     better = bits["model"] < bits["untrained"]
     return Outcome(artifact, {"beats_untrained": (better, bits)}, {"bits_per_byte": bits["model"]})
 
 
+def phase_benchmark_scores(run: StageRun) -> Outcome:
+    """Put the phase's checkpoint to the benchmarks, as the first one is."""
+    return scores_of(run, phase_of(run).name)
+
+
 def stages_of(config: Config) -> list[Stage]:
     """The stages of all phases, in order."""
-    return [stage for phase in config.phases for stage in _stages(phase)]
+    names = {name for phase in config.phases for name in (phase.shards, *phase.measured)}
+    return [stage for phase in config.phases for stage in _stages(phase) if stage.name in names]
 
 
 def _stages(phase: Phase) -> list[Stage]:
@@ -118,6 +121,15 @@ def _stages(phase: Phase) -> list[Stage]:
             checks={"beats_untrained": "Fewer bits per byte than an untrained model."},
             kinds=("pytorch",),
             pool=ACCELERATOR,
-            adds_to_history=True,
+        ),
+        Stage(
+            name=phase.scores,
+            group="model",
+            compute=phase_benchmark_scores,
+            deps=(phase.name, "token_shards", "tokenizer"),
+            description=f"What {phase.name} can do with the benchmarks that the first phase is put to.",
+            checks={"controls_hold": CONTROLS_HOLD},
+            kinds=("pytorch",),
+            pool=ACCELERATOR,
         ),
     ]

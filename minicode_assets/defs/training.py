@@ -31,6 +31,7 @@ class Training:
         params: How it is trained.
         config_digest: For the manifest.
         start: Whose weights come first; None draws them.
+        logs: Where metrics.csv with speeds and TensorBoard's files go.
     """
 
     shards: Path
@@ -40,6 +41,7 @@ class Training:
     params: Checkpoint
     config_digest: str
     start: Path | None
+    logs: Path
 
     def run(self, on_progress: Callable[[Mapping[str, Any]], None]) -> Artifact:
         """Train in this process."""
@@ -78,7 +80,9 @@ def training_outcome(run: StageRun, shards: Path, model: Model, params: Checkpoi
     from minicode_assets.defs.external_training import train_externally
 
     work = run.layout.work / run.name
-    training = Training(shards, run.folder, work, model, params, run.config_digest, start)
+    training = Training(
+        shards, run.folder, work, model, params, run.config_digest, start, run.layout.training_logs(run.name)
+    )
     curves = Curves(run.observe, OBSERVE_EVERY_S)
     if params.launcher == "process":
         artifact = train_externally(training, run.context, curves.show)

@@ -1,7 +1,5 @@
 """What happens between steps: metrics, validation, divergence, progress, states, interruption."""
 
-import csv
-import io
 import logging
 import signal
 import statistics
@@ -20,11 +18,15 @@ from minicode_model.training.batches import Batch, Sequences, sequence_order, st
 from minicode_model.training.module import TrainingModule, sum_over_devices
 from minicode_model.training.schedule import learning_rate_at
 from minicode_model.training.state import remove_old_states, state_folder
+from minicode_model.training.throughput import known_peak, operations_per_token
 
 logger = logging.getLogger("minicode.checkpoint")
 
 METRICS = ("step", "loss", "gradient_norm", "learning_rate", "tokens")
 VALIDATION = ("step", "validation_loss")
+SPEEDS = ("step", "tokens_per_second", "mfu", "data_wait_fraction")
+"""Predicted tokens a second, the share of the measured peak, the share of the time spent waiting; over the steps since
+the last such row, every `log_every_steps`. As all times, they differ from run to run."""
 SMOOTHING_STEPS = 20
 
 
@@ -53,6 +55,8 @@ class Metrics(StepCallback):
         rows: Rows of METRICS: step from 1, loss (nats a token), norm before clipping, rate, predicted tokens so far.
         seconds: Time spent training, over all processes that took part.
         waiting_seconds: Of those, the time spent waiting for data.
+        speeds: Rows of SPEEDS.
+        peak: Operations a second of a large matrix product on all devices together, measured before the first step.
     """
 
     def __init__(self, params: Checkpoint) -> None:
@@ -60,13 +64,20 @@ class Metrics(StepCallback):
         self.rows: list[tuple[float, ...]] = []
         self.seconds = 0.0
         self.waiting_seconds = 0.0
+        self.speeds: list[tuple[float, ...]] = []
+        self.peak = 0.0
+        self._operations = 0.0
         self._mark = 0.0
-        self._logged = (0.0, 0.0)
+        self._logged = (0.0, 0.0, 0.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Measure the peak, and start the clock."""
+        assert isinstance(pl_module, TrainingModule)
+        dtype = torch.bfloat16 if self.params.precision == "bf16" else torch.float32
+        self.peak = known_peak(pl_module.device, dtype, torch.get_num_threads()) * self.params.devices
+        self._operations = operations_per_token(pl_module.network.config)
         self._mark = time.perf_counter()
-        self._logged = (self.seconds, self.tokens)
+        self._logged = (self.seconds, self.waiting_seconds, self.tokens)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """What passed since the last batch ended was spent on getting this one."""
@@ -76,6 +87,16 @@ class Metrics(StepCallback):
     def tokens_per_second(self) -> float:
         """Predicted tokens a second, over the whole training."""
         return self.tokens / max(1e-9, self.seconds)
+
+    @property
+    def mfu(self) -> float:
+        """Share of the measured peak, over the whole training, 0..1."""
+        return self.tokens_per_second * self._operations / self.peak
+
+    @property
+    def data_wait_fraction(self) -> float:
+        """Share of the time spent waiting for data, over the whole training, 0..1."""
+        return self.waiting_seconds / max(1e-9, self.seconds)
 
     @property
     def tokens(self) -> float:
@@ -99,16 +120,19 @@ class Metrics(StepCallback):
         return passed
 
     def _log_progress(self, step: int) -> None:
-        seconds, tokens = self._logged
-        self._logged = (self.seconds, self.tokens)
-        speed = (self.tokens - tokens) / max(1e-9, self.seconds - seconds)
+        former, self._logged = self._logged, (self.seconds, self.waiting_seconds, self.tokens)
+        seconds, waiting, tokens = (now - then for now, then in zip(self._logged, former, strict=True))
+        speed = tokens / max(1e-9, seconds)
+        mfu = speed * self._operations / self.peak
+        self.speeds.append((step, speed, mfu, waiting / max(1e-9, seconds)))
         remaining = (self.params.max_steps - step) * self.seconds / step
         logger.info(
-            "step %d of %d: loss %.3f, %.0f tokens/s, %.0f s to go",
+            "step %d of %d: loss %.3f, %.0f tokens/s, MFU %.0f %%, %.0f s to go",
             step,
             self.params.max_steps,
             self.smoothed(len(self.rows)),
             speed,
+            100 * mfu,
             remaining,
         )
 
@@ -132,11 +156,13 @@ class Metrics(StepCallback):
     def state_dict(self) -> dict[str, Any]:
         """Rows and clocks."""
         rows = torch.tensor(self.rows, dtype=torch.float64).reshape(-1, len(METRICS))
-        return {"rows": rows, "seconds": self.seconds, "waiting_seconds": self.waiting_seconds}
+        speeds = torch.tensor(self.speeds, dtype=torch.float64).reshape(-1, len(SPEEDS))
+        return {"rows": rows, "speeds": speeds, "seconds": self.seconds, "waiting_seconds": self.waiting_seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state."""
         self.rows = [tuple(row) for row in state_dict["rows"].tolist()]
+        self.speeds = [tuple(row) for row in state_dict["speeds"].tolist()]
         self.seconds, self.waiting_seconds = state_dict["seconds"], state_dict["waiting_seconds"]
 
 
@@ -209,8 +235,7 @@ class Reports(StepCallback):
             {
                 **dict(zip(METRICS, rows[-1], strict=True)),
                 "max_steps": self.params.max_steps,
-                "tokens_per_second": self.metrics.tokens_per_second,
-                "data_wait_fraction": self.metrics.waiting_seconds / max(1e-9, self.metrics.seconds),
+                **{name: getattr(self.metrics, name) for name in SPEEDS[1:]},
                 "curves": {"train": train, "validation": list(self.validation.rows)},
             }
         )
@@ -278,17 +303,3 @@ class States(StepCallback):
     def _note(self, number: int, frame: Any) -> None:
         self._noted = number
         logger.warning("signal %s: finishing the step", signal.Signals(number).name)
-
-
-def metrics_table(metrics: Metrics, validation: Validation) -> str:
-    """The rows of both as CSV, one a step; floats in the shortest form that reads back equal.
-
-    Columns: METRICS, and validation_loss, which is empty where it wasn't measured.
-    """
-    measured = {int(step): loss for step, loss in validation.rows}
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow((*METRICS, VALIDATION[1]))
-    for step, loss, norm, rate, tokens in metrics.rows:
-        writer.writerow((int(step), loss, norm, rate, int(tokens), measured.get(int(step), "")))
-    return stream.getvalue()

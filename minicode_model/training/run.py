@@ -24,11 +24,11 @@ from minicode_model.errors import ConfigError, ShardError
 from minicode_model.model import Starcoder2
 from minicode_model.shards import PackedSplit, open_split
 from minicode_model.training.batches import StepLoader
-from minicode_model.training.callbacks import Metrics, Progress, Reports, States, Validation, metrics_table
+from minicode_model.training.callbacks import Metrics, Progress, Reports, States, Validation
+from minicode_model.training.logs import Logs, metrics_table
 from minicode_model.training.module import TrainingModule
 from minicode_model.training.start import start_digest, starting_model
 from minicode_model.training.state import SafeCheckpointIO, newest_state
-from minicode_model.training.throughput import measure_peak, operations_per_token
 
 logger = logging.getLogger("minicode.checkpoint")
 
@@ -44,7 +44,7 @@ def train(
     params: Checkpoint,
     config_digest: str,
     start: Path | None = None,
-    tensorboard: Path | None = None,
+    logs: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Artifact:
     """Train a model from initial weights, or from a former checkpoint; afterwards `folder` is the checkpoint artefact.
@@ -61,7 +61,7 @@ def train(
         params: The [checkpoint] section.
         config_digest: Digest of the sections, recorded in the manifest.
         start: A checkpoint artefact or a Hugging Face folder whose weights come first; None draws them.
-        tensorboard: A folder for TensorBoard's files; None writes none.
+        logs: A folder for metrics.csv with speeds and for TensorBoard's files; None writes none.
         on_progress: Called every `log_every_steps` with the last figures and the curves so far.
 
     Raises:
@@ -84,7 +84,7 @@ def train(
     check_fit(model, *splits)
     network = starting_model(start, model, params, splits[0].tokenizer_digest)
     states = work / fingerprint([shards_artifact.digest, start_digest(start)], model, params)[:16]
-    metrics, validation = fit(network, *splits, states, params=params, tensorboard=tensorboard, on_progress=on_progress)
+    metrics, validation = fit(network, *splits, states, params=params, logs=logs, on_progress=on_progress)
     figures = summary(network, metrics, validation, params)
     if params.sharded:
         from minicode_model.training.sharding import whole
@@ -137,7 +137,7 @@ def check_fit(model: Model, train_split: PackedSplit, validation_split: PackedSp
 
 def fingerprint(inputs: list[str], model: Model, params: Checkpoint) -> str:
     """Digest of all that the weights depend on."""
-    return digest_of([1, *inputs, dataclasses.asdict(model), shaping_values(params)])
+    return digest_of([2, *inputs, dataclasses.asdict(model), shaping_values(params)])
 
 
 def fit(
@@ -147,7 +147,7 @@ def fit(
     states: Path,
     *,
     params: Checkpoint,
-    tensorboard: Path | None = None,
+    logs: Path | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[Metrics, Validation]:
     """Train `network` to the last step, from the newest whole state in `states` or from the weights that it has."""
@@ -162,10 +162,8 @@ def fit(
     callbacks: list[Callback] = [metrics, validation]
     if on_progress and rank() == 0:
         callbacks.append(Reports(metrics, validation, params, on_progress))
-    if tensorboard and rank() == 0:
-        from minicode_model.training.tensorboard import TensorBoard
-
-        callbacks.append(TensorBoard(tensorboard, metrics, validation, params))
+    if logs and rank() == 0:
+        callbacks.append(Logs(logs, metrics, validation, params))
     with _guest_manners(params.num_threads):
         trainer = _make_trainer(states, params, [*callbacks, keeper])
         trainer.fit(module, StepLoader(train_split, params, rank()), ckpt_path=newest)
@@ -236,9 +234,6 @@ def summary(network: Starcoder2, metrics: Metrics, validation: Validation, param
 
     `mfu` is the share of the measured peak of a matrix product on the same devices, 0..1.
     """
-    device = network.output_weight.device
-    peak = measure_peak(device, torch.bfloat16 if params.precision == "bf16" else torch.float32) * params.devices
-    tokens_per_second = metrics.tokens_per_second
     return {
         "num_parameters": network.num_parameters,
         "steps": len(metrics.rows),
@@ -247,10 +242,10 @@ def summary(network: Starcoder2, metrics: Metrics, validation: Validation, param
         "last_loss": metrics.smoothed(len(metrics.rows)),
         "validation_loss": validation.rows[-1][1],
         "seconds": round(metrics.seconds, 1),
-        "tokens_per_second": round(tokens_per_second, 1),
-        "mfu": round(tokens_per_second * operations_per_token(network.config) / peak, 4),
-        "peak_gflops": round(peak / 1e9, 1),
-        "data_wait_fraction": round(metrics.waiting_seconds / metrics.seconds, 5),
+        "tokens_per_second": round(metrics.tokens_per_second, 1),
+        "mfu": round(metrics.mfu, 4),
+        "peak_gflops": round(metrics.peak / 1e9, 1),
+        "data_wait_fraction": round(metrics.data_wait_fraction, 5),
         "threads": params.num_threads or torch.get_num_threads(),
-        "device": str(device),
+        "device": str(network.output_weight.device),
     }

@@ -1,5 +1,6 @@
 """How fast training is, as a share of what the device can do."""
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -37,3 +38,9 @@ def measure_peak(device: torch.device, dtype: torch.dtype, clock: Callable[[], f
         float(product[0, 0])  # waits for the device
         best = max(best, 2 * size**3 / (clock() - start))
     return best
+
+
+@functools.cache
+def known_peak(device: torch.device, dtype: torch.dtype, num_threads: int) -> float:
+    """`measure_peak`, once a process for each device, type and number of threads of the CPU."""
+    return measure_peak(device, dtype)

@@ -27,7 +27,14 @@ EXTERNAL = SMALL.replace("[checkpoint]\n", '[checkpoint]\nlauncher = "process"\n
 def training(root: Path, **changes: object) -> Training:
     config = load("tiny", {"checkpoint": {"max_steps": 3, "launcher": "process"}})
     base = Training(
-        root / "shards", root / "checkpoint", root / ".work" / "checkpoint", config.model, config.checkpoint, "d", None
+        root / "shards",
+        root / "checkpoint",
+        root / ".work" / "checkpoint",
+        config.model,
+        config.checkpoint,
+        "d",
+        None,
+        root / "logs",
     )
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 

@@ -28,6 +28,7 @@ max_steps = 4
 learning_rate = 1e-4
 
 [phases.annealing]
+benchmarks = false
 [phases.annealing.token_shards]
 fim_rate = 0.0
 
@@ -51,7 +52,7 @@ def test_each_phase_starts_from_the_former(finished: Home, tmp_path: Path) -> No
     write_weights(load_model(home.data / "checkpoint")[0], folder)
     home.configure(SMALL + PHASES.replace("FOLDER", str(folder)))
     done = home.minicode("materialize")
-    assert ": 12 asset partition(s) made" in done.stderr, done.stderr
+    assert ": 14 asset partition(s) made" in done.stderr, done.stderr
     names = ["checkpoint", "long_context", "annealing", "fine_tuning"]
     for former, phase in itertools.pairwise(names):
         artifact = open_artifact(home.data / phase)
@@ -69,6 +70,14 @@ def test_each_phase_starts_from_the_former(finished: Home, tmp_path: Path) -> No
     assert torch.isfinite(torch.tensor(open_artifact(home.data / "elsewhere").metadata["last_loss"]))
     runs = {json.loads(path.read_text())["run"] for path in (home.data / "history").glob("*.json")}
     assert runs == {"tiny", *(f"tiny/{name}" for name in (*names[1:], "elsewhere"))}
+    rows = json.loads((home.data / "leaderboard" / "leaderboard.json").read_text())
+    by_run = {row["run"]: row for row in rows}
+    assert set(by_run) == runs
+    assert by_run["tiny/long_context"].keys() == by_run["tiny"].keys()
+    assert by_run["tiny/long_context"]["benchmark_scores"]
+    scores = open_artifact(home.data / "long_context_benchmark_scores")
+    assert scores.inputs["checkpoint"] == open_artifact(home.data / "long_context").digest
+    assert not (home.data / "annealing_benchmark_scores").exists()
     home.configure((SMALL + PHASES.replace("FOLDER", str(folder))).replace("fim_rate = 0.0", "fim_rate = 0.1"))
     again = home.minicode("materialize").stderr
     assert "… long_context" not in again
@@ -90,6 +99,7 @@ def phases(**tables: object) -> dict[str, object]:
         (phases(a={"checkpoint": {"precision": "fp8"}}), "[phases.a]: [checkpoint] precision: found 'fp8'"),
         ({"phases": {"a-b": {}}}, "found the name 'a-b'"),
         ({"phases": {"corpus": {}}}, "found the name 'corpus'"),
+        (phases(a={"benchmarks": 1}), "[phases.a] benchmarks: found 1, expected bool"),
         ({"phases": {"a": 3}}, "[phases.a]: found 3, expected a table"),
         ({"phases": 3}, "[phases]: found 3, expected a table of keys"),
     ],
@@ -109,5 +119,6 @@ def test_what_a_phase_does_not_say_is_as_before_and_layers_merge() -> None:
     assert annealing.checkpoint.decay_fraction == 1.0
     assert fine_tuning.model == long_context.model
     assert long_context.model.hidden_size == config.model.hidden_size
-    names = [stage.name for stage in stages(config)][-9:]
-    assert names[:3] == ["long_context_shards", "long_context", "long_context_evaluation"]
+    names = [stage.name for stage in stages(config)][-12:]
+    parts = ["_shards", "", "_evaluation", "_benchmark_scores"]
+    assert names[:4] == [f"long_context{part}" for part in parts]

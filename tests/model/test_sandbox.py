@@ -329,6 +329,24 @@ def test_the_root_holds_python_and_nothing_else(cell: Cell) -> None:
     assert "PATH" not in found
 
 
+def test_installed_packages_are_not_shown(cell: Cell) -> None:
+    """A benchmark that is installed beside Python would bring its own answers."""
+    beside = Path(os.path.realpath(sys.executable)).parents[1]
+    folders = [str(folder) for folder in beside.glob("lib/python3*/*-packages")]
+    verdict = cell.run(f"import os\nfor folder in {folders!r}: print(os.listdir(folder))\n", SEVEN)
+    assert verdict.output == "[]\n" * len(folders)
+
+
+def test_calls_that_are_newer_than_the_filter_or_use_up_the_machine(cell: Cell) -> None:
+    program = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+for number in (206, 425, 451, 457, 467, 1000):
+    print(libc.syscall(number, 0, 0, 0, 0), errno.errorcode[ctypes.get_errno()])
+"""
+    assert cell.run(program, SEVEN).output == "-1 EPERM\n" * 2 + "-1 ENOSYS\n" * 4
+
+
 def test_writing_outside(cell: Cell, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     targets = [

@@ -1,3 +1,5 @@
+import contextlib
+import csv
 import dataclasses
 import json
 import logging
@@ -16,7 +18,7 @@ from minicode_model.config import Checkpoint, Model
 from minicode_model.errors import CheckpointError, DivergenceError
 from minicode_model.model import initialise
 from minicode_model.training.batches import StepLoader, sequence_order
-from minicode_model.training.callbacks import metrics_table
+from minicode_model.training.logs import metrics_table
 from minicode_model.training.optim import make_optimizer
 from minicode_model.training.run import fit
 from minicode_model.training.schedule import learning_rate_at
@@ -314,10 +316,33 @@ def test_tensorboard_shows_the_rows(tmp_path, train_split, validation_split, tin
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
     board = tmp_path / "board"
     network = initialise(tiny_model, 1)
-    metrics, _ = fit(network, train_split, validation_split, tmp_path / "states", params=tiny_params, tensorboard=board)
+    metrics, _ = fit(network, train_split, validation_split, tmp_path / "states", params=tiny_params, logs=board)
     events = accumulator(str(board)).Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [
         (int(row[0]), pytest.approx(row[1])) for row in metrics.rows
     ]
     assert [event.step for event in events.Scalars("validation_loss")] == [4, 8, 12]
-    assert {"gradient_norm", "learning_rate", "tokens", "tokens_per_second"} <= set(events.Tags()["scalars"])
+    speeds = {"tokens_per_second", "mfu", "data_wait_fraction"}
+    assert {"gradient_norm", "learning_rate", "tokens", *speeds} <= set(events.Tags()["scalars"])
+
+
+def test_logs_have_speeds_and_go_on_after_a_kill(
+    tmp_path, train_split, validation_split, tiny_model, tiny_params
+) -> None:
+    """One row a step in the end, those before the kill among them; speeds where they are due, and none in the table."""
+    params = dataclasses.replace(tiny_params, log_every_steps=4, tensorboard=False)
+    for split in (FailingSplit(train_split, 41, fail), train_split):
+        network = initialise(tiny_model, 1)
+        with contextlib.suppress(OSError):
+            metrics, validation = fit(
+                network, split, validation_split, tmp_path / "s", params=params, logs=tmp_path / "logs"
+            )
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["metrics.csv"]
+    with (tmp_path / "logs" / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["step"]) for row in rows] == list(range(1, params.max_steps + 1))
+    measured = [row for row in rows if row["mfu"]]
+    assert [int(row["step"]) for row in measured] == [4, 8, 12]
+    assert all(0 < float(row["mfu"]) < 1 and 0 <= float(row["data_wait_fraction"]) < 1 for row in measured)
+    assert float(measured[-1]["tokens_per_second"]) > 0
+    assert "mfu" not in metrics_table(metrics, validation)
