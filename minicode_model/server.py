@@ -6,11 +6,12 @@ what exceeds them is refused with a reason, or closed (connections.py).
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,8 @@ logger = logging.getLogger("minicode.server")
 
 MODEL_NAME = "minicode"
 HOST = "127.0.0.1"
+CLIENT_LEFT = 499
+"""For the log only: nobody is there to read it. Source: nginx."""
 MAX_STOP_TEXTS = 4
 """Source: OpenAI's API reference."""
 _STREAM_END = "data: [DONE]\n\n"
@@ -108,7 +111,12 @@ class Service:
         chunks = self._chunks(completion)
         if completion.is_streamed:
             return StreamingResponse(_as_events(chunks), media_type="text/event-stream")
-        parts = [chunk async for chunk in chunks]
+        parts = []
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                parts.append(chunk)
+                if await request.is_disconnected():
+                    return Response(status_code=CLIENT_LEFT)
         whole = parts[-1]
         whole["choices"][0]["text"] = "".join(part["choices"][0]["text"] for part in parts)
         return JSONResponse(whole)
@@ -177,7 +185,7 @@ class Service:
             )
         return ids
 
-    async def _chunks(self, completion: Completion) -> AsyncIterator[dict[str, Any]]:
+    async def _chunks(self, completion: Completion) -> AsyncGenerator[dict[str, Any], None]:
         """The answer in parts, the last with finish_reason and usage. A client that leaves ends the generator."""
         head = {"id": f"cmpl-{uuid.uuid4().hex}", "object": "text_completion", "created": int(time.time())}
         self._num_present += 1

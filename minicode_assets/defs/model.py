@@ -90,7 +90,7 @@ def leaderboard(run: StageRun) -> Outcome:
     """Add the checkpoints of all phases to the history, and make the table of it."""
     from minicode_model.evaluation.leaderboard import checkpoint_row, record, write_leaderboard
 
-    runs = {run.config.preset: FIRST_MEASURED}
+    runs: dict[str, tuple[str, ...]] = {run.config.preset: FIRST_MEASURED}
     runs |= {f"{run.config.preset}/{phase.name}": phase.measured for phase in run.config.phases}
     ours = [checkpoint_row(name, *map(run.layout.asset, assets)) for name, assets in runs.items()]
     for row in ours:

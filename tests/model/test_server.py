@@ -10,6 +10,7 @@ import httpx
 import pytest
 import uvicorn
 
+from minicode_model import server
 from minicode_model.config import Evaluation, Model, Server
 from minicode_model.generate import complete, fill_in_the_middle
 from minicode_model.model import initialise
@@ -143,6 +144,24 @@ def test_a_client_that_leaves_frees_its_place(app, model, address) -> None:
     deadline = time.monotonic() + 20
     while httpx.post(f"{address}/completions", json={"prompt": "x"}, timeout=30).status_code != 200:
         assert time.monotonic() < deadline
+
+
+def test_nobody_writes_for_a_client_that_left_before_a_whole_answer(address, monkeypatch) -> None:
+    written: list[float] = []
+    following = server._next
+
+    def slowly(steps):
+        written.append(time.monotonic())
+        time.sleep(0.02)
+        return following(steps)
+
+    monkeypatch.setattr(server, "_next", slowly)
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{address}/completions", json={"prompt": "x", "max_tokens": 100, "temperature": 2}, timeout=0.2)
+    time.sleep(0.3)
+    count = len(written)
+    time.sleep(0.3)
+    assert len(written) == count < 60
 
 
 def test_openai_client(address, model) -> None:
