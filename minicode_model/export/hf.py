@@ -37,7 +37,8 @@ def export(
         scores: The benchmark_scores artefact, whose figures the card shows, too.
 
     Raises:
-        CheckpointError: The architecture isn't StarCoder2's, or the tokenizer is another one.
+        CheckpointError: The architecture isn't StarCoder2's, or tokenizer, shards, evaluation or scores are another
+            model's: the card would say what isn't so.
     """
     settings, vocabulary = read_settings(checkpoint), Tokenizer.load(tokenizer)
     check_exportable(checkpoint, settings, vocabulary)
@@ -45,6 +46,7 @@ def export(
     read = {"checkpoint": checkpoint, "evaluation": evaluation, "token_shards": shards, "tokenizer": tokenizer}
     read |= {"benchmark_scores": scores} if scores else {}
     artifacts = {name: open_artifact(path) for name, path in read.items()}
+    check_origin(artifacts)
     results = json.loads((evaluation / "results.json").read_bytes())
     results["scores"] = dict(artifacts["benchmark_scores"].metadata) if scores else {}
     inputs = {name: artifact.digest for name, artifact in artifacts.items()}
@@ -52,7 +54,7 @@ def export(
         write_weights(network, writer.path)
         (writer.path / "generation_config.json").write_text(_generation_config())
         export_tokenizer(vocabulary, writer.path, max_length=config.max_position_embeddings)
-        sources = data_statement(shards)
+        sources = data_statement(shards) | {"start": artifacts["checkpoint"].inputs.get("start", "")}
         (writer.path / "README.md").write_text(model_card(settings, network.num_parameters, sources, results, inputs))
         writer.metadata.update({"num_parameters": network.num_parameters, **sources})
     return open_artifact(folder)
@@ -72,6 +74,18 @@ def check_exportable(checkpoint: Path, settings: Settings, vocabulary: Tokenizer
             f"{checkpoint}: tokenizer digest found {settings.tokenizer_digest}, expected {vocabulary.digest}",
             hint="give the tokenizer that made the checkpoint's shards",
         )
+
+
+def check_origin(artifacts: Mapping[str, Artifact]) -> None:
+    """Raise CheckpointError unless the shards trained the checkpoint, and it is the one that the figures are of."""
+    claims = [("checkpoint", "token_shards"), ("evaluation", "checkpoint"), ("benchmark_scores", "checkpoint")]
+    for reader, name in claims:
+        if reader in artifacts and artifacts[reader].inputs.get(name) != artifacts[name].digest:
+            raise CheckpointError(
+                f"{artifacts[reader].path}: made from {name} {artifacts[reader].inputs.get(name, 'none')}, expected "
+                f"{artifacts[name].digest} of {artifacts[name].path}",
+                hint=f"give the {name} that it was made from",
+            )
 
 
 def _generation_config() -> str:
@@ -138,6 +152,7 @@ def model_card(
         num_documents=results["num_documents"],
         num_bytes=f"{results['num_bytes']:,}",
         licenses=licenses,
+        start=_START.format(**sources) if sources["start"] else "",
         origins="\n".join(f"| {name} | {count:,} |" for name, count in shown),
         scores=_scores(results["scores"]),
         digests=digests,
@@ -157,6 +172,9 @@ def _scores(scores: Mapping[str, Any]) -> str:
     return f"\nBenchmarks:\n\n| | |\n|---|---|\n{rows}\n"
 
 
+_START = """
+Before these, the weights were trained on what isn't listed here: training went on from the checkpoint `{start}`.
+"""
 _CARD = """---
 library_name: transformers
 pipeline_tag: text-generation
@@ -200,7 +218,7 @@ Bits per byte on {num_documents} files ({num_bytes} bytes) of origins that were 
 | licence | tokens |
 |---|---|
 {licenses}
-
+{start}
 The model may repeat its training data word for word; the licences of the files apply to what it repeats.
 
 ## Made from

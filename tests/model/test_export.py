@@ -11,6 +11,7 @@ import torch
 
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.__main__ import main
+from minicode_model.artifact import open_artifact
 from minicode_model.checkpoint import Settings, load_model, save_checkpoint
 from minicode_model.config import BenchmarkScores, Evaluation, Model, Sandbox
 from minicode_model.errors import CheckpointError
@@ -31,7 +32,7 @@ MODEL = Model(
 )
 
 
-def write_checkpoint(folder: Path, model: Model, digest: str) -> None:
+def write_checkpoint(folder: Path, model: Model, digest: str, **inputs: str) -> None:
     """An untrained model as a checkpoint."""
     settings = Settings(model, {"seed": 1}, digest, 0)
     save_checkpoint(
@@ -39,7 +40,7 @@ def write_checkpoint(folder: Path, model: Model, digest: str) -> None:
         initialise(model, 3),
         settings,
         config_digest="",
-        inputs={},
+        inputs=inputs,
         metadata={},
         tables={"metrics.csv": "step\n"},
     )
@@ -50,7 +51,8 @@ def folders(tmp_path_factory) -> Path:
     root, home = tmp_path_factory.mktemp("export"), small_home()
     write_token_shards(small_encoded(), home / "tokenizer", root / "shards", params=SMALL_SHARDS, config_digest="")
     (root / "tokenizer").symlink_to(home / "tokenizer")
-    write_checkpoint(root / "checkpoint", MODEL, small_tokenizer().digest)
+    shards = open_artifact(root / "shards").digest
+    write_checkpoint(root / "checkpoint", MODEL, small_tokenizer().digest, token_shards=shards)
     params = Evaluation(max_bytes=3000, max_new_tokens=4)
     evaluate(
         root / "checkpoint", root / "shards", root / "tokenizer", root / "evaluation", params=params, config_digest=""
@@ -75,6 +77,23 @@ def test_transformers_gives_the_same_logits_and_ids(folders: Path) -> None:
         written = twin.generate(tokens, max_new_tokens=5, do_sample=False)
     assert written.shape[1] <= len(ids) + 5
     assert twin.generation_config.eos_token_id == [0, small_tokenizer().special("<file_sep>")]
+
+
+def test_a_card_of_other_data_or_of_another_model_is_refused(folders: Path, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "other", MODEL, small_tokenizer().digest, token_shards="0" * 64)
+    parts = [folders / name for name in ("tokenizer", "shards", "evaluation")]
+    with pytest.raises(CheckpointError, match="made from token_shards 0000"):
+        export(tmp_path / "other", *parts, tmp_path / "out")
+    shards = open_artifact(folders / "shards").digest
+    longer = dataclasses.replace(MODEL, rope_theta=1e6)
+    write_checkpoint(tmp_path / "next", longer, small_tokenizer().digest, token_shards=shards, start="1" * 64)
+    with pytest.raises(CheckpointError, match="evaluation: made from checkpoint"):
+        export(tmp_path / "next", *parts, tmp_path / "out")
+    params = Evaluation(max_bytes=1000, max_new_tokens=4)
+    evaluate(tmp_path / "next", parts[1], parts[0], tmp_path / "evaluation", params=params, config_digest="")
+    export(tmp_path / "next", *parts[:2], tmp_path / "evaluation", tmp_path / "out")
+    assert f"went on from the checkpoint `{'1' * 64}`" in (tmp_path / "out" / "README.md").read_text()
+    assert "went on from" not in (folders / "exported" / "README.md").read_text()
 
 
 def test_card_states_data_and_figures(folders: Path) -> None:
