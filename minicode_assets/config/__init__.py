@@ -389,10 +389,7 @@ def asset_sections(config: Config, asset: str) -> dict[str, Any]:
             return {"token_shards": phase.token_shards, "examples": phase.examples}
         if asset == phase.name:
             return {"model": phase.model, "checkpoint": phase.checkpoint, "after": phase.after}
-        if asset == phase.evaluation:
-            return {"evaluation": config.evaluation}
-        if asset == phase.scores:
-            return {"benchmark_scores": config.benchmark_scores, "sandbox": config.sandbox}
+        asset = {phase.evaluation: "evaluation", phase.scores: "benchmark_scores"}.get(asset, asset)
     return {name: getattr(config, name) for name in {**ASSET_SECTIONS, **SOURCE_SECTIONS}[asset]}
 
 
