@@ -374,6 +374,8 @@ def named_files(config: Config, asset: str) -> list[Path]:
         "opt_out": (config.opt_out.file,),
         "origin_facts": (stars,),
         "benchmarks": config.benchmarks.files,
+        "malware": tuple(name for name in config.malware.yara_files if name != "minicode"),
+        "quality_model": (config.quality_model.labels,),
         "token_shards": shown_stars(config.token_shards, stars),
         "benchmark_scores": (scores.humaneval, scores.mbpp, *scores.infilling),
         **{phase.shards: (phase.examples, *shown_stars(phase.token_shards, stars)) for phase in config.phases},

@@ -11,7 +11,8 @@ class Malware:
     """`yara` (YARA-X, in process) and `clamd` (ClamAV's daemon, over its socket). A scanner that is on and absent is an
     error. Without any, `corpus` needs drop_malware = false. Source: StarCoder2 used ClamAV, curation.md 2.3."""
     yara_files: tuple[str, ...] = ("minicode",)
-    """YARA files; `minicode` stands for the rules that come with the package (corpus/malware/malware.yar)."""
+    """YARA files, whose content counts as configuration; `minicode` stands for the rules that come with the package
+    (corpus/malware/malware.yar). Unit: paths."""
     yara_timeout_s: int = 30
     """Longest scan of one text; one that takes longer has failed. Unit: seconds."""
     clamd_address: str = "/var/run/clamav/clamd.ctl"
@@ -26,7 +27,7 @@ class QualityModel:
 
     labels: str = ""
     """CSV or Parquet with the columns swhid (or sha1_git in hex) and label (0..1); empty for the proxy: well kept
-    against random. Source: DCLM's proxy, Seed-Coder's labels, curation.md 1d."""
+    against random. Its content counts as configuration. Source: DCLM's proxy, Seed-Coder's labels, curation.md 1d."""
     min_docstring_fraction: float = 0.05
     """The proxy's well-kept documents have at least so much in docstrings, 0..1 of characters."""
     max_duplicate_line_fraction: float = 0.3

@@ -50,6 +50,8 @@ def documents(run: StageRun) -> Outcome:
         },
         {
             "statuses": statuses,
+            "encodings": artifact.metadata["encodings"],
+            "encodings_told_by": artifact.metadata["encodings_told_by"],
             "lengths": histogram("Documents by length", "bytes", texts["length_bytes"].to_list()),
         },
     )

@@ -10,20 +10,27 @@ import polars as pl
 from minicode_assets.config import Config, NearDup
 from minicode_assets.corpus.annotate.minhash import comparable_texts
 from minicode_assets.corpus.minhash import exact_jaccard, shingle_sets
+from minicode_assets.corpus.rewrite.llm import SCORES
+from minicode_assets.corpus.rewrite.redact import SPANS
 from minicode_assets.corpus.rules import DUPLICATE, NEAR_DUPLICATE, NORMALISED_DUPLICATE, rules
 from minicode_assets.corpus.select import SIDECARS
 from minicode_assets.errors import CorpusError, MinicodeError
 from minicode_assets.layout import Layout, partition_keys
 from minicode_assets.parquet import scan_table
+from minicode_assets.provenance.changes import tell_changes
 from minicode_assets.schemas import (
     BLOBS,
     CONTAMINATION_HITS,
+    CORPUS,
     DECISIONS,
     DOCUMENTS,
     EXACT_DUP,
     FETCH_PLAN,
     FILE_MANIFEST,
+    LLM_REWRITE,
+    LLM_SCORES,
     NEAR_DUP,
+    PII_SPANS,
     TOKEN_DOCUMENTS,
     Table,
 )
@@ -156,7 +163,21 @@ def _document(known: _Records, row: Row) -> Iterator[Line]:
             signals |= sidecar
     if "license_type" in signals:
         yield "license", _license(signals)
+    for number, told in enumerate(_changes(known, row)):
+        yield "" if number else "changes", told
     yield from _decision(known, signals)
+
+
+def _changes(known: _Records, row: Row) -> Iterator[str]:
+    """What became of the text on its way to the corpus."""
+    here = pl.col("document_id") == row["document_id"]
+    partition = row["sha1_git"]
+    changed = known.rows("llm_rewrite", LLM_REWRITE, here, partition)
+    return tell_changes(
+        [step for found in changed for step in found["changes"]],
+        known.rows("pii", PII_SPANS, here, partition, SPANS),
+        known.rows("llm_rewrite", LLM_SCORES, here, partition, SCORES),
+    )
 
 
 def _license(signals: Row) -> str:
@@ -178,6 +199,9 @@ def _decision(known: _Records, signals: Row) -> Iterator[Line]:
         for line in _reason(known, reason, signals):
             yield "", line
     if rows[0]["kept"]:
+        for row in known.rows("corpus", CORPUS, here, pattern=f"{rows[0]['split']}/*.parquet"):
+            made = f"; made of SHA-256 {row['parent_sha256'].hex()}" if row["parent_sha256"] else ""
+            yield "corpus", f"{row['length_bytes']} bytes, SHA-256 {row['text_sha256'].hex()}{made}"
         yield from _tokens(known, signals["document_id"], rows[0]["split"])
 
 

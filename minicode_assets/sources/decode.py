@@ -43,13 +43,14 @@ class Decoded:
         status: ok, nul (a NUL character: binary) or undecodable.
         encoding: The codec that decoded it; null unless ok.
         text: Without its byte order mark, newlines as they were; null unless ok.
-        detected: The codec is a guess, made on the bytes alone.
+        told_by: What named the codec: `mark`, `cookie`, `default` (UTF-8, as nothing says otherwise), `passed_over`
+            (UTF-8, as the cookie's codec is unknown or fails) or `guess`, made on the bytes alone; null unless ok.
     """
 
     status: str
     encoding: str | None = None
     text: str | None = None
-    detected: bool = False
+    told_by: str | None = None
 
 
 def decode(content: bytes, *, detect: Sequence[str] = ()) -> Decoded:
@@ -63,16 +64,16 @@ def decode(content: bytes, *, detect: Sequence[str] = ()) -> Decoded:
         detect: Codecs of which one may be guessed where nothing else decodes the bytes; UTF-16 and UTF-32 without a
             mark are recognised by their NUL bytes if there is any.
     """
-    for encoding in _candidates(content):
+    for encoding, told_by in _candidates(content):
         try:
             text = content.decode(encoding)
         except UnicodeError:
             continue
-        return Decoded("nul") if "\0" in text else Decoded("ok", encoding, text)
+        return Decoded("nul") if "\0" in text else Decoded("ok", encoding, text, told_by)
     marked = content.startswith(tuple(mark for mark, _ in _MARKS))
     found = _detect(content, detect) if detect and not marked else None
     if found:
-        return Decoded("ok", *found, detected=True)
+        return Decoded("ok", *found, "guess")
     return Decoded("nul" if b"\0" in content else "undecodable")
 
 
@@ -103,19 +104,31 @@ def _wide_text(content: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _candidates(content: bytes) -> list[str]:
+def _candidates(content: bytes) -> list[tuple[str, str]]:
+    """Codecs to try, in order, each with what names it."""
     for mark, encoding in _MARKS:
         if content.startswith(mark):
-            return [encoding]
-    named = cookie(content)
-    return [named, "utf-8"] if named and named != "utf-8" else ["utf-8"]
+            return [(encoding, "mark")]
+    written = _written_cookie(content)
+    if written is None:
+        return [("utf-8", "default")]
+    named = _charset(written)
+    if named == "utf-8":
+        return [("utf-8", "cookie")]
+    return [*([(named, "cookie")] if named else []), ("utf-8", "passed_over")]
 
 
 def cookie(content: bytes) -> str | None:
     """The character set that a PEP 263 cookie in the first two lines names, as Python spells it; null without one."""
+    written = _written_cookie(content)
+    return None if written is None else _charset(written)
+
+
+def _written_cookie(content: bytes) -> str | None:
+    """The name in the cookie, as it is written."""
     for line in re.split(rb"\r\n|\r|\n", content[:4096], maxsplit=2)[:2]:
         if match := _COOKIE.match(line):
-            return _charset(match[1].decode("ascii", errors="replace"))
+            return match[1].decode("ascii", errors="replace")
         if not _BLANK.match(line):
             return None
     return None

@@ -49,7 +49,8 @@ def build_documents(
 
     Returns:
         The artefact; schema DOCUMENTS, rows sorted by sha1_git, origin_url, revision and path (raw bytes). Metadata:
-        partition, num_<status>, text_bytes, encodings (count by codec), documents_by_source.
+        partition, num_<status>, text_bytes, encodings (count by codec), encodings_told_by (the archive's texts by what
+        named the codec, see `Decoded`, and `failed` for those that nothing decodes), documents_by_source.
 
     Raises:
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
@@ -73,7 +74,7 @@ def build_documents(
     if sources:
         others = [_honoured(read_table(path, DOCUMENTS, pattern=f"{partition}.parquet"), wishes) for path in sources]
         frame = pl.concat([frame, *others]).sort("sha1_git", "origin_url", "revision", "path", "document_id")
-    metadata = {"partition": partition, **_figures(frame)}
+    metadata = {"partition": partition, **_figures(frame), "encodings_told_by": _told_by(rows, texts, params)}
     return write_table(folder, frame, DOCUMENTS, config_digest=config_digest, inputs=inputs, metadata=metadata)
 
 
@@ -102,17 +103,26 @@ def readable_path(path: bytes) -> str:
 
 
 def _decode_blobs(blobs: Path, params: Documents) -> pl.DataFrame:
-    """One row a wanted blob: sha1_git, status, encoding, text."""
+    """One row a wanted blob: sha1_git, status, encoding, text, told_by."""
     wanted = scan_table(blobs, BLOBS, verify=False).select("sha1_git", "data")
-    rows: list[tuple[bytes, str, str | None, str | None]] = []
+    rows: list[tuple[bytes, str, str | None, str | None, str | None]] = []
     for sha1_git, content in wanted.collect().iter_rows():
         if content is None:
-            rows.append((sha1_git, "missing", None, None))
+            rows.append((sha1_git, "missing", None, None, None))
         elif len(content) <= params.max_length_bytes:
             decoded = decode(content, detect=params.detect_encodings)
-            rows.append((sha1_git, decoded.status, decoded.encoding, decoded.text))
-    schema = {"sha1_git": pl.Binary, "status": pl.String, "encoding": pl.String, "text": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+            rows.append((sha1_git, decoded.status, decoded.encoding, decoded.text, decoded.told_by))
+    names = ("status", "encoding", "text", "told_by")
+    return pl.DataFrame(rows, schema={"sha1_git": pl.Binary, **dict.fromkeys(names, pl.String)}, orient="row")
+
+
+def _told_by(rows: pl.DataFrame, texts: pl.DataFrame, params: Documents) -> dict[str, int]:
+    """How many of the files' texts each way of naming a codec decodes; `failed`: none of them."""
+    wanted = rows.filter(~pl.col("opted_out") & (pl.col("length") <= params.max_length_bytes))
+    told = wanted.select("sha1_git").join(texts.select("sha1_git", "status", "told_by"), on="sha1_git")
+    failed = pl.when(pl.col("status") == "undecodable").then(pl.lit("failed"))
+    named = told.select(pl.coalesce(failed, "told_by")).to_series().drop_nulls()
+    return dict(sorted(named.value_counts().iter_rows()))
 
 
 def _documents(rows: pl.DataFrame, texts: pl.DataFrame, params: Documents) -> pl.DataFrame:

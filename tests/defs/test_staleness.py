@@ -102,17 +102,23 @@ def test_a_threshold_makes_exactly_its_asset_stale(
 
 def test_what_a_named_file_holds_is_configuration(finished: Home, tmp_path: Path) -> None:
     """The same path, other content: exactly the asset that reads the file is stale."""
-    wishes, problems = tmp_path / "wishes", tmp_path / "own.jsonl"
-    settings = {"opt_out": {"file": str(wishes)}, "benchmarks": {"files": [str(problems)]}}
+    wishes, problems, rules, labels = (tmp_path / name for name in ("wishes", "own.jsonl", "own.yar", "labels.csv"))
+    settings = {
+        "opt_out": {"file": str(wishes)},
+        "benchmarks": {"files": [str(problems)]},
+        "malware": {"yara_files": ["minicode", str(rules)]},
+        "quality_model": {"labels": str(labels)},
+    }
+    read_by = ["opt_out", "benchmarks", "malware", "quality_model"]
     digests = []
     for content in ("path a", "path b", "path b"):
-        wishes.write_text(content)
-        problems.write_text(content)
+        for file in (wishes, problems, rules, labels):
+            file.write_text(content)
         config = load("tiny", settings)
-        digests.append([section_digest(config, name) for name in ("opt_out", "benchmarks", "fetch_plan", "corpus")])
-    assert [a == b for a, b in zip(*digests[:2], strict=True)] == [False, False, True, True]
+        digests.append([section_digest(config, name) for name in (*read_by, "fetch_plan", "corpus")])
+    assert [a == b for a, b in zip(*digests[:2], strict=True)] == [False] * 4 + [True] * 2
     assert digests[1] == digests[2]
-    assert stale(finished, settings) == {"opt_out", "benchmarks"}
+    assert stale(finished, settings) == {*read_by, "quality"}
 
 
 def moved(value: Any) -> Any:

@@ -1,11 +1,15 @@
 """A file's way is told with its evidence: plan, blob, signals with thresholds, the document that stands for it."""
 
+from hashlib import sha256
+
 import polars as pl
 import pytest
 
 from minicode_assets.corpus.annotate.minhash import comparable_texts
+from minicode_assets.corpus.rewrite.answers import AXES
 from minicode_assets.errors import CorpusError
 from minicode_assets.layout import Layout
+from minicode_assets.provenance.changes import tell_changes
 from minicode_assets.provenance.explain import explain
 from minicode_assets.schemas import DOCUMENTS
 from minicode_assets.swhid import content_ids
@@ -13,6 +17,7 @@ from tests.corpus.test_select import module
 from tests.corpus.worlds import MIT_METADATA, World, make_world
 
 EDITED = module("a", 60).replace(b"compute_9(", b"changed_9(")
+MAIL = module("mail") + b"\n# Copyright 2020 Bob\nOWNER = 'bob@builder.net'\n"
 ORIGINS = {
     "https://example.org/a": {
         "a.dist-info/METADATA": MIT_METADATA,
@@ -20,6 +25,7 @@ ORIGINS = {
         "copy.py": module("a", 60),
         "edited.py": EDITED,
         "short.py": b"answer = 42\n",
+        "mail.py": MAIL,
         "pkg/README.md": b"# readme\n",
     },
     "https://example.org/gpl": {
@@ -95,3 +101,27 @@ def test_what_was_no_document(world: World) -> None:
     ):
         with pytest.raises(CorpusError, match=message):
             explain(Layout(world.root), world.config, identifier)
+
+
+def test_each_replaced_find_is_told(world: World) -> None:
+    text = told(world, MAIL)
+    start = MAIL.index(b"bob@")
+    assert "\nchanges   redact: 1 find replaced\n" in text
+    assert f"email, rule address, bytes {start} to {start + 15}: <EMAIL>" in text
+    redacted = MAIL.replace(b"bob@builder.net", b"<EMAIL>")
+    made = f"SHA-256 {sha256(redacted).hexdigest()}; made of SHA-256 {sha256(MAIL).hexdigest()}"
+    assert f"\ncorpus    {len(redacted)} bytes, {made}" in text
+    assert "\nchanges " not in told(world, module("b"))
+
+
+def test_formatting_and_the_models_verdict_are_told() -> None:
+    score = {"llm_status": "rejected", "score_fraction": 0.8, **dict.fromkeys(AXES, 8), "problem": "rewrite: no code"}
+    header = {"kind": "copyright", "replacement": None}
+    assert list(tell_changes(["reformat"], [header], [score])) == [
+        "found and left: 1 copyright",
+        "reformat: as ruff formats it",
+        "llm_rewrite: rejected, score 0.80 (readability 8, modularity 8, clarity 8, reusability 8, educational 8): "
+        "rewrite: no code",
+    ]
+    off = {"llm_status": "off", "score_fraction": None, "problem": None}
+    assert list(tell_changes([], [], [off])) == []

@@ -17,26 +17,27 @@ TEXT = 'name = "Zoë Ωmega"\n'
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"x = 1\r\n", Decoded("ok", "utf-8", "x = 1\r\n")),
-        (b"", Decoded("ok", "utf-8", "")),
-        (TEXT.encode(), Decoded("ok", "utf-8", TEXT)),
-        (codecs.BOM_UTF8 + b"x", Decoded("ok", "utf-8-sig", "x")),
-        (TEXT.encode("utf-16"), Decoded("ok", "utf-16", TEXT)),
-        (TEXT.encode("utf-32"), Decoded("ok", "utf-32", TEXT)),
-        ("# -*- coding: latin-1 -*-\né".encode("latin-1"), Decoded("ok", "iso8859-1", "# -*- coding: latin-1 -*-\né")),
+        (b"x = 1\r\n", Decoded("ok", "utf-8", "x = 1\r\n", "default")),
+        (b"", Decoded("ok", "utf-8", "", "default")),
+        (TEXT.encode(), Decoded("ok", "utf-8", TEXT, "default")),
+        (codecs.BOM_UTF8 + b"x", Decoded("ok", "utf-8-sig", "x", "mark")),
+        (TEXT.encode("utf-16"), Decoded("ok", "utf-16", TEXT, "mark")),
+        (TEXT.encode("utf-32"), Decoded("ok", "utf-32", TEXT, "mark")),
+        ("# -*- coding: latin-1 -*-\né".encode("latin-1"), 
+         Decoded("ok", "iso8859-1", "# -*- coding: latin-1 -*-\né", "cookie")),
         ("#!/x\n# vim: set fileencoding=cp1252 :\n€".encode("cp1252"),
-         Decoded("ok", "cp1252", "#!/x\n# vim: set fileencoding=cp1252 :\n€")),
-        ("# coding: euc-jp\nあ".encode("euc-jp"), Decoded("ok", "euc_jp", "# coding: euc-jp\nあ")),
-        (b"# coding: no-such\nx", Decoded("ok", "utf-8", "# coding: no-such\nx")),
-        ("# coding: ascii\né".encode(), Decoded("ok", "utf-8", "# coding: ascii\né")),
+         Decoded("ok", "cp1252", "#!/x\n# vim: set fileencoding=cp1252 :\n€", "cookie")),
+        ("# coding: euc-jp\nあ".encode("euc-jp"), Decoded("ok", "euc_jp", "# coding: euc-jp\nあ", "cookie")),
+        (b"# coding: no-such\nx", Decoded("ok", "utf-8", "# coding: no-such\nx", "passed_over")),
+        ("# coding: ascii\né".encode(), Decoded("ok", "utf-8", "# coding: ascii\né", "passed_over")),
         (b"x = 1\n\n# coding: latin-1\n\xe9", Decoded("undecodable")),  # the third line is too late
         (b"x = 1\n# coding: latin-1\n\xe9", Decoded("undecodable")),  # the first line is code
         (b"\xe9", Decoded("undecodable")),
         (b"a\0b", Decoded("nul")),
         (b"\xe9\0", Decoded("nul")),
-        (b"# coding: rot13\nk = 1", Decoded("ok", "utf-8", "# coding: rot13\nk = 1")),
-        (b"# coding: unicode_escape\n\\x41", Decoded("ok", "utf-8", "# coding: unicode_escape\n\\x41")),
-        (b"# coding: utf-7\n+AGE-", Decoded("ok", "utf-8", "# coding: utf-7\n+AGE-")),
+        (b"# coding: rot13\nk = 1", Decoded("ok", "utf-8", "# coding: rot13\nk = 1", "passed_over")),
+        (b"# coding: unicode_escape\n\\x41", Decoded("ok", "utf-8", "# coding: unicode_escape\n\\x41", "passed_over")),
+        (b"# coding: utf-7\n+AGE-", Decoded("ok", "utf-8", "# coding: utf-7\n+AGE-", "passed_over")),
         (codecs.BOM_UTF8 + b"\xff", Decoded("undecodable")),
     ],
 )  # fmt: skip
@@ -92,7 +93,7 @@ PROGRAM = "# {}\ndef add(first, second):\n    return first + second\n"
 def test_other_encodings_are_detected(codec, comment):
     text = PROGRAM.format(comment)
     decoded = decode(text.encode(codec), detect=DETECT)
-    assert (decoded.status, decoded.detected, decoded.text) == ("ok", True, text)
+    assert (decoded.status, decoded.told_by, decoded.text) == ("ok", "guess", text)
     assert decode(text.encode(codec)).status != "ok"
 
 

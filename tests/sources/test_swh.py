@@ -1,6 +1,7 @@
 """One document a Python file of the manifest, its SWHID complete, its text the file's."""
 
 import os
+from collections import Counter
 
 import polars as pl
 
@@ -8,6 +9,7 @@ from minicode_assets.parquet import read_table, write_table
 from minicode_assets.schemas import CONTENTS, DOCUMENTS, FILE_MANIFEST
 from minicode_assets.sources.swh import document_id, readable_path
 from minicode_assets.swhid import content_ids
+from minicode_model.artifact import open_artifact
 from tests.corpus.worlds import make_world
 
 SOURCE = b"import os\n\nprint(os.name)\n"
@@ -50,6 +52,17 @@ def test_every_python_file_is_one_row(tmp_path):
     assert frame["document_id"].is_unique().all()
     assert frame.filter(pl.col("status") != "ok")["text"].null_count() == 4
     assert frame.filter((pl.col("status") == "ok") & pl.col("text").is_null()).height == 0
+
+
+def test_encodings_are_counted_by_what_names_them(tmp_path):
+    world = build(tmp_path)
+    told, codecs = Counter(), Counter()
+    for folder in world.partitions("documents"):
+        figures = open_artifact(folder).metadata
+        told.update(figures["encodings_told_by"])
+        codecs.update(figures["encodings"])
+    assert codecs == {"iso8859-1": 1, "utf-8": 5}
+    assert told == {"cookie": 1, "default": 5, "failed": 1}
 
 
 def test_texts_and_swhids(tmp_path):
