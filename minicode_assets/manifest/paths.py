@@ -6,8 +6,11 @@ PYTHON_SUFFIXES = (".py", ".pyi")
 """Python sources and stubs."""
 LICENSE_NAME = r"(?i)^(?:[\w+-]+[-_.])?(?:(?:un)?licen[cs]es?|copying|copyright|notice|patents)(?:[-_.][\w+.-]*)?$"
 """Names that hold a licence text, with a word before or after: `LICENSE`, `MIT-LICENSE.txt`, `COPYING.LESSER`."""
-METADATA_NAMES = ("METADATA", "PKG-INFO", "pyproject.toml", "setup.cfg")
+METADATA_NAMES = ("METADATA", "PKG-INFO", "pyproject.toml", "setup.cfg", "setup.py")
 """Package metadata that names a licence. Source: PEP 621, core metadata specification, setuptools."""
+README_NAME = r"(?i)^readme(?:\.(?:md|markdown|rst|txt))?$"
+"""Files that may state the licence in a sentence; at the root of a repository only, since what they say is about all of
+it. Source: The Stack v2 looks for licences in READMEs too, curation.md 1."""
 LICENSE_DIRECTORIES = ("LICENSES", "licenses")
 """Folders whose text files are licences. Source: REUSE specification; PEP 639's dist-info/licenses."""
 TEXT_NAME = r"(?i)^[\w+-]+(?:\.\d[\w+-]*)*(?:\.(?:txt|md|rst))?$"
@@ -36,14 +39,14 @@ VENDORED_DIRECTORIES = (
     "_externals",
     "virtualenv_support",
     ".venv",
-    "venv",
     ".tox",
     ".nox",
     ".eggs",
     "__pypackages__",
     "_bundled",
 )
-"""Folders that hold other people's code. Source: the conventions of pip, setuptools, npm and bower."""
+"""Folders that hold other people's code. Source: the conventions of pip, setuptools, npm and bower. `venv` is none: the
+packages of an environment lie in its site-packages, and the standard library has a package of that name."""
 
 
 def folder_of() -> pl.Expr:
@@ -91,6 +94,11 @@ def is_license_in_folder(names: pl.Series) -> pl.Series:
     """Whether each file name is a licence text's inside one of `LICENSE_DIRECTORIES`."""
     text = _decoded(names)
     return (text.str.contains(TEXT_NAME) & ~text.str.contains(CODE_SUFFIX)).fill_null(False)
+
+
+def is_readme(names: pl.Series) -> pl.Series:
+    """Whether each file name is a README's."""
+    return _decoded(names).str.contains(README_NAME).fill_null(False)
 
 
 def is_license_directory(names: pl.Series) -> pl.Series:

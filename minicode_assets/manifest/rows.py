@@ -21,6 +21,10 @@ KINDS = ("file", "executable", "symlink")
 """Values of file_manifest.kind, by code."""
 
 
+_ROOT_PATH = 0
+"""Number of the directory path of every root."""
+
+
 @dataclass(frozen=True)
 class Files:
     """What is known of each file entry, whatever head it is in. E entries, K distinct contents.
@@ -36,6 +40,7 @@ class Files:
         is_python: (E) By name, or a script that may be; never for symlinks.
         is_license: (E) By name, wherever the file lies; never for symlinks.
         is_license_in_folder: (E) By name, in a folder of licences; never for symlinks.
+        is_readme: (E) By name, wherever the file lies; never for symlinks.
         licensing: (P) Directory paths that are folders of licences.
         vendored: (P) Directory paths inside third-party code.
     """
@@ -50,6 +55,7 @@ class Files:
     is_python: Flags
     is_license: Flags
     is_license_in_folder: Flags
+    is_readme: Flags
     licensing: Flags
     vendored: Flags
 
@@ -75,9 +81,9 @@ def describe_files(
     sha1 = pc.dictionary_encode(known["sha1"].to_arrow().cast(pa.binary()))
     form = graph.entry_perms & FORMAT_MASK
     kind = np.where(form == SYMLINK_MODE, 2, (graph.entry_perms & 0o111) != 0).astype(np.int8)
-    python, licence, in_folder = (
+    python, licence, in_folder, readme = (
         rule(graph.names).to_numpy()[graph.entry_name] & (kind != 2)
-        for rule in (paths.is_python, paths.is_license, paths.is_license_in_folder)
+        for rule in (paths.is_python, paths.is_license, paths.is_license_in_folder, paths.is_readme)
     )
     if executables:
         python |= paths.is_bare(graph.names).to_numpy()[graph.entry_name] & (kind == 1)
@@ -93,6 +99,7 @@ def describe_files(
         is_python=python,
         is_license=licence,
         is_license_in_folder=in_folder,
+        is_readme=readme,
         licensing=licensing,
         vendored=vendored,
     )
@@ -176,6 +183,7 @@ def part_table(forest: Forest, files: Files, heads: pl.DataFrame, nodes: Ints) -
     entry, path = lay_out_once(forest, nodes)
     content = files.content[entry]
     licence = files.is_license[entry] | (files.is_license_in_folder[entry] & files.licensing[path])
+    licence |= files.is_readme[entry] & (path == _ROOT_PATH)
     names = forest.graph.names.to_arrow()
     columns = {
         **{name: _repeated(heads[name], counts) for name in ("origin_url", "snapshot", "revision", "anchor")},

@@ -13,6 +13,7 @@ from tests.corpus.worlds import MIT_METADATA, make_world
 PARAMS = License()
 TEXTS = {f.spdx: ". ".join((*f.titles[:1], *f.clauses)).encode() for f in reversed(FINGERPRINTS)}
 CODE = b"x = 1\n"
+SETUP = b"from setuptools import setup\nsetup(name='a', license='MIT')\n"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,12 @@ CODE = b"x = 1\n"
         ),
         ({"LICENSE": TEXTS["MIT"], "other/LICENSE": TEXTS["GPL-3.0-only"]}, ("permissive", "MIT", "origin")),
         ({"pkg/LICENSES/MIT.txt": b"x", "pkg/LICENSES/LICENSE": TEXTS["MIT"]}, ("permissive", "MIT", "ancestor")),
+        ({"setup.py": SETUP}, ("permissive", "MIT", "metadata")),
+        ({"LICENSE": b"Released under the MIT license."}, ("permissive", "MIT", "origin")),
+        (
+            {"LICENSE": TEXTS["MIT"] + b"\n\nThe files in pkg/ are licensed under the GPL version 2."},
+            ("non_permissive", "GPL-1.0-or-later AND MIT", "origin"),
+        ),
         (
             {"LICENSE-APACHE": TEXTS["Apache-2.0"], "LICENSE-MIT": TEXTS["MIT"]},
             ("permissive", "Apache-2.0 AND MIT", "origin"),
@@ -59,7 +66,8 @@ CODE = b"x = 1\n"
 )
 def test_trees(tmp_path, files, expected):
     world = make_world(tmp_path, {"https://example.org/a": {"pkg/sub/code.py": CODE, **files}}).licenses()
-    (row,) = world.read("license", LICENSE).iter_rows(named=True)
+    verdicts = world.read("documents", DOCUMENTS).join(world.read("license", LICENSE), on="document_id")
+    (row,) = verdicts.filter(path="pkg/sub/code.py").iter_rows(named=True)
     assert (row["license_type"], row["license_expression"], row["license_rule"]) == expected
     assert (row["license_evidence"] is None) == (row["license_type"] == "no_license")
 
@@ -70,6 +78,17 @@ def test_trees(tmp_path, files, expected):
         ("# SPDX-License-Identifier: Apache-2.0\n", ("permissive", "Apache-2.0", "header")),
         ("# SPDX-License-Identifier: GPL-2.0-only OR MIT\n", ("permissive", "GPL-2.0-only OR MIT", "header")),
         ("# SPDX-License-Identifier: AGPL-3.0-only\n", ("non_permissive", "AGPL-3.0-only", "header")),
+        (
+            "# SPDX-License-Identifier: MIT\n# SPDX-License-Identifier: GPL-2.0-only\n",
+            ("non_permissive", "GPL-2.0-only AND MIT", "header"),
+        ),
+        ("HEAD = 'SPDX-License-Identifier: GPL-2.0-only'\n", ("permissive", "MIT", "origin")),
+        (
+            "# This program is free software; you can redistribute it\n# and/or modify it under the terms of the GNU\n"
+            "# General Public License, version 2.\n",
+            ("non_permissive", "GPL-1.0-or-later AND MIT", "notice"),
+        ),
+        ("import re\nGPL = 'released under the GPL v2.'\n", ("permissive", "MIT", "origin")),
         ("# SPDX-License-Identifier: nonsense\n", ("permissive", "MIT", "origin")),
     ],
 )

@@ -9,6 +9,7 @@ from datasketch import MinHash, MinHashLSH
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minicode_assets.config import load
 from minicode_assets.corpus import minhash
 from minicode_assets.corpus.minhash import band_keys, estimate_jaccard, exact_jaccard, shingle_sets, sketch
 
@@ -84,6 +85,21 @@ def test_candidates_are_as_complete_as_datasketch(pairs: list[tuple[bytes, bytes
     assert len(similar) > 30
     assert ours >= theirs - 1
     assert ours >= 0.97 * len(similar)
+
+
+def test_refinecodes_bands_find_what_theory_says() -> None:
+    """2048 values as 16 x 128: 1 - (1 - J^128)^16, so that only all but equal texts are candidates."""
+    near_dup = load("tiny", {"curation": "opencoder"}).near_dup
+    bands = {"num_bands": near_dup.num_bands, "rows_per_band": near_dup.rows_per_band}
+    assert (near_dup.num_permutations, *bands.values()) == (2048, 16, 128)
+    pairs = [near_copies(seed, 1200, seed % 6) for seed in range(96)]
+    texts = [text for pair in pairs for text in pair]
+    signatures, _ = sketch(texts, shingle_words=5, tokens="words", num_permutations=2048, seed=near_dup.seed)
+    found = (band_keys(signatures, **bands)[:, ::2] == band_keys(signatures, **bands)[:, 1::2]).any(axis=0)
+    chances = np.array([1 - (1 - jaccard(*map(shingles_of, pair)) ** 128) ** 16 for pair in pairs])
+    assert chances.min() < 0.6
+    assert found[chances == 1].all()
+    assert abs(found.sum() - chances.sum()) < 4 * np.sqrt((chances * (1 - chances)).sum())
 
 
 def test_band_keys_agree_where_all_rows_agree() -> None:

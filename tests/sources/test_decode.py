@@ -23,7 +23,7 @@ TEXT = 'name = "Zoë Ωmega"\n'
         (codecs.BOM_UTF8 + b"x", Decoded("ok", "utf-8-sig", "x", "mark")),
         (TEXT.encode("utf-16"), Decoded("ok", "utf-16", TEXT, "mark")),
         (TEXT.encode("utf-32"), Decoded("ok", "utf-32", TEXT, "mark")),
-        ("# -*- coding: latin-1 -*-\né".encode("latin-1"), 
+        ("# -*- coding: latin-1 -*-\né".encode("latin-1"),
          Decoded("ok", "iso8859-1", "# -*- coding: latin-1 -*-\né", "cookie")),
         ("#!/x\n# vim: set fileencoding=cp1252 :\n€".encode("cp1252"),
          Decoded("ok", "cp1252", "#!/x\n# vim: set fileencoding=cp1252 :\n€", "cookie")),

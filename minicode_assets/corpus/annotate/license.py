@@ -2,7 +2,8 @@
 
 The logic is The Stack v2's, with package metadata in the place of GitHub's own licence field (curation.md 2.1):
 
-1. What another source states of its record decides alone; else an SPDX tag in the file's own head does.
+1. What another source states of its record decides alone; else the SPDX tags in the file's own head do. A restrictive
+   notice there (`under the terms of the GNU General Public License`) counts beside all that follows.
 2. The origin's licence: a License-Expression (PEP 639) in its package metadata decides for the origin, and so does a
    licence name that one of its licence files confirms; else the licence files at the root and the metadata count
    together. (So a font's licence in `LICENSE.external` does not change the licence of the code.)
@@ -23,6 +24,7 @@ from typing import NamedTuple
 import polars as pl
 
 from minicode_assets.config import License
+from minicode_assets.corpus.annotate.license_statements import forbidden_by
 from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
 from minicode_assets.corpus.annotate.spdx import UNRECOGNISED, Verdict, canonical, conjunction, judge
 from minicode_assets.parquet import scan_table
@@ -33,7 +35,11 @@ from minicode_model.artifact import Artifact
 _METADATA_FOLDER = re.compile(r"^(?P<base>(?:.*/)?)[^/]+\.(?:dist-info|egg-info)(?:/.*)?$")
 _LICENSES_FOLDER = re.compile(r"(?i)(?:^|/)licen[cs]es?$")
 _LICENSE_NAME = re.compile(r"(?i)^(?:un)?licen[cs]e|^copying|licen[cs]e(?:\.(?:txt|md|rst))?$")
-_TAG = r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]{1,300})"
+_TAG = r"(?m)^[ \t]*(?:#+|//|/?\*+|;|--|\"{3}|'{3})?[ \t]*SPDX-License-Identifier:[ \t]*[A-Za-z0-9.+() -]{1,300}"
+"""A line of its own: what stands inside of a literal is what the program writes."""
+_NOTICE_WORDS = r"(?i)licen[sc]e|gpl|commercial"
+_CODE_BEGINS = r"(?m)^(?:import|from|def|class|async|@|if)\b"
+_COMMENT_SIGNS = r"(?m)^[ \t]*[#*;/]+"
 _HEAD_CHARACTERS = 2000
 
 
@@ -101,12 +107,14 @@ def annotate(
         StorageError: `folder` can't be written.
     """
     frame = read_documents(documents, ["document_id", "origin_url", "revision", "path", "declared_license"])
-    tags = scan_tags(documents)
+    heads = read_documents(documents, ["text"])["text"].str.head(_HEAD_CHARACTERS)
+    tags, notices = scan_tags(heads), scan_notices(heads)
     trees = read_trees(file_manifest, license_files, frame["origin_url"].unique())
     assign = functools.cache(functools.partial(assign_license, params=params))
     rows = []
-    for (document_id, origin_url, revision, path, declared), tag in zip(frame.iter_rows(), tags, strict=True):
-        expression = canonical(tag.strip()) if tag and not declared else None
+    for (document_id, origin_url, revision, path, declared), expression, notice in zip(
+        frame.iter_rows(), tags, notices, strict=True
+    ):
         if declared:
             evidence = Evidence(path, canonical(declared), "declared", 1.0)
             assigned = assign((evidence,), ())
@@ -114,7 +122,7 @@ def annotate(
             assigned = assign(((Evidence(path, expression, "header", 1.0)),), ())
         else:
             tree = trees.get((origin_url, revision), Tree())
-            near = tree.above(path.rpartition("/")[0])
+            near = [*tree.above(path.rpartition("/")[0]), *([Evidence(path, notice, "notice", 1.0)] if notice else [])]
             assigned = assign(tuple(tree.folders.get("", ())), tuple(near))
         rows.append((document_id, *assigned))
     sidecar = pl.DataFrame(rows, schema=LICENSE.polars, orient="row")
@@ -133,10 +141,22 @@ def annotate(
     )
 
 
-def scan_tags(documents: Path) -> pl.Series:
-    """The SPDX tag in each document's head, as written; null where there is none."""
-    texts = read_documents(documents, ["text"])["text"]
-    return texts.str.head(_HEAD_CHARACTERS).str.extract(_TAG)
+def scan_tags(heads: pl.Series) -> list[str | None]:
+    """What the SPDX tags of each head ask for together; null without any, or where one can't be read."""
+    found: list[str | None] = []
+    for lines in heads.str.extract_all(_TAG):
+        names = [canonical(line.partition("Identifier:")[2].strip()) for line in lines] if lines is not None else []
+        known = [name for name in names if name]
+        found.append(conjunction(known) if known and len(known) == len(names) else None)
+    return found
+
+
+def scan_notices(heads: pl.Series) -> list[str | None]:
+    """The restrictive licences that the words before each document's first statement put it under; null without any."""
+    told = heads.str.contains(_NOTICE_WORDS).fill_null(value=False)
+    openings = heads.str.replace(rf"(?s){_CODE_BEGINS}.*", "").str.replace_all(_COMMENT_SIGNS, "")
+    limits = [forbidden_by(opening) if wanted else [] for opening, wanted in zip(openings, told, strict=True)]
+    return [conjunction(names) if names else None for names in limits]
 
 
 def read_trees(file_manifest: Path, license_files: Sequence[Path], origins: pl.Series) -> dict[tuple[str, bytes], Tree]:
@@ -218,6 +238,8 @@ def _origin_evidence(root: tuple[Evidence, ...]) -> list[Evidence]:
 def _rule(telling: list[Evidence], near: tuple[Evidence, ...]) -> str:
     if telling[0].rule in ("header", "declared"):
         return str(telling[0].rule)
+    if any(evidence.rule == "notice" for evidence in telling):
+        return "notice"
     if any(evidence in near for evidence in telling):
         return "ancestor"
     return "metadata" if any(evidence.rule in ("expression", "metadata") for evidence in telling) else "origin"

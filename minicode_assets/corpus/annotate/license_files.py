@@ -8,10 +8,12 @@ import polars as pl
 from minicode_assets.blobs.store import in_partition
 from minicode_assets.config import LicenseFiles
 from minicode_assets.corpus.annotate import scancode
+from minicode_assets.corpus.annotate.license_statements import SCORE as STATEMENT_SCORE
+from minicode_assets.corpus.annotate.license_statements import forbidden_by, is_permissive, stated_license
 from minicode_assets.corpus.annotate.license_texts import recognise
 from minicode_assets.corpus.annotate.package_metadata import declared_license, is_package_metadata
 from minicode_assets.corpus.annotate.spdx import canonical, conjunction
-from minicode_assets.corpus.annotate.spdx_texts import exact_match, significant_words, similarities
+from minicode_assets.corpus.annotate.spdx_texts import copyright_lines, exact_match, significant_words, similarities
 from minicode_assets.parquet import scan_table, write_table
 from minicode_assets.schemas import BLOBS, CONTENTS, LICENSE_FILES
 from minicode_assets.sources.decode import decode
@@ -89,12 +91,25 @@ def detect(content: bytes, *, params: LicenseFiles) -> Found:
 
     Rules, the first that applies: `expression` (License-Expression field), `metadata` (License field or classifiers);
     of other files `hash` (the words of one SPDX text), `text` (the words that make a licence, several may be there),
-    `similar` (nearly an SPDX text), `tag`.
+    `similar` (nearly an SPDX text), `tag`, `statement` (a sentence such as `Released under the MIT license`). To what a
+    text gives, what its sentences forbid is added: `... except src/core, which is under the GPL`.
     """
     text = _text(content)
     if is_package_metadata(text):
         declared = declared_license(text, min_score_fraction=params.min_score_fraction)
         return (declared.expression, declared.rule, declared.score) if declared else (None, None, None)
+    expression, rule, score = _recognised(text, params)
+    if expression is None:
+        stated = stated_license(text)
+        return (stated, "statement", STATEMENT_SCORE) if stated else (None, None, None)
+    if not is_permissive(expression):
+        return expression, rule, score
+    limits = forbidden_by(text if rule != "hash" else copyright_lines(text))
+    return conjunction([expression, *limits]), rule, score
+
+
+def _recognised(text: str, params: LicenseFiles) -> Found:
+    """The licence whose words or tag are in a text."""
     words = significant_words(text)
     if exact := exact_match(words):
         return exact.spdx, "hash", exact.score

@@ -1,8 +1,9 @@
-"""The licence that package metadata declares: METADATA, PKG-INFO, pyproject.toml, setup.cfg.
+"""The licence that package metadata declares: METADATA, PKG-INFO, pyproject.toml, setup.cfg, setup.py.
 
 Source: core metadata specification, PEP 621, PEP 639, Poetry's and setuptools' documentation.
 """
 
+import ast
 import configparser
 import email.parser
 import email.policy
@@ -28,12 +29,18 @@ _NAMES = {
     "Unlicense": ("unlicense", "the unlicense"),
     "Zlib": ("zlib",),
     "ZPL-2.1": ("zpl 2 1", "zope public 2 1"),
-    "LGPL-2.0-or-later": ("lgpl", "lgpl with exceptions", "gnu lgpl"),
+    "LGPL-2.0-or-later": (
+        *("lgpl", "lgpl with exceptions", "gnu lgpl"),
+        *("gnu lesser general public", "lesser general public", "gnu library general public", "gnu lesser gpl"),
+    ),
     "LGPL-3.0-or-later": ("lgplv3", "lgpl v3", "lgplv3+", "lgpl 3"),
-    "GPL-1.0-or-later": ("gpl", "gnu gpl", "gnu general public"),
+    "GPL-1.0-or-later": ("gpl", "gnu gpl", "gnu general public", "general public"),
     "GPL-2.0-or-later": ("gplv2", "gpl v2", "gpl 2"),
     "GPL-3.0-or-later": ("gplv3", "gpl v3", "gpl 3"),
-    "AGPL-3.0-or-later": ("agpl", "agplv3", "agpl v3", "agpl 3"),
+    "AGPL-3.0-or-later": (
+        *("agpl", "agplv3", "agpl v3", "agpl 3"),
+        *("gnu affero general public", "affero general public", "affero gpl", "gnu agpl"),
+    ),
     "LicenseRef-scancode-proprietary-license": (
         "proprietary",
         "commercial",
@@ -85,6 +92,12 @@ _BY_NAME = {
     **{name: (spdx, _EXACT) for spdx, names in _NAMES.items() for name in names},
 }
 _SECTION = re.compile(r"^\[(?:project|build-system|metadata|tool\.poetry)\][ \t]*$", re.MULTILINE)
+_SETUP_CALL = re.compile(r"^[ \t]*(?:\w+\.)*setup[ \t]*\(", re.MULTILINE)
+_SETUP_IMPORT = re.compile(
+    r"^[ \t]*(?:from|import)[ \t]+(?:setuptools|distutils|skbuild|numpy\.distutils)\b", re.MULTILINE
+)
+_SETUP_LICENSE = re.compile(r"""\blicen[sc]e["']?[ \t]*[=:][ \t]*u?(["'])([^"'\n]{1,200})\1""")
+_SETUP_CLASSIFIER = re.compile(r"""["'](License :: [^"'\n]{1,200})["']""")
 _FILLER = re.compile(r"\b(?:the|license|licensed|licenses|under|of|terms|v(?=\d))\b")
 
 
@@ -108,7 +121,12 @@ class Declared:
 
 def is_package_metadata(text: str) -> bool:
     """Whether a text is package metadata, by what it holds."""
-    return text.startswith("Metadata-Version:") or _SECTION.search(text) is not None
+    return text.startswith("Metadata-Version:") or _SECTION.search(text) is not None or is_setup_script(text)
+
+
+def is_setup_script(text: str) -> bool:
+    """Whether a text is a setup.py: it imports setuptools or distutils and calls setup."""
+    return _SETUP_IMPORT.search(text) is not None and _SETUP_CALL.search(text) is not None
 
 
 def declared_license(text: str, *, min_score_fraction: float) -> Declared | None:
@@ -120,6 +138,8 @@ def declared_license(text: str, *, min_score_fraction: float) -> Declared | None
     """
     if text.startswith("Metadata-Version:"):
         fields = _read_core(text)
+    elif is_setup_script(text):
+        fields = _read_setup_script(text)
     else:
         fields = _read_pyproject(text) or _read_setup_cfg(text) or Fields()
     expression = canonical(fields.expression.strip()) if fields.expression.strip() else None
@@ -164,6 +184,23 @@ def _read_setup_cfg(text: str) -> Fields | None:
     return Fields(section.get("license_expression", ""), section.get("license", ""), classifiers)
 
 
+def _read_setup_script(text: str) -> Fields:
+    """The literals that a setup.py gives as licence and classifiers; it is read and never run."""
+    classifiers = _SETUP_CLASSIFIER.findall(text)
+    try:
+        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python 2, mostly
+        found = _SETUP_LICENSE.search(text)
+        return Fields("", found[2] if found else "", classifiers)
+    given = {
+        keyword.arg: keyword.value.value
+        for call in calls
+        for keyword in call.keywords
+        if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str)
+    }
+    return Fields(given.get("license_expression", ""), given.get("license", ""), classifiers)
+
+
 def _table(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = mapping.get(key)
     return value if isinstance(value, Mapping) else {}
@@ -183,7 +220,12 @@ def _from_name(value: str, min_score_fraction: float) -> Declared | None:
         if not matches:
             return None
         return Declared(conjunction([m.spdx for m in matches]), "metadata", min(m.score for m in matches))
-    found = _BY_NAME.get(" ".join(_FILLER.sub(" ", " ".join(words)).split()))
+    return named_license(" ".join(words))
+
+
+def named_license(words: str) -> Declared | None:
+    """The licence of an everyday name, such as `the mit license`, in words as `normalise` gives them."""
+    found = _BY_NAME.get(" ".join(_FILLER.sub(" ", words).split()))
     return Declared(found[0], "metadata", found[1]) if found else None
 
 

@@ -17,6 +17,8 @@ from license_expression import (
 
 UNRECOGNISED = "LicenseRef-scancode-unknown"
 """A licence file whose text no rule recognises (category Unstated License)."""
+PROPRIETARY = "LicenseRef-scancode-proprietary-license"
+"""Terms that keep rights back, whatever they are called."""
 
 
 _MAX_CHARACTERS = 2000

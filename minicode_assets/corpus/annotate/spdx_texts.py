@@ -46,6 +46,11 @@ def significant_words(text: str) -> list[str]:
     return normalise(_COPYRIGHT.sub(" ", text))
 
 
+def copyright_lines(text: str) -> str:
+    """The lines that `significant_words` leaves out."""
+    return "\n\n".join(match[0] for match in _COPYRIGHT.finditer(text))
+
+
 def exact_match(words: list[str]) -> Match | None:
     """The licence whose text has exactly these words; null when there is none."""
     spdx = known_texts().by_digest.get(_digest(words))

@@ -1,0 +1,125 @@
+"""Sentences that state a licence: `Released under the MIT license`, in READMEs and in licence files without a text.
+
+What a sentence forbids counts wherever it stands; what it allows only where it speaks of the whole project.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from minicode_assets.corpus.annotate.license_texts import normalise
+from minicode_assets.corpus.annotate.package_metadata import named_license
+from minicode_assets.corpus.annotate.spdx import PROPRIETARY, categories, conjunction
+
+SCORE = 0.8
+"""Of a licence that is named and not given, 0..1: as a name in package metadata that is no identifier."""
+_SENTENCE_END = re.compile(r"[.!?;](?=\s)|\n\s*\n|\n(?=[ \t]*[-*] )|^#+[^\n]*$|^[=~^\"'*-]{3,}[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(
+    r"^(?:#+[ \t]*licen[sc](?:e|es|ing)[ \t:#]*|licen[sc](?:e|es|ing)[ \t:]*\n[=~^\"'*-]{3,}[ \t]*)$",
+    re.I | re.MULTILINE,
+)
+_VERB = re.compile(
+    r"\b(?:(?:re|dual |double |triple )?(?:licensed|released|distributed|published|provided|offered|available|covered"
+    r"|(?:redistribute|modify) (?:it|them)|governed|is|are|falls?|come|comes)) "
+    r"(?:(?:and|or|freely|distributed|licensed|available) ){0,3}"
+    r"(?:(?:only|solely) )?(?:under|by|with)(?: the)?(?: (?:same )?terms(?: and conditions)? of)?(?: either)?(?: the)? "
+)
+_DENIED = re.compile(r"\b(?:not|never|no longer|isn t|aren t|nor|cannot|without being|instead of)(?: \w+){0,3}$")
+_OTHERS = re.compile(r"\b(?:compatible|combine|other software|unlike|example|was|were|formerly|previously)\b")
+_PROJECT = frozenset(
+    normalise(
+        "this the it its our all of in is are and dual itself project package library software module program repo "
+        "tool repository framework app application work source code file files distribution everything documentation "
+        "free contents open license copyright"
+    )
+)
+"""Words that speak of the whole; beside them stands at most the project's name."""
+_FORBIDS = re.compile(
+    r"\b(?:(?:not|never|cannot)(?: be)? used? (?:\w+ ){0,3}?for (?:any )?commercial"
+    r"|may only be used for|only for (?:non ?commercial|academic|research|educational|personal)"
+    r"|(?:academic|research|educational|personal|evaluation) (?:use|purposes?) only"
+    r"|non ?commercial (?:use|purposes?) only"
+    r"|not be used (?:for|to) (?:train|machine learning|artificial)\w*"
+    r"|no part of this (?:software|code|work) may be)\b"
+)
+_IDENTIFIER = re.compile(r"\b(?!AND\b|OR\b|WITH\b)[\w.+-]+")
+_PERMISSIVE = ("Permissive", "Public Domain")
+_MAX_NAME_WORDS = 7
+_MAX_SECTION_WORDS = 12
+_MAX_CHARACTERS = 200_000
+
+
+def forbidden_by(text: str) -> list[str]:
+    """Restrictive licences that any sentence puts a part of the work under; what limits its use is proprietary."""
+    found = set()
+    for words in _sentences(text):
+        found |= {name for name in _stated(words, of_project=False) if not is_permissive(name)}
+        if _FORBIDS.search(words):
+            found.add(PROPRIETARY)
+    return sorted(found)
+
+
+def stated_license(text: str) -> str | None:
+    """The licence that sentences state for the whole project, and what any forbids; null where none does."""
+    names = {name for words in _sentences(text) for name in _stated(words, of_project=True)}
+    names.update(_in_sections(text))
+    found = {*names, *forbidden_by(text)}
+    return conjunction(found) if names else None
+
+
+def _sentences(text: str) -> Iterator[str]:
+    for sentence in _SENTENCE_END.split(text[:_MAX_CHARACTERS]):
+        words = " ".join(normalise(sentence))
+        if words:
+            yield words
+
+
+def _stated(words: str, *, of_project: bool) -> Iterator[str]:
+    for verb in _VERB.finditer(words):
+        before = words[: verb.start()].strip()
+        subject = f"{before} {verb[0].partition(' under')[0]}"
+        if _DENIED.search(before) or _DENIED.search(subject) or _OTHERS.search(before):
+            continue
+        if of_project and len(set(before.split()) - _PROJECT) > 1:
+            continue
+        yield from _names(words[verb.end() :].split())
+
+
+def _names(words: list[str]) -> Iterator[str]:
+    """The licence named by the first words, with those that `or` and `and` join to it."""
+    first = _first_name(words)
+    if first is None:
+        return
+    name, length = first
+    rest = words[length:]
+    joined = next((place for place, word in enumerate(rest[:5]) if word in ("or", "and")), len(rest))
+    after = itertools.dropwhile(lambda word: word in ("the", "under", "a"), rest[joined + 1 :])
+    second = next(_names(list(after)), None)
+    if second is None:
+        yield name
+    elif rest[joined] == "or":
+        yield f"{name} OR {second}"
+    else:
+        yield from (name, second)
+
+
+def _first_name(words: list[str]) -> tuple[str, int] | None:
+    for length in range(min(_MAX_NAME_WORDS, len(words)), 0, -1):
+        if found := named_license(" ".join(words[:length])):
+            return found.expression, length
+    return None
+
+
+def _in_sections(text: str) -> Iterator[str]:
+    """What the paragraph below a heading `License` names, where it is short, such as `MIT`."""
+    for heading in _HEADING.finditer(text[:_MAX_CHARACTERS]):
+        paragraph = re.split(r"\n\s*\n", text[heading.end() :].strip(), maxsplit=1)[0]
+        words = normalise(paragraph)
+        if len(words) <= _MAX_SECTION_WORDS and not _DENIED.search(" ".join(words[:4])):
+            yield from _names(words)
+
+
+def is_permissive(expression: str) -> bool:
+    """Whether every licence of an expression, or one side of an `OR`, is permissive by its category."""
+    sides = [_IDENTIFIER.findall(side) for side in expression.split(" OR ")]
+    return any(all(categories().get(name.lower()) in _PERMISSIVE for name in names) for names in sides)
