@@ -163,8 +163,8 @@ def _document(known: _Records, row: Row) -> Iterator[Line]:
             signals |= sidecar
     if "license_type" in signals:
         yield "license", _license(signals)
-    for number, told in enumerate(_changes(known, row)):
-        yield "" if number else "changes", told
+    for number, change in enumerate(_changes(known, row)):
+        yield "" if number else "changes", change
     yield from _decision(known, signals)
 
 
