@@ -54,7 +54,10 @@ def test_wishes_leave_no_text_and_make_only_what_they_touch(finished: Home, tmp_
     assert tombstones.height == gone.height
     assert tombstones["drop_reasons"].list.first().unique().to_list() == ["opted_out"]
     assert not tombstones["kept"].any()
-    assert f"{gone.height:,}" in home.minicode("funnel").stdout.split("opted_out", 1)[1].split("\n")[0]
+    opted_out = decisions.filter(pl.col("drop_reasons").list.first() == "opted_out")
+    elsewhere = opted_out.join(gone, on="document_id", how="anti")  # of other sources: the origin's documentation
+    assert set(elsewhere["origin_url"]) <= {origin}
+    assert f"{opted_out.height:,}" in home.minicode("funnel").stdout.split("opted_out", 1)[1].split("\n")[0]
 
     log = b"".join(path.read_bytes() for path in (home.root / "dagster_home").rglob("*") if path.is_file())
     assert not [needle for needle in needles if needle.strip()[:40].encode() in log]
