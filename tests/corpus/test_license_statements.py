@@ -1,6 +1,7 @@
 """What sentences state and forbid: a table of them, with attacks, and every permissive text that forbids nothing."""
 
 import lzma
+import time
 
 import pytest
 
@@ -92,3 +93,10 @@ def test_setup_scripts(text: str, declared: str | None) -> None:
 )
 def test_permissive_expressions(expression: str, permissive: bool) -> None:
     assert is_permissive(expression) == permissive
+
+
+@pytest.mark.parametrize("word", ["licensed under the ", "licensed under the mit or ", "is ", "# License\n", "x. "])
+def test_a_hostile_readme_takes_no_time(word: str) -> None:
+    started = time.process_time()
+    stated_license(word * (1_000_000 // len(word)))
+    assert time.process_time() - started < 5

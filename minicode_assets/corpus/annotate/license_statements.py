@@ -47,6 +47,8 @@ _PERMISSIVE = ("Permissive", "Public Domain")
 _MAX_NAME_WORDS = 7
 _MAX_SECTION_WORDS = 12
 _MAX_CHARACTERS = 200_000
+_MAX_SENTENCE_CHARACTERS = 2_000
+"""What stands behind in one sentence is no sentence: each verb looks at all that is before it."""
 
 
 def forbidden_by(text: str) -> list[str]:
@@ -75,7 +77,7 @@ def _sentences(text: str) -> Iterator[str]:
 
 
 def _stated(words: str, *, of_project: bool) -> Iterator[str]:
-    for verb in _VERB.finditer(words):
+    for verb in _VERB.finditer(words[:_MAX_SENTENCE_CHARACTERS]):
         before = words[: verb.start()].strip()
         subject = f"{before} {verb[0].partition(' under')[0]}"
         if _DENIED.search(before) or _DENIED.search(subject) or _OTHERS.search(before):
@@ -94,7 +96,7 @@ def _names(words: list[str]) -> Iterator[str]:
     rest = words[length:]
     joined = next((place for place, word in enumerate(rest[:5]) if word in ("or", "and")), len(rest))
     after = itertools.dropwhile(lambda word: word in ("the", "under", "a"), rest[joined + 1 :])
-    second = next(_names(list(after)), None)
+    second = next(_names(list(after)[:_MAX_SECTION_WORDS]), None)
     if second is None:
         yield name
     elif rest[joined] == "or":
@@ -113,7 +115,9 @@ def _first_name(words: list[str]) -> tuple[str, int] | None:
 def _in_sections(text: str) -> Iterator[str]:
     """What the paragraph below a heading `License` names, where it is short, such as `MIT`."""
     for heading in _HEADING.finditer(text[:_MAX_CHARACTERS]):
-        paragraph = re.split(r"\n\s*\n", text[heading.end() :].strip(), maxsplit=1)[0]
+        paragraph = re.split(
+            r"\n\s*\n", text[heading.end() : heading.end() + _MAX_SENTENCE_CHARACTERS].strip(), maxsplit=1
+        )[0]
         words = normalise(paragraph)
         if len(words) <= _MAX_SECTION_WORDS and not _DENIED.search(" ".join(words[:4])):
             yield from _names(words)
