@@ -132,8 +132,17 @@ class Driver:
                 due = self._due(layer, partition)
 
     def _due(self, layer: Sequence[str], partition: str) -> list[str]:
+        """What is to be made now, in flow order; what reads an asset that may yet become stale is left for later."""
         staleness = Staleness(self.instance, self.graph)
-        return [name for name in layer if not self._is_done(name, partition, staleness)]
+        due = {name for name in layer if not self._is_done(name, partition, staleness)}
+        now, uncertain = [], set[str]()
+        for name in layer:
+            parents = {key.path[-1] for key in self.graph.get(dg.AssetKey(name)).parent_keys}
+            if parents & uncertain or (name not in due and parents & due):
+                uncertain.add(name)
+            elif name in due:
+                now.append(name)
+        return now
 
     def _is_done(self, name: str, partition: str, staleness: Staleness) -> bool:
         """Fresh by Dagster's account, passed its checks, and whole on disk."""
