@@ -9,7 +9,7 @@ export MINICODE_DATA ?= $(CURDIR)/data
 # A backfill waits while the code server is away; without this Dagster gives it up for good.
 export DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .PHONY: help mathematics scancode run dagster-run test test-fast check format dev bench docs system-deps clean

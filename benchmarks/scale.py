@@ -71,13 +71,13 @@ MACHINES = (
 def rates() -> dict[str, float]:
     """Work of one core in a second, from the newest results: bytes of text a stage, rows, blobs, tokens, flops."""
     blobs = _json("blobs.json")["many"]["end_to_end"]
-    manifest = _json("2026-11-21-manifest.json")["runs"][-1]
-    shapes = _json("2026-11-27-training.json")
+    manifest = _json("manifest.json")["runs"][-1]
+    shapes = _json("training.json")
     return {
         "manifest rows": manifest["rows"] / manifest["cpu_seconds"],
         "blobs verified and stored": blobs["blobs"] / blobs["cpu_s"],
         "heuristics, all rules": _number("annotate.md", r"^all rules +\S+ +([\d.]+)") * 1e6,
-        "personal data and malware": _json("2026-11-27-pii.json")["pii_and_malware_megabytes_per_second"] * 1e6,
+        "personal data and malware": _json("pii.json")["pii_and_malware_megabytes_per_second"] * 1e6,
         "signatures of near duplicates": _json("near_dup.json")["signatures"]["mb_per_cpu_second"]["minicode"] * 1e6,
         "contamination": _json("contamination.json")["mb_per_cpu_second"]["minicode"] * 1e6,
         "encoding": _number("tokens.md", r"^\| minicode \| \S+ \| ([\d.]+) ") * 1e6,
@@ -92,7 +92,7 @@ TEXT_STAGES = (
 
 
 def _json(name: str) -> Any:
-    return json.loads((RESULTS / name).read_text())
+    return json.loads(max(RESULTS.glob(f"*{name}")).read_text())  # the newest date; a name without one stands alone
 
 
 def _number(name: str, pattern: str) -> float:

@@ -223,10 +223,12 @@ def test_fingerprint(sources, install, tmp_path, change):
 @pytest.mark.slow
 def test_fingerprint_of_the_tiny_preset_takes_less_than_a_second():
     params = load("tiny").archive
-    fingerprint(params)
-    start = time.process_time()  # not the clock: the other tests share the processors
-    fingerprint(params)
-    assert time.process_time() - start < 1
+    seconds = []
+    for _ in range(4):
+        start = time.process_time()  # not the clock: the other tests share the processors
+        fingerprint(params)
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 1
 
 
 BUILD = """
