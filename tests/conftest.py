@@ -166,11 +166,15 @@ def new_home(root: Path, text: str = SMALL) -> Home:
     return home
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first, so that workers that share the files end at about the same time.
+    """What reads the finished home is slow; files with the most slow tests come first, so that workers end together.
 
     One of the first two files makes the finished home, so that only one worker waits for it.
     """
+    for item in items:
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     readers = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
     files = sorted({item.path for item in items}, key=lambda path: (-slow[path], path in readers, path))

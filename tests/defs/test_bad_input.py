@@ -130,12 +130,12 @@ def test_unknown_asset(home: Home) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["branch_heads", "contents", "token_shards"])
+@pytest.mark.parametrize("victim", ["branch_heads", "token_shards"])
 def test_flipped_bit_is_found_by_the_consumer_and_the_hint_mends_it(
     finished: Home, tmp_path: Path, victim: str
 ) -> None:
     consumers = {
-        "branch_heads": "file_manifest", "contents": "blobs", "token_shards": "checkpoint",
+        "branch_heads": "file_manifest", "token_shards": "checkpoint",
     }  # fmt: skip
     home = copy_of(finished, tmp_path)
     file = max(

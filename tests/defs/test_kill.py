@@ -42,7 +42,8 @@ def kill_in(home: Home, stage: str) -> int:
 def test_killed_in_each_stage_then_resumed(finished: Home, tmp_path: Path) -> None:
     """Last stage first, so that the inputs of each are still there; then one command makes everything again."""
     home = copy_of(finished, tmp_path)
-    for stage in reversed([stage.name for stage in STAGES]):
+    tables = [stage.name for stage in STAGES if stage.name.startswith("swh_")]
+    for stage in reversed([stage.name for stage in STAGES if stage.name not in tables[1:-1]]):  # they share their code
         shutil.rmtree(home.data / stage)
         assert kill_in(home, stage) == -signal.SIGKILL, stage
     made = {name.split("/")[0] for name in folders(home)}
