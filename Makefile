@@ -45,10 +45,10 @@ dagster-run: $(VENV)/.installed ## the same by Dagster's own command, one call a
 	done
 	@$(BIN)/minicode report
 
-test: $(VENV)/.installed-dev ## the whole test suite (some 13 minutes)
+test: $(VENV)/.installed-dev ## the whole test suite (some 11 minutes)
 	@$(BIN)/pytest $(PARALLEL)
 
-test-fast: $(VENV)/.installed-dev ## the everyday part (some 3 minutes)
+test-fast: $(VENV)/.installed-dev ## the everyday part (some 2 minutes and a half)
 	@$(BIN)/pytest -m "not slow" $(PARALLEL)
 
 check: $(VENV)/.installed-dev ## format, lint, types, architecture
