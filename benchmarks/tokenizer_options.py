@@ -13,10 +13,7 @@ network, the same number of tokens and so the same compute for each tokenizer, s
 import argparse
 import dataclasses
 import math
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import sysconfig
 import time
@@ -26,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tokens import train_byte_level, train_ours
+from tokens import begin, train_byte_level, train_ours
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -206,12 +203,7 @@ def main() -> None:
     parser.add_argument("--score-bytes", type=int, default=400_000)
     parser.add_argument("--only", nargs="+", choices=NAMES)
     arguments = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    print(
-        f"{time.strftime('%Y-%m-%d')}, commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start\n"
-    )
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    begin()
     origins = read_origins()
     if arguments.steps:
         compare_models(arguments, origins)

@@ -191,6 +191,16 @@ def compare_options(train: list[str], held: list[str], vocab_size: int) -> None:
         )
 
 
+def begin() -> None:
+    """Say what the run is of and on, and let no tokenizer start threads of its own."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    print(
+        f"{time.strftime('%Y-%m-%d')}, commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start\n"
+    )
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=30, help="training text; held out: as much at most")
@@ -198,12 +208,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--options", action="store_true", help="also compare the trainer's options")
     arguments = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    print(
-        f"{time.strftime('%Y-%m-%d')}, commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start\n"
-    )
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    begin()
     train, held = read_texts(arguments.megabytes * 1_000_000)
     compare(train, held, arguments.vocab, arguments.rounds)
     if arguments.options:
