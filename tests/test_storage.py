@@ -5,13 +5,13 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import pytest
 
 from minicode_assets.errors import ConfigError, CorruptArtifactError, MissingArtifactError, StorageError
 from minicode_assets.storage import BucketStorage, LocalStorage, open_storage
 from minicode_model.artifact import MANIFEST, open_artifact, write_artifact
+from tests.s3_server import empty, s3_server
 
 BUCKET = "lake"
 
@@ -19,13 +19,8 @@ BUCKET = "lake"
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """A real S3 server's address."""
-    from moto.server import ThreadedMotoServer
-
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    with s3_server(BUCKET) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
@@ -36,8 +31,7 @@ def credentials(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    urlopen(Request(f"{server}/moto-api/reset", method="POST")).read()
-    urlopen(Request(f"{server}/{BUCKET}", method="PUT")).read()
+    empty(server, BUCKET)
     return server
 
 

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import SMALL, Home
+from tests.s3_server import put, s3_server
 
 DATASET = "2019-01-28-popular-3k-python"
 SELECT = "+file_manifest"
@@ -16,20 +17,12 @@ SELECT = "+file_manifest"
 @pytest.fixture
 def bucket(samples: Path) -> Iterator[str]:
     """Endpoint of moto's S3 server, which holds the sample export where the archive keeps the published one."""
-    server_module = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    boto3 = pytest.importorskip("boto3")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
-    client.create_bucket(Bucket="softwareheritage", ACL="public-read-write")
     folder = samples / "swh" / "2019-01-28"
-    for path in folder.rglob("*.parquet"):
-        key = f"graph/{DATASET}/parquet/{path.relative_to(folder).as_posix()}"
-        client.put_object(Bucket="softwareheritage", Key=key, Body=path.read_bytes(), ACL="public-read")
-    yield endpoint
-    server.stop()
+    with s3_server("softwareheritage") as endpoint:
+        for path in folder.rglob("*.parquet"):
+            key = f"graph/{DATASET}/parquet/{path.relative_to(folder).as_posix()}"
+            put(endpoint, "softwareheritage", key, path.read_bytes())
+        yield endpoint
 
 
 def configure(home: Home, tables: str) -> None:

@@ -4,29 +4,22 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.conftest import Home
 from tests.defs.test_chain import folders
+from tests.s3_server import s3_server
 
 
 @pytest.fixture
 def bucket() -> Iterator[dict[str, str]]:
     """A real S3 server with one bucket, as the environment of those who use it."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    urlopen(Request(f"http://{host}:{port}/lake", method="PUT")).read()
-    yield {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true",
-        "MINICODE_STORAGE": "s3://lake/minicode",
-    }  # fmt: skip
-    server.stop()
+    with s3_server("lake") as endpoint:
+        yield {
+            "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true", "MINICODE_STORAGE": "s3://lake/minicode",
+        }  # fmt: skip
 
 
 FORGETFUL = """

@@ -17,6 +17,7 @@ from minicode_assets.tables.download import check_terms, mirror_export
 from minicode_assets.tables.generations import detect
 from minicode_assets.tables.normalise import normalise_table
 from minicode_assets.tables.places import export_path
+from tests.s3_server import put, s3_server
 
 NAME = "2019-01-28-popular-3k-python"
 
@@ -206,19 +207,11 @@ def test_a_remote_of_another_kind_is_an_error(tmp_path):
 @pytest.mark.parametrize(("tables", "suffix"), [(tables_2019, "parquet"), (tables_2021, "orc")])
 def test_an_s3_server(tmp_path, tables, suffix):
     """moto's server speaks S3 over HTTP; the client is the one that the real bucket is read with."""
-    server_module = pytest.importorskip("moto.server", reason="moto[server] is not installed")
-    boto3 = pytest.importorskip("boto3")
     export = write_export(tmp_path / "export", tables(), suffix=suffix)
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        endpoint = "http://{}:{}".format(*server.get_host_and_port())
-        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-        client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
-        client.create_bucket(Bucket="softwareheritage", ACL="public-read-write")
+    with s3_server("softwareheritage") as endpoint:
         for path in export.rglob("*.*"):
             key = f"graph/{suffix}-{NAME}/{suffix}/{path.relative_to(export).as_posix()}"
-            client.put_object(Bucket="softwareheritage", Key=key, Body=path.read_bytes(), ACL="public-read")
+            put(endpoint, "softwareheritage", key, path.read_bytes())
         params = Tables(s3_endpoint=endpoint, dataset=f"{suffix}-{NAME}")
         mirror = mirror_export(tmp_path / "mirror", params=params)
         assert mirror.num_fetched == len(list(export.rglob(f"*.{suffix}")))
@@ -228,5 +221,3 @@ def test_an_s3_server(tmp_path, tables, suffix):
         assert canonical(in_place, tmp_path / "three") == canonical(export, tmp_path / "two")
         with pytest.raises(TableError, match="found no folder, expected one folder a table"):
             detect(export_path("s3://softwareheritage/nowhere", params))
-    finally:
-        server.stop()
