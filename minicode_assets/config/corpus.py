@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from minicode_model.config import nearest
+
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
@@ -157,3 +159,19 @@ class SearchIndex:
     """Documents with this share of the text's shingles are told, 0..1."""
     max_candidates: int = 1000
     """Documents of a corpus file that are compared with the text, those with most in common first."""
+
+
+def corpus_problems(corpus: Corpus, *, parsed: bool, decontaminated: bool) -> list[str]:
+    """Rules whose signals nothing measures, one message each; the flags say what is measured."""
+    problems = []
+    if corpus.drop_unparsable and not parsed:
+        problems.append("[corpus] drop_unparsable needs [language] parse = true")
+    verdicts = ("permissive", "no_license", "non_permissive")
+    problems += [
+        f"[corpus] license_types: {name!r} is no verdict{nearest(name, verdicts)}"
+        for name in corpus.license_types
+        if name not in verdicts
+    ]
+    if corpus.drop_contaminated and not decontaminated:
+        problems.append("[corpus] drop_contaminated needs [benchmarks] files: without any, nothing is looked for")
+    return problems

