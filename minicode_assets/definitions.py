@@ -32,6 +32,7 @@ from minicode_assets.defs.resources import Pipeline  # noqa: E402
 from minicode_assets.defs.settings import Settings, from_environment  # noqa: E402
 from minicode_assets.defs.stage import Stage, build_asset  # noqa: E402
 from minicode_assets.sources.history import INPUTS as HISTORY_INPUTS  # noqa: E402
+from minicode_assets.sources.hub_maps import MAPPINGS  # noqa: E402
 
 MODULES = (tables, manifest, licenses, blobs, blobs_automation, corpus, tokens, model, jobs)
 """Modules of defs/ whose lists JOBS and AUTOMATION (schedules, sensors) are gathered, where they have them."""
@@ -69,6 +70,7 @@ def stages(config: Config) -> list[Stage]:
     measured = [name for phase in config.phases for name in phase.measured]
     added = {"documents": document_sources(config), "leaderboard": measured}
     added |= {name: list(MANIFEST_INPUTS) for name in enabled if reads_manifest(config, name)}
+    added |= {name: ["archive"] for name in enabled if name in MAPPINGS and MAPPINGS[name].by_blob}
     if config.commits.enabled and config.commits.history:
         added["commits"] = ["archive", *HISTORY_INPUTS]
     left_out = {"archive"} if config.tables.export != "embedded" else set()

@@ -39,6 +39,7 @@ def test_presets_resolve_without_contradictions(preset: str) -> None:
         ({"checkpoint": {"sharded": True, "devices": 2}}, "optimizer 'muon', expected 2 devices or more and 'adamw'"),
         ({"checkpoint": {"launcher": "ship"}}, "expected 'in_process' or 'process'"),
         ({"benchmark_scores": {"k": [1, 3]}}, "expected 1 to num_samples 2"),
+        ({"extras_documentation": {"enabled": True}}, "nothing of it would be kept"),
         ({"tokenizer": {"vocab_size": 100_000}}, "smaller than [tokenizer] vocab_size"),
     ],
 )

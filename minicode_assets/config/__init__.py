@@ -326,7 +326,7 @@ def contradictions(config: Config) -> list[str]:
         problems.append(
             f"[corpus] license_types keeps {sorted(unfetched)}, which [fetch_plan] license_types leaves out"
         )
-    problems += source_problems(config, config.tokenizer.extra_special_tokens)
+    problems += source_problems(config, config.tokenizer.extra_special_tokens, config.corpus)
     problems += corpus_problems(
         config.corpus, parsed=config.language.parse, decontaminated=bool(config.benchmarks.files)
     )

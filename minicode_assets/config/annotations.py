@@ -161,6 +161,12 @@ class NearDup:
     estimate_sigmas: float = 4.0
     """Candidates estimated more than so many standard deviations below the threshold are not verified; at the
     threshold itself that loses 3 pairs in 100,000."""
+    own_sources: tuple[str, ...] = (
+        "issues", "pull_requests", "notebooks", "commits", "stackoverflow", "intermediate",
+    )  # fmt: skip
+    """Sources whose documents are compared among themselves only; all others with one another. They hold the texts of
+    others on purpose: a commit both sides of a file, a notebook's cells what its script holds. Source: StarCoder2
+    compared each of its sets within itself (curation.md 2.3)."""
     keep_order: tuple[str, ...] = ("license_type", "is_vendored", "num_stars", "commit_date")
     """Preference among near duplicates, before the document_id (a stable hash): as in `exact_dup`."""
     seed: int = 1337

@@ -24,6 +24,7 @@ class Corpus:
         "gsm8k",
         "code_contests",
         "rosetta_code",
+        "intermediate",
     )
     """Sources whose texts are kept whatever the verdict: they come under the terms of their site or data set, not of
     a repository. Source: StarCoder2 trains on them without a licence filter, curation.md 2."""

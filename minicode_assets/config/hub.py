@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+from minicode_assets.config.corpus import Corpus
 from minicode_model.config import operational
 
 
@@ -94,11 +95,14 @@ class HubSections:
     extras_documentation: HubDataset = HubDataset(
         repository="bigcode/starcoder2data-extras", files="documentation/train-*.parquet"
     )
-    """Documentation of packages and languages, 1.85 GB."""
+    """Documentation of packages and languages, 1.85 GB. It states no licence, neither as a whole nor of a row: it is
+    kept only where [corpus] license_types has no_license, or any_license_sources documentation."""
     extras_issues: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="issues/train-*.parquet")
     """GitHub issues, rendered."""
-    extras_kaggle: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="kaggle/train-*.parquet")
-    """Kaggle notebooks, rendered."""
+    extras_kaggle: HubDataset = HubDataset(
+        repository="bigcode/starcoder2data-extras", files="kaggle/train-*.parquet", license="Apache-2.0"
+    )
+    """Kaggle notebooks, rendered; the licence is that of Meta Kaggle Code, of which they are made."""
     extras_lhq: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="lhq/train-*.parquet")
     """Small high-quality sets, 273 MB."""
     extras_owm: HubDataset = HubDataset(repository="bigcode/starcoder2data-extras", files="owm/train-*.parquet")
@@ -144,3 +148,14 @@ def hub_problems(name: str, section: HubDataset) -> list[str]:
     if not section.files.endswith((".jsonl", ".parquet")):
         problems.append(f"[{name}] files: found {section.files!r}, expected a pattern that ends in .jsonl or .parquet")
     return problems
+
+
+def unlicensed_problems(documentation: HubDataset, corpus: Corpus) -> list[str]:
+    """A data set of which the selection would keep nothing, in one message."""
+    kept = "no_license" in corpus.license_types or "documentation" in corpus.any_license_sources
+    if kept or documentation.license or not documentation.enabled:
+        return []
+    return [
+        "[extras_documentation] states no licence, so nothing of it would be kept: set its `license`, or add "
+        "'documentation' to [corpus] any_license_sources"
+    ]

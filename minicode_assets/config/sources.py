@@ -8,8 +8,9 @@ import math
 from dataclasses import dataclass, field
 
 from minicode_assets.config.conversations import Gharchive, Issues, PullRequests, conversation_problems
+from minicode_assets.config.corpus import Corpus
 from minicode_assets.config.dumps import Arxiv, Stackoverflow, StackPosts, dump_problems, stack_problems
-from minicode_assets.config.hub import HUB_SECTIONS, HubSections, hub_problems
+from minicode_assets.config.hub import HUB_SECTIONS, HubSections, hub_problems, unlicensed_problems
 from minicode_assets.config.markup import Markup, markup_problems
 from minicode_assets.config.mathematics import Mathematics, mathematics_problems
 
@@ -203,11 +204,11 @@ def source_partitions(config: SourceSections, asset: str) -> list[str]:
     return list(getattr(section, "partition_keys", ())) if asset in SOURCE_SECTIONS else []
 
 
-def source_problems(config: SourceSections, extra_special_tokens: tuple[str, ...]) -> list[str]:
+def source_problems(config: SourceSections, extra_special_tokens: tuple[str, ...], corpus: Corpus) -> list[str]:
     """What is wrong in the sources' sections, one message each."""
     problems = commit_problems(config.commits, extra_special_tokens)
     problems += conversation_problems(config.gharchive, config.issues, config.pull_requests)
     problems += markup_problems(config.markup)
     problems += stack_problems(config.stack_posts, config.stackoverflow) + dump_problems("arxiv", config.arxiv)
-    problems += mathematics_problems(config.mathematics)
+    problems += mathematics_problems(config.mathematics) + unlicensed_problems(config.extras_documentation, corpus)
     return problems + [told for name in HUB_SECTIONS for told in hub_problems(name, getattr(config, name))]

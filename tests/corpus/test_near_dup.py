@@ -13,6 +13,7 @@ from minicode_assets.config import NearDup, resolve
 from minicode_assets.corpus.annotate import minhash, near_dup
 from minicode_assets.corpus.annotate.minhash import comparable_texts
 from minicode_assets.errors import ConfigError, CorpusError
+from minicode_assets.parquet import read_table, write_table
 from minicode_assets.schemas import DOCUMENTS, EXACT_DUP, MINHASH, NEAR_DUP
 from minicode_model.artifact import Artifact, open_artifact
 from tests.corpus.worlds import MIT_METADATA, World, make_world
@@ -110,6 +111,21 @@ def test_texts_too_short_and_no_texts(world: World) -> None:
     rows = by_path(world, run(world))
     assert rows["empty.py"]["cluster_size"] == 1
     assert list(rows["nul.py"].values())[1:] == [None] * 6
+
+
+def test_sources_of_their_own_are_compared_among_themselves(world: World, tmp_path: Path) -> None:
+    """A commit shows a file of its repository: that must not cost the corpus one of the two."""
+    other = replace(world, root=Path(shutil.copytree(world.root, tmp_path / "world")))
+    commits = ("a_edited.py", "a_again.py")
+    source = pl.when(pl.col("path").is_in(commits)).then(pl.lit("commits")).otherwise("source").alias("source")
+    for folder in other.partitions("documents"):
+        frame = read_table(folder, DOCUMENTS).with_columns(source)
+        write_table(folder, frame, DOCUMENTS, config_digest="", inputs={})
+    of = {path: row["of"] for path, row in by_path(other, run(other, sidecars="license language")).items()}
+    assert (of["a_copy.py"], of["a_indented.py"]) == ("a.py", "a.py")
+    assert sorted([str(of[path]) for path in commits]) in (["None", "a_again.py"], ["None", "a_edited.py"])
+    together = by_path(other, run(other, replace(PARAMS, own_sources=()), sidecars="license language"))
+    assert [together[path]["of"] for path in commits] == ["a.py", "a.py"]
 
 
 def test_exact_duplicates_follow_with_or_without_their_sidecar(world: World) -> None:

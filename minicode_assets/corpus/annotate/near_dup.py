@@ -29,6 +29,8 @@ from minicode_assets.schemas import MINHASH, NEAR_DUP
 from minicode_model.artifact import Artifact, open_artifact, rebuild_hint, write_artifact
 
 _ROWS_A_STEP = 4096
+_FAMILY = np.uint64(0x9E3779B97F4A7C15)
+"""Sets the bands of each family apart: documents of two never share one."""
 logger = logging.getLogger("minicode.near_dup")
 
 
@@ -135,7 +137,8 @@ def _compare(
     shape = (params.num_bands, max(1, len(ranked.participants)))
     keys = np.memmap(scratch / "keys", np.uint64, "w+", shape=shape)[:, : len(ranked.participants)]
     for ranks, signatures in _signatures(minhash, ranked, np.ones(len(ranked.participants), bool), params):
-        keys[:, ranks] = band_keys(signatures, num_bands=params.num_bands, rows_per_band=params.rows_per_band)
+        same = band_keys(signatures, num_bands=params.num_bands, rows_per_band=params.rows_per_band)
+        keys[:, ranks] = same ^ (ranked.families[ranks].astype(np.uint64) * _FAMILY)
     buckets = build_buckets(keys)
     texts = np.flatnonzero(np.diff(buckets.text_offsets))
     logger.info("near duplicates: %d of %d documents share a band", len(texts), len(ranked.participants))

@@ -28,10 +28,12 @@ class Ranked:
         rows: document_id, partition (number), has_text, same_row (row of the document with the same text, where
             exact_dup names one), rank (0 is best; null for those that don't take part); one row a document.
         participants: Row of each rank.
+        families: A number for each rank: only documents with the same one are compared.
     """
 
     rows: pl.DataFrame
     participants: Numbers
+    families: Numbers
 
 
 def rank_documents(
@@ -45,7 +47,7 @@ def rank_documents(
     """Order all documents by `keep_order`, then document_id; those with a signature of their own take part."""
     parts = []
     for number, (folder, signatures) in enumerate(zip(documents, minhash, strict=True)):
-        frame = read_documents(folder, ["document_id", "origin_url", "revision", "path", "length_bytes"])
+        frame = read_documents(folder, ["document_id", "source", "origin_url", "revision", "path", "length_bytes"])
         frame = with_origin_facts(frame, origin_facts)
         ids = frame["document_id"]
         beside = [read_sidecar(sidecars[n][number], _SIDECARS[n], ids).drop("document_id") for n in sorted(sidecars)]
@@ -53,7 +55,8 @@ def rank_documents(
         parts.append(
             pl.concat([frame, *beside], how="horizontal")
             .with_columns(partition=pl.lit(number, pl.Int32))
-            .select("document_id", "partition", "has_text", "has_signature", *_order_columns(params, frame, beside),
+            .select("document_id", "partition", "has_text", "has_signature", "source",
+                    *_order_columns(params, frame, beside),
                     same_as="duplicate_of" if "exact_dup" in sidecars else pl.lit(None, pl.String))
         )  # fmt: skip
     return _ranked(pl.concat(parts), params)
@@ -77,7 +80,7 @@ def _order_columns(params: NearDup, documents: pl.DataFrame, beside: Sequence[pl
             "\n".join(f"[near_dup] keep_order {name!r}{nearest(name, known)}" for name in unknown),
             hint="minicode config",
         )
-    return [name for name in params.keep_order if name != "document_id"]
+    return [name for name in params.keep_order if name not in ("document_id", "source")]
 
 
 def _ranked(frame: pl.DataFrame, params: NearDup) -> Ranked:
@@ -85,11 +88,16 @@ def _ranked(frame: pl.DataFrame, params: NearDup) -> Ranked:
     originals = frame.select("row", "document_id").rename({"row": "same_row", "document_id": "same_as"})
     frame = frame.join(originals, on="same_as", how="left", maintain_order="left")
     order = [preference(name) for name in params.keep_order]
-    participants = (
-        frame.filter(pl.col("has_signature") & pl.col("same_row").is_null())
-        .sort(*order, "document_id", nulls_last=True)["row"]
-        .to_numpy()
+    ordered = frame.filter(pl.col("has_signature") & pl.col("same_row").is_null()).sort(
+        *order, "document_id", nulls_last=True
     )
+    participants = ordered["row"].to_numpy()
+    families = ordered["source"].replace_strict(own_families(params), default=0, return_dtype=pl.Int64).to_numpy()
     ranks = pl.DataFrame({"row": participants, "rank": np.arange(len(participants))})
     rows = frame.join(ranks, on="row", how="left", maintain_order="left")
-    return Ranked(rows.select("document_id", "partition", "has_text", "same_row", "rank"), participants)
+    return Ranked(rows.select("document_id", "partition", "has_text", "same_row", "rank"), participants, families)
+
+
+def own_families(params: NearDup) -> dict[str, int]:
+    """A number for each source that is compared within itself only; 0 is that of all others."""
+    return {source: number for number, source in enumerate(params.own_sources, start=1)}
