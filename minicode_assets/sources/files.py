@@ -57,7 +57,7 @@ def origins(distributions: Sequence[str], folders: Sequence[str]) -> Iterator[Or
         ArchiveError: A distribution is not installed, or its list of files can't be read.
         SourceError: A folder is absent.
     """
-    installed, _ = wanted_distributions(distributions)
+    installed = wanted_distributions(distributions)[0] if distributions else []  # else all that there is is listed
     for found in installed:
         files = {name.decode("utf-8", "backslashreplace"): path for name, path in sorted(found.files().items())}
         yield Origin(found.url, files)

@@ -30,7 +30,12 @@ FIRST = BASE.replace("compute(15)", "compute(15, fast=True)")
 SECOND = FIRST.replace("compute(16)", "compute(16, fast=True)")
 TITLE, BODY = "Compute the fifteenth value fast", "The fifteenth value takes a second, which is too long."
 KEEP_ALL = PullRequests(
-    first_of_repository_rate=1.0, whole_base_rate=0.0, max_base_margin_lines=0, min_context_lines=3, max_context_lines=4
+    first_of_repository_rate=1.0,
+    whole_base_rate=0.0,
+    max_base_margin_lines=0,
+    min_context_lines=3,
+    max_context_lines=4,
+    num_buckets=2,
 )
 
 

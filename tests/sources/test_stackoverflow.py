@@ -63,7 +63,10 @@ def posts(path: Path, **changes: Any) -> tuple[list[dict[str, Any]], Counter[str
 def documents(folder: Path, *rows: str, **changes: Any) -> dict[str, Document]:
     table = folder / "stack_posts" / "00"
     write_table(table, posts_frame(posts(dump(folder / "raw", *rows))[0]), STACK_POSTS, config_digest="", inputs={})
-    return {d.record_id: d for d in read_questions([table], Stackoverflow(**{"min_answers": 1, **changes}))}
+    return {
+        d.record_id: d
+        for d in read_questions([table], Stackoverflow(**{"min_answers": 1, "num_buckets": 2, **changes}))
+    }
 
 
 CODE = '<p>Use <code>sorted</code>:</p>\n\n<pre class="lang-py prettyprint-override"><code>x = sorted([3, 1])\nif x[0] &lt; 2:\n    print(x)\n</code></pre>\n'  # noqa: E501

@@ -4,13 +4,15 @@ import os
 from collections import Counter
 
 import polars as pl
+import pytest
 
+from minicode_assets.corpus.annotate import language
 from minicode_assets.parquet import read_table, write_table
-from minicode_assets.schemas import CONTENTS, DOCUMENTS, FILE_MANIFEST
+from minicode_assets.schemas import CONTENTS, DOCUMENTS, FILE_MANIFEST, LANGUAGE
 from minicode_assets.sources.swh import document_id, readable_path
 from minicode_assets.swhid import content_ids
 from minicode_model.artifact import open_artifact
-from tests.corpus.worlds import make_world
+from tests.corpus.worlds import World, make_world
 
 SOURCE = b"import os\n\nprint(os.name)\n"
 ORIGINS = {
@@ -30,14 +32,15 @@ ORIGINS = {
 }
 
 
-def build(tmp_path):
-    world = make_world(tmp_path, ORIGINS).change("documents", max_length_bytes=1000)
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = make_world(tmp_path_factory.mktemp("swh"), ORIGINS).change("documents", max_length_bytes=1000)
     (world.folder("content") / content_ids(b"lost = True\n")[1].hex()).unlink()
     return world.documents()
 
 
-def test_every_python_file_is_one_row(tmp_path):
-    frame = build(tmp_path).read("documents", DOCUMENTS)
+def test_every_python_file_is_one_row(world):
+    frame = world.read("documents", DOCUMENTS)
     assert dict(frame.filter(pl.col("origin_url") == "https://example.org/a").select("path", "status").iter_rows()) == {
         "pkg/one.py": "ok",
         "pkg/copy.py": "ok",
@@ -54,8 +57,7 @@ def test_every_python_file_is_one_row(tmp_path):
     assert frame.filter((pl.col("status") == "ok") & pl.col("text").is_null()).height == 0
 
 
-def test_encodings_are_counted_by_what_names_them(tmp_path):
-    world = build(tmp_path)
+def test_encodings_are_counted_by_what_names_them(world):
     told, codecs = Counter(), Counter()
     for folder in world.partitions("documents"):
         figures = open_artifact(folder).metadata
@@ -65,8 +67,8 @@ def test_encodings_are_counted_by_what_names_them(tmp_path):
     assert told == {"cookie": 1, "default": 5, "failed": 1}
 
 
-def test_texts_and_swhids(tmp_path):
-    frame = build(tmp_path).read("documents", DOCUMENTS)
+def test_texts_and_swhids(world):
+    frame = world.read("documents", DOCUMENTS)
     (row,) = frame.filter(pl.col("path") == "pkg/latin.py").iter_rows(named=True)
     assert (row["text"], row["encoding"]) == ("# coding: latin-1\nname = 'Zoë'\n", "iso8859-1")
     (row,) = frame.filter(pl.col("origin_url").str.ends_with("v=1")).iter_rows(named=True)
@@ -77,8 +79,7 @@ def test_texts_and_swhids(tmp_path):
     assert len(row["document_id"]) == 32
 
 
-def test_rows_are_sorted_and_reruns_are_identical(tmp_path):
-    world = build(tmp_path)
+def test_rows_are_sorted_and_reruns_are_identical(world):
     before = [read_table(path, DOCUMENTS) for path in world.partitions("documents")]
     for frame in before:
         assert frame["sha1_git"].is_sorted()
@@ -103,8 +104,6 @@ def test_odd_paths_are_readable():
 
 
 def test_scripts_without_a_suffix_count_where_they_are_asked_for(tmp_path):
-    from minicode_assets.schemas import LANGUAGE
-
     world = make_world(
         tmp_path, {"https://example.org/a": {"run": b"#!/usr/bin/python\nx = 1\n", "sh": b"#!/bin/sh\n"}}
     )
@@ -112,5 +111,12 @@ def test_scripts_without_a_suffix_count_where_they_are_asked_for(tmp_path):
     write_table(world.folder("file_manifest"), manifest, FILE_MANIFEST, config_digest="", inputs={})
     contents = read_table(world.folder("contents"), CONTENTS).with_columns(is_python=pl.lit(True))
     write_table(world.folder("contents"), contents, CONTENTS, config_digest="", inputs={})
-    frame = world.annotate().read("documents", DOCUMENTS).join(world.read("language", LANGUAGE), on="document_id")
+    for key in world.documents().keys:
+        language.annotate(
+            world.folder("documents", key),
+            world.folder("language", key),
+            params=world.config.language,
+            config_digest="",
+        )
+    frame = world.read("documents", DOCUMENTS).join(world.read("language", LANGUAGE), on="document_id")
     assert dict(frame.select("path", "language").iter_rows()) == {"run": "python", "sh": "other"}
