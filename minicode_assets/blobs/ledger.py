@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from minicode_assets.blobs.backends import Wanted
 from minicode_assets.blobs.journal import BLOB, RUN, VERDICT, Journal
+from minicode_assets.blobs.rows import Rows
 
 STATUSES = ("verified", "missing", "masked", "damaged", "mismatch", "unreachable")
 """What can become of a content."""
@@ -20,13 +20,13 @@ class Ledger:
 
     Args:
         journal: Opened, not yet replayed.
-        rows: The partition's wanted contents, sorted by sha1_git: sha1_git, sha1, length.
+        rows: The partition's wanted contents.
         run: Digest of inputs and configuration. Verdicts of other runs are forgotten; verified bytes are kept.
     """
 
-    def __init__(self, journal: Journal, rows: pl.DataFrame, *, run: str) -> None:
+    def __init__(self, journal: Journal, rows: Rows, *, run: str) -> None:
         self.journal = journal
-        self.positions = np.full(rows.height, OPEN, dtype=np.int64)
+        self.positions = np.full(len(rows), OPEN, dtype=np.int64)
         self.num_replayed = 0
         self._replay(rows, run)
 
@@ -59,18 +59,16 @@ class Ledger:
         came = verdict["body"]
         return verdict["status"], verdict["problem"], None if came is None else bytes.fromhex(came)
 
-    def _replay(self, rows: pl.DataFrame, run: str) -> None:
-        slices = [np.empty(0, "S20"), *(np.array(part["sha1_git"].to_list(), "S20") for part in rows.iter_slices(4096))]
-        ids = np.concatenate(slices)
-        own, verdicts = False, np.zeros(rows.height, dtype=np.bool_)
+    def _replay(self, rows: Rows, run: str) -> None:
+        own, verdicts = False, np.zeros(len(rows), dtype=np.bool_)
         for kind, sha1_git, position, _ in self.journal.replay():
             if kind == RUN:
                 own = self.journal.read(position)[2] == run.encode()
                 self.positions[verdicts] = OPEN
                 verdicts[:] = False
                 continue
-            rank = int(np.searchsorted(ids, np.bytes_(sha1_git)))
-            if rank < rows.height and ids[rank].ljust(20, b"\0") == sha1_git and (kind == BLOB or own):
+            rank = rows.rank_of(sha1_git)
+            if rank is not None and (kind == BLOB or own):
                 self.positions[rank] = position
                 verdicts[rank] = kind == VERDICT
         self.num_replayed = self.num_closed

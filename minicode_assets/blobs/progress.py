@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import polars as pl
-
 from minicode_assets.blobs.backends import Backend
 from minicode_assets.blobs.ledger import Ledger
+from minicode_assets.blobs.rows import Rows
 
 Observe = Callable[[Mapping[str, Any]], None]
 """Gets the figures of `Progress.figures`."""
@@ -25,16 +24,14 @@ class Progress:
 
     Args:
         label: What is fetched, for the log.
-        rows: The wanted contents: length.
+        rows: The wanted contents.
         ledger: What is known of them.
         backend: Its figures are told too.
         observe: See `Observe`; None: the log only.
     """
 
-    def __init__(
-        self, label: str, rows: pl.DataFrame, ledger: Ledger, backend: Backend, observe: Observe | None
-    ) -> None:
-        self._label, self._lengths, self._ledger, self._backend = label, rows["length"].to_numpy(), ledger, backend
+    def __init__(self, label: str, rows: Rows, ledger: Ledger, backend: Backend, observe: Observe | None) -> None:
+        self._label, self._lengths, self._ledger, self._backend = label, rows.length, ledger, backend
         self._observe = observe
         self._num_before = ledger.num_closed
         self._started = self._spoken = self._observed = time.monotonic()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from minicode_assets.blobs.backends import Wanted
 from minicode_assets.blobs.ledger import Ledger
+from minicode_assets.blobs.rows import Rows
 from minicode_assets.layout import partition_range
 from minicode_assets.swhid import content_ids
 
@@ -16,7 +16,7 @@ _KEY = re.compile(r"\d+-of-(\d+)")
 logger = logging.getLogger("minicode.blobs")
 
 
-def reuse_blobs(folder: Path, rows: pl.DataFrame, ledger: Ledger, *, store: Sequence[Path] = ()) -> int:
+def reuse_blobs(folder: Path, rows: Rows, ledger: Ledger, *, store: Sequence[Path] = ()) -> int:
     """After this, the ledger has every wanted content that an earlier artefact holds intact.
 
     Earlier artefacts are the one that this run replaces, damaged or not, and those of another number of partitions
@@ -24,7 +24,7 @@ def reuse_blobs(folder: Path, rows: pl.DataFrame, ledger: Ledger, *, store: Sequ
 
     Args:
         folder: The artefact folder of this partition.
-        rows: The wanted contents, sorted by sha1_git: sha1_git, sha1, length.
+        rows: The wanted contents.
         ledger: What is open and found is entered.
         store: Other artefacts that may hold some of them.
 
@@ -53,18 +53,21 @@ def _overlap(one: str, two: str) -> bool:
     return (not other_upper or lower < other_upper) and (not upper or other_lower < upper)
 
 
-def _reuse_part(part: Path, rows: pl.DataFrame, ledger: Ledger) -> int:
+def _reuse_part(part: Path, rows: Rows, ledger: Ledger) -> int:
     """Enter the intact and wanted bodies of one part file, which bounds memory."""
-    still_open = rows.with_row_index("rank").filter(pl.Series(ledger.is_open))
+    still_open = ledger.is_open
     try:
-        verified = pl.scan_parquet(part).filter(pl.col("status") == "verified").select("sha1_git", "data")
-        found = verified.join(still_open.lazy(), on="sha1_git", how="inner").collect()
+        found = pl.scan_parquet(part).filter(pl.col("status") == "verified").select("sha1_git", "data").collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         logger.warning("%s: can't be read, its contents are fetched again: %s", part, error)
         return 0
     num_found = 0
-    for rank, sha1_git, sha1, length, body in found.select("rank", "sha1_git", "sha1", "length", "data").iter_rows():
-        if content_ids(body) == (sha1_git, sha1):
-            ledger.enter_blob(Wanted(rank, sha1_git, sha1, length), body)
+    for sha1_git, body in found.iter_rows():
+        rank = rows.rank_of(sha1_git)
+        if rank is None or not still_open[rank]:
+            continue
+        (wanted,) = rows.wanted([rank])
+        if content_ids(body) == (wanted.sha1_git, wanted.sha1):
+            ledger.enter_blob(wanted, body)
             num_found += 1
     return num_found

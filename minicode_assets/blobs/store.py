@@ -1,6 +1,6 @@
 """The blobs artefact: the bytes of one partition's contents, each verified against sha1, sha1_git and length."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from minicode_assets.blobs.ledger import STATUSES, Ledger
 from minicode_assets.blobs.opt_out import is_opted_out, load_opt_out
 from minicode_assets.blobs.progress import Observe, Progress
 from minicode_assets.blobs.reuse import reuse_blobs
+from minicode_assets.blobs.rows import Rows
 from minicode_assets.blobs.seal import seal
 from minicode_assets.config import Blobs
 from minicode_assets.layout import partition_range
@@ -20,8 +21,6 @@ from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import BLOBS, CONTENTS, FETCH_PLAN, FILE_MANIFEST, LICENSE_BLOBS
 from minicode_assets.swhid import content_ids
 from minicode_model.artifact import Artifact, digest_of, open_artifact
-
-_SLICE_ROWS = 4096
 
 
 def fetch_partition(
@@ -135,7 +134,7 @@ def fetch_licenses(
 
 
 def fetch_rows(
-    rows: pl.DataFrame,
+    rows: Rows,
     backend: Backend,
     folder: Path,
     *,
@@ -150,7 +149,7 @@ def fetch_rows(
     """Fetch the given contents into the artefact `name` at `folder`; see `fetch_partition`.
 
     Args:
-        rows: sha1_git, sha1, length, priority (least first); sorted by sha1_git.
+        rows: The wanted contents.
         backend: Where bytes come from.
         folder: The artefact folder; the journal lies beside it.
         name: Asset key.
@@ -191,47 +190,38 @@ def verify_blob(body: bytes, *, sha1_git: bytes, sha1: bytes, length: int) -> st
     return ""
 
 
-def _wanted_rows(contents: Path, plan: Path | None, partition: str, params: Blobs) -> tuple[pl.DataFrame, int]:
-    """(sha1_git, sha1, length, priority) sorted by sha1_git, and how many were left out for their length."""
+def _wanted_rows(contents: Path, plan: Path | None, partition: str, params: Blobs) -> tuple[Rows, int]:
+    """The wanted contents, and how many were left out for their length."""
     if not plan:
         source = scan_table(contents, CONTENTS, verify=False)
         named = source.filter(in_partition("sha1_git", partition) & (pl.col("is_python") | pl.col("is_license")))
         return _short_rows(named, params.max_length_bytes)
     planned = scan_table(plan, FETCH_PLAN, verify=False).filter(in_partition("sha1_git", partition))
     too_long = planned.filter(pl.col("rule") == "too_long").select(pl.len()).collect().item()
-    return _sorted_rows(planned.filter(pl.col("priority").is_not_null())), too_long
+    return _rows(planned.filter(pl.col("priority").is_not_null())), too_long
 
 
-def _short_rows(named: pl.LazyFrame, max_length_bytes: int) -> tuple[pl.DataFrame, int]:
+def _short_rows(named: pl.LazyFrame, max_length_bytes: int) -> tuple[Rows, int]:
     """As `_wanted_rows`, of rows of CONTENTS."""
     short = pl.col("length") <= max_length_bytes
     too_long = named.filter(~short).select(pl.len()).collect().item()
-    return _sorted_rows(named.filter(short).with_columns(priority=(~pl.col("is_license")).cast(pl.Int64))), too_long
+    return _rows(named.filter(short).with_columns(priority=(~pl.col("is_license")).cast(pl.Int64))), too_long
 
 
-def _sorted_rows(chosen: pl.LazyFrame) -> pl.DataFrame:
-    rows = chosen.select("sha1_git", "sha1", "length", "priority").collect()
-    return rows if rows["sha1_git"].is_sorted() else rows.sort("sha1_git")
+def _rows(chosen: pl.LazyFrame) -> Rows:
+    return Rows.of_frame(chosen.select("sha1_git", "sha1", "length", pl.col("priority").cast(pl.Int8)).collect())
 
 
-def _fetch_rounds(backend: Backend, rows: pl.DataFrame, ledger: Ledger, progress: Progress, max_attempts: int) -> None:
+def _fetch_rounds(backend: Backend, rows: Rows, ledger: Ledger, progress: Progress, max_attempts: int) -> None:
     """Ask for what is unknown; what failed in a way that may pass is asked for again, `max_attempts` times in all."""
-    order = np.argsort(rows["priority"].to_numpy(), kind="stable")
+    order = np.argsort(rows.priority, kind="stable")
     for attempt in range(1, max_attempts + 1):
         open_ranks = order[ledger.is_open[order]]
         if not len(open_ranks):
             return
-        for answer in backend.fetch(_wanted(rows, open_ranks)):
+        for answer in backend.fetch(rows.wanted(open_ranks)):
             _enter(ledger, answer, last=attempt == max_attempts)
             progress.tell()
-
-
-def _wanted(rows: pl.DataFrame, ranks: "np.ndarray[Any, np.dtype[np.int64]]") -> Iterator[Wanted]:
-    for start in range(0, len(ranks), _SLICE_ROWS):
-        chosen = ranks[start : start + _SLICE_ROWS]
-        values = rows.select("sha1_git", "sha1", "length")[chosen].iter_rows()
-        for rank, (sha1_git, sha1, length) in zip(chosen.tolist(), values, strict=True):
-            yield Wanted(rank, sha1_git, sha1, length)
 
 
 def _enter(ledger: Ledger, answer: Answer, *, last: bool) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Self
 from minicode_assets.swhid import content_ids
 
 API_FAULTS = ("500", "502", "503", "reset", "truncated", "wrong", "gzip", "empty")
+GZIP_BOMB = gzip.compress(bytes(10_000_000))
 S3_FAULTS = ("500", "slow_down", "reset", "truncated")
 
 
@@ -250,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "wrong":
             self._send(200, bytes([body[0] ^ 1]) + body[1:] if body else b"?", limits)
         elif fault == "gzip":
-            self._send(200, gzip.compress(bytes(10_000_000)), {"Content-Encoding": "gzip", **limits})
+            self._send(200, GZIP_BOMB, {"Content-Encoding": "gzip", **limits})
         else:
             self._send(200, b"", limits)
 

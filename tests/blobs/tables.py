@@ -7,6 +7,7 @@ import polars as pl
 
 from minicode_assets.blobs.api import ApiBackend
 from minicode_assets.blobs.backends import Backend, Wanted
+from minicode_assets.blobs.chain import open_chain
 from minicode_assets.blobs.limits import Clock, Limiter, SystemClock
 from minicode_assets.blobs.s3 import S3Backend
 from minicode_assets.blobs.store import fetch_partition
@@ -61,3 +62,13 @@ def read_blobs(folder: Path) -> pl.DataFrame:
     frame = pl.read_parquet(folder / "*.parquet")
     assert frame.schema == BLOBS.polars
     return frame
+
+
+def fetch_from(folder: Path, kind: str, url: str) -> None:
+    """Fetch `folder`/contents into `folder`/p from a server, as a process of its own may."""
+    params = Blobs(
+        backends=(kind,), accept_terms=True, contact="x", api_url=f"{url}/api/1", s3_url=url, api_limit=10**6,
+        api_burst_fraction=1.0,
+    )  # fmt: skip
+    backend = open_chain(params, content_folder=folder, work=folder, token=None)
+    fetch_partition(folder / "contents", backend, folder / "p", partition=WHOLE, params=params, config_digest="digest")

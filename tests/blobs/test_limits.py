@@ -106,7 +106,6 @@ def best_possible_s(blobs: int, limit: int) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "kills"), [(1, 0), (2, 0), (1, 20), (2, 20)])
 def test_10_000_blobs_at_1_200_an_hour(tmp_path: Path, workers: int, kills: int) -> None:
     """Within 1 % of the best possible, and no request refused."""
@@ -218,7 +217,6 @@ def _take(path: Path, seconds: float, times: "multiprocessing.Queue[list[float]]
     times.put(taken)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_processes_share_one_quota(tmp_path: Path) -> None:
     """Real processes, a real clock: no window of the merged requests holds more than the limit."""
