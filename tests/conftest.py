@@ -128,23 +128,27 @@ class Home:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def fork(
-        self, *arguments: str, stdout: Path, stderr: Path, env: Mapping[str, str] | None = None
+        self, *command: str, stdout: Path, stderr: Path, env: Mapping[str, str] | None = None
     ) -> ForkServerProcess:
-        """Start `minicode` in a session of its own, from a process that has imported the libraries already."""
+        """Start an installed command in a session of its own, from a process that has imported the libraries."""
         environment = self.environment | dict(env or {})
-        child = IMPORTED.Process(target=run_command, args=(arguments, environment, (stdout, stderr)))
+        child = IMPORTED.Process(target=run_command, args=(command, environment, (stdout, stderr)))
         child.start()
         return child
 
     def minicode(self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None) -> "Done":
+        return self.installed("minicode", *arguments, check=check, env=env)
+
+    def installed(self, *command: str, check: bool = True, env: Mapping[str, str] | None = None) -> "Done":
+        """Run `minicode` or `dagster` to its end."""
         with tempfile.TemporaryDirectory() as folder:
             stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
-            child = self.fork(*arguments, stdout=stdout, stderr=stderr, env=env)
+            child = self.fork(*command, stdout=stdout, stderr=stderr, env=env)
             child.join()
             assert child.exitcode is not None
             done = Done(child.exitcode, stdout.read_text(), stderr.read_text())
         if check:
-            assert done.status == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+            assert done.status == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done
 
 

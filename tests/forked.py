@@ -1,9 +1,10 @@
-"""`minicode` in a process of its own without the seconds of its imports: forked from one that has made them."""
+"""Installed commands, each a process of its own without the seconds of its imports: forked from one that has them."""
 
 import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -19,14 +20,14 @@ IMPORTED.set_forkserver_preload(
 )
 
 
-def run_command(arguments: Sequence[str], environment: Mapping[str, str], outputs: tuple[Path, Path]) -> None:
-    """`minicode` with these arguments in this process, which ends with its status."""
-    from minicode_assets.cli import main
-
+def run_command(command: Sequence[str], environment: Mapping[str, str], outputs: tuple[Path, Path]) -> None:
+    """An installed command, e.g. `["minicode", "init"]`, in this process, which ends with its status."""
+    (script,) = entry_points(group="console_scripts", name=command[0])
     os.setsid()
     for path, stream in zip(outputs, (sys.stdout, sys.stderr), strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(ROOT)
-    sys.exit(main(arguments))
+    sys.argv = list(command)
+    sys.exit(script.load()())

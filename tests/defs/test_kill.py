@@ -23,7 +23,7 @@ def kill_in(home: Home, stage: str) -> int:
     """Make one asset anew, kill the process shortly after the stage began, and return its exit status."""
     progress = home.root / "progress"
     os.mkfifo(progress)
-    child = home.fork("materialize", "--select", stage, "--force", stdout=Path(os.devnull), stderr=progress)
+    child = home.fork("minicode", "materialize", "--select", stage, "--force", stdout=Path(os.devnull), stderr=progress)
     assert child.pid
     with progress.open() as lines:
         for line in lines:
