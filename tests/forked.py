@@ -16,6 +16,10 @@ IMPORTED.set_forkserver_preload(
         "tests.forked",
         "minicode_assets.cli",
         "minicode_model.training.run",
+        "minicode_model.evaluation.run",
+        "dagster._cli",
+        "dagster._core.storage.sqlite_storage",
+        "pandas",  # imported by pyarrow, where it is installed
     ]
 )
 
