@@ -9,7 +9,8 @@ export MINICODE_DATA ?= $(CURDIR)/data
 # A backfill waits while the code server is away; without this Dagster gives it up for good.
 export DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Rewritten assertions are kept for the next run, also where the environment forbids other bytecode.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .PHONY: help mathematics scancode run dagster-run test test-fast check format dev bench docs system-deps clean
@@ -46,10 +47,10 @@ dagster-run: $(VENV)/.installed ## the same by Dagster's own command, one call a
 	@$(BIN)/minicode report
 
 test: $(VENV)/.installed-dev ## the whole test suite (some 11 minutes)
-	@$(BIN)/pytest $(PARALLEL)
+	@$(PYTEST) --numprocesses 3
 
 test-fast: $(VENV)/.installed-dev ## the everyday part (some 2 minutes and a half)
-	@$(BIN)/pytest -m "not slow" $(PARALLEL)
+	@$(PYTEST) --numprocesses 2 -m "not slow"
 
 check: $(VENV)/.installed-dev ## format, lint, types, architecture
 	@$(BIN)/ruff format --check .
