@@ -70,6 +70,7 @@ _A = _GENERATOR.randint(1, 4294967291, 250, dtype=np.uint32)
 _B = _GENERATOR.randint(0, 4294967291, 250, dtype=np.uint32)
 _NON_WORD = re.compile(r"\W")
 _WORD = re.compile(r"\w+")
+_OUR_WORD = re.compile(rb"[0-9A-Za-z_\x80-\xff]+")
 
 
 def ngrams(tokens: list[str]) -> set[str]:
@@ -277,6 +278,33 @@ class Watch(threading.Thread):
             self.peak = max(self.peak, int(line.split()[1]) // 1000)
 
 
+def measure_edges(root: Path, keys: list[str], num_pairs: int = 2000) -> dict[str, object]:
+    """Documents beside the ones that represent them, compared anew on Python sets of strings."""
+    found = pl.concat([pl.read_parquet(root / "near_dup" / f"part-{key}.parquet") for key in keys])
+    pairs = found.drop_nulls("duplicate_of").sort("document_id").gather_every(max(1, found.height // 3 // num_pairs))
+    wanted = pl.concat([pairs["document_id"], pairs["duplicate_of"].rename("document_id")]).unique()
+    rows = []
+    for key in keys:
+        texts = pl.read_parquet(root / "documents" / key / "*.parquet", columns=["document_id", "text"])
+        rows += texts.filter(pl.col("document_id").is_in(wanted.implode())).rows()
+    texts_by_id = dict(rows)
+    names = list(pairs.select("document_id", "duplicate_of").iter_rows())
+    flat = pl.Series([texts_by_id[name] for pair in names for name in pair])
+    sets = [
+        ngrams([w.decode("latin-1") for w in _OUR_WORD.findall(text.lower())])
+        for text in comparable_texts(flat, PARAMS)
+    ]
+    true = np.array([len(a & b) / len(a | b) for a, b in zip(sets[::2], sets[1::2], strict=True)])
+    left = np.arange(0, flat.len(), 2)
+    errors = estimate_jaccard(our_signatures(flat.to_list()), left, left + 1) - true
+    return {
+        "pairs_compared_anew": len(true),
+        "least_true_jaccard": round(float(true.min()), 4),
+        "recorded_jaccard_differs": int((np.abs(true - pairs["jaccard"].to_numpy()) > 1e-6).sum()),
+        "estimate_bias_rmse": [round(float(errors.mean()), 4), round(float(np.sqrt((errors**2).mean())), 4)],
+    }
+
+
 def measure_stage(num_documents: int, workspace: str | None) -> dict[str, object]:
     rng, lines = random.Random(3), [x for t in read_texts(40_000_000) for x in t.splitlines() if len(x.strip()) > 3]
     keys = partition_keys(16)
@@ -297,7 +325,9 @@ def measure_stage(num_documents: int, workspace: str | None) -> dict[str, object
         )  # fmt: skip
         ended, ended_used = time.perf_counter(), time.process_time()
         watch.done.set()
-    wanted = ("num_duplicates", "num_candidates", "num_likely", "num_verified", "num_confirmed", "largest_cluster")
+        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
+        edges = measure_edges(root, keys)
+    wanted = ("num_duplicates", "num_candidates", "num_likely", "num_verified", "num_confirmed", "num_crowded")
     return {
         "documents": num_documents,
         "megabytes": round(size / 1e6),
@@ -307,9 +337,14 @@ def measure_stage(num_documents: int, workspace: str | None) -> dict[str, object
         "near_dup_cpu_s": round(ended_used - signed_used, 1),
         "documents_per_s": round(num_documents / (ended - started)),
         "peak_anonymous_mb": watch.peak,
-        "peak_resident_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000,
+        "peak_resident_mb": resident,
         **{name: artifact.metadata[name] for name in wanted},
         "edge_precision": round(artifact.metadata["edge_precision_fraction"], 4),
+        "largest_cluster": artifact.metadata["largest_cluster"],
+        "documents_in_clusters_over_16": sum(
+            int(size) * count for size, count in artifact.metadata["cluster_sizes"].items() if int(size) > 16
+        ),
+        "edges": edges,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from minicode_assets.corpus.rewrite.llm import SCORES, rewrite_partition
+from minicode_assets.corpus.rewrite.recheck import Recheck
 from minicode_assets.corpus.rewrite.redact import redact_partition
 from minicode_assets.corpus.rewrite.reformat import reformat_partition
 from minicode_assets.defs.annotations import sidecar_outcome
@@ -45,6 +46,7 @@ def llm_rewrite(run: StageRun) -> Outcome:
         cache=run.layout.work / "llm_answers",
         line_length=run.config.reformat.line_length,
         params=run.config.llm_rewrite,
+        rules=Recheck(run.input("benchmarks"), run.config.pii, run.config.contamination),
         config_digest=run.config_digest,
     )
     scores = scan_table(run.folder, LLM_SCORES, pattern=SCORES).collect()
@@ -62,12 +64,14 @@ def _changed_outcome(
     return sidecar_outcome(run, artifact, frame, extra=("changes_are_told", untold == 0, figures), picture=picture)
 
 
-def _stage(name: str, compute: Compute, before: str, table: Table, description: str) -> Stage:
+def _stage(
+    name: str, compute: Compute, before: str, table: Table, description: str, *, more: tuple[str, ...] = ()
+) -> Stage:
     return Stage(
         name=name,
         group="corpus",
         compute=compute,
-        deps=("documents", before),
+        deps=("documents", before, *more),
         description=description,
         checks={
             "row_aligned": "The documents' rows, in order.",
@@ -98,7 +102,8 @@ STAGES = [
         llm_rewrite,
         "reformat",
         LLM_REWRITE,
-        "The texts as a language model rewrote them, beside the changes so far, and its scores; off by default. The "
-        "corpus gets these texts.",
+        "The texts as a language model rewrote them, beside the changes so far, and its scores; off by default. "
+        "What it wrote is redacted and looked at for benchmarks as the documents are. The corpus gets these texts.",
+        more=("benchmarks",),
     ),
 ]

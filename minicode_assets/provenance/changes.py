@@ -25,6 +25,8 @@ def tell_changes(steps: Sequence[str], spans: Sequence[Row], scores: Sequence[Ro
         yield "found and left: " + ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
     if "reformat" in steps:
         yield "reformat: as ruff formats it"
+    if "redact_rewrite" in steps:
+        yield "redact_rewrite: personal data in the new text replaced"
     yield from (_rewriting(row) for row in scores if row["llm_status"] not in (None, "off"))
 
 

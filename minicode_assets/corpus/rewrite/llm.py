@@ -1,4 +1,6 @@
-"""Scores and rewritten texts by a language model; off by default. What it gives must parse and be the same program.
+"""Scores and rewritten texts by a language model; off by default.
+
+What it gives must parse and be the same program, and pass the rules for personal data and benchmarks (recheck.py).
 
 Source: swallow-code v2's order (format, length, score, rewrite, format), curation.md 1c. The redacted text goes to
 the model; the document keeps its SWHID, and the corpus its parent's digest.
@@ -17,6 +19,7 @@ from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents, 
 from minicode_assets.corpus.annotate.syntax import parsing, syntax_of
 from minicode_assets.corpus.rewrite.answers import AXES, messages_of, read_code, read_scores
 from minicode_assets.corpus.rewrite.client import Answers, NoAnswer, ask_all
+from minicode_assets.corpus.rewrite.recheck import Recheck, recheck
 from minicode_assets.corpus.rewrite.reformat import format_texts, with_step
 from minicode_assets.errors import RewriteError
 from minicode_assets.parquet import write_parquet
@@ -35,6 +38,7 @@ class Row:
     scores: dict[str, int] = dataclasses.field(default_factory=dict)
     problem: str | None = None
     text: str | None = None
+    redacted: bool = False
 
     @property
     def score_fraction(self) -> float | None:
@@ -50,6 +54,7 @@ def rewrite_partition(
     cache: Path,
     line_length: int,
     params: LlmRewrite,
+    rules: Recheck,
     config_digest: str,
 ) -> Artifact:
     """After this, `folder` holds the texts that a language model rewrote, and its scores.
@@ -61,6 +66,7 @@ def rewrite_partition(
         cache: Where answers are kept between runs; no artefact.
         line_length: For ruff, which formats what the model wrote. Unit: characters.
         params: The `llm_rewrite` section.
+        rules: What a new text has to pass.
         config_digest: Digest of the sections that shape the asset.
 
     Returns:
@@ -76,18 +82,20 @@ def rewrite_partition(
     changed = read_sidecar(before, REFORMAT, frame["document_id"])
     current = pl.select(pl.coalesce(changed["text"], frame["text"])).to_series()
     distinct = current.drop_nulls().unique(maintain_order=True).to_list()
-    rows = dict(zip(distinct, asyncio.run(_rewrite(distinct, Answers(cache), line_length, params)), strict=True))
+    rewritten = asyncio.run(_rewrite(distinct, Answers(cache), line_length, params))
+    _recheck(rewritten, rules)
+    rows = dict(zip(distinct, rewritten, strict=True))
     found = [None if text is None else rows[text] for text in current]
     sidecar = with_step(changed, [row.text if row else None for row in found], "llm_rewrite")
+    sidecar = with_step(sidecar, [row.text if row and row.redacted else None for row in found], "redact_rewrite")
     check_rows(sidecar, frame["document_id"], where=str(folder), name=LLM_REWRITE.name)
     scores = pl.DataFrame(
         [_score_row(name, row) for name, row in zip(frame["document_id"], found, strict=True)],
         schema=LLM_SCORES.polars,
         orient="row",
     )
-    inputs = {
-        name: open_artifact(p, verify=False).digest for name, p in (("documents", documents), ("reformat", before))
-    }
+    folders = {"documents": documents, "reformat": before, "benchmarks": rules.benchmarks}
+    inputs = {name: open_artifact(path, verify=False).digest for name, path in folders.items()}
     with write_artifact(folder, name=LLM_REWRITE.name, config_digest=config_digest, inputs=inputs) as writer:
         (writer.path / SCORES).parent.mkdir()
         write_parquet(sidecar, writer.path / "part-00000.parquet", LLM_REWRITE)
@@ -166,3 +174,14 @@ def _format(rows: Sequence[Row], line_length: int) -> None:
     formatted = format_texts([row.text or "" for row in rewritten], line_length=line_length)
     for row, text in zip(rewritten, formatted, strict=True):
         row.text = text or row.text
+
+
+def _recheck(rows: Sequence[Row], rules: Recheck) -> None:
+    """A text that may not be kept is `rejected`, so the text before stays."""
+    rewritten = [row for row in rows if row.text]
+    if not rewritten:
+        return
+    for row, verdict in zip(rewritten, recheck([row.text or "" for row in rewritten], rules), strict=True):
+        row.text, row.redacted = verdict.text, verdict.redacted
+        if verdict.problem:
+            row.status, row.problem = "rejected", f"rewrite: {verdict.problem}"
