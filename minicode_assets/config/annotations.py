@@ -210,6 +210,15 @@ class Contamination:
     min_distinct_words: int = 5
     """N-grams and whole texts with fewer different words of two letters or more are trivially common: `0, 1, 2, 3`,
     `for i in range(n): for j in range(n)`. Source: measured on clean files (benchmarks/contamination.py)."""
+    statement_words: int = 5
+    """Words of the n-grams of which several close together give a paraphrased prompt or docstring away. Source:
+    measured, docs/log.md, as the next ones."""
+    min_statement_words: int = 8
+    """Within twice the room that a statement's n-grams take in it they have to cover so many words of the document,"""
+    min_statement_fraction: float = 0.2
+    """and be so large a share of the statement's own, 0..1."""
+    min_statement_distinct_words: int = 4
+    """Such n-grams with fewer different words of two letters or more are trivially common."""
     shape_tokens: int = 24
     """Tokens of a run of code whose shape counts, whatever its names; 0 looks for no shapes. Source: docs/log.md: 20
     hit 0.3 % of clean files, 24 none of 1,932. Unit: tokens."""

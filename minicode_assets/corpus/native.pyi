@@ -29,7 +29,7 @@ def syntax_of(
 
 def screen_texts(
     texts: list[bytes],
-    rules: tuple[tuple[int, npt.NDArray[np.uint64]], ...],
+    rules: tuple[tuple[int, npt.NDArray[np.uint64], int, int], ...],
     shape_tokens: int,
     shapes: npt.NDArray[np.uint64],
     stable: npt.NDArray[np.uint64],
@@ -37,11 +37,12 @@ def screen_texts(
     hash_long: Callable[[bytes], int],
     /,
 ) -> list[tuple[int, int]]:
-    """The texts that have an n-gram of words, or a run of tokens, with one of these hashes.
+    """The texts that have enough n-grams of words, or a run of tokens, with one of these hashes.
 
     Args:
         texts: UTF-8.
-        rules: n and hashes of n-grams of words, as of shingles.hash_ngrams; at most four.
+        rules: n and hashes of n-grams of words, as of shingles.hash_ngrams, how many different ones are enough, and
+            how many words lie between two of them at most; at most four.
         shape_tokens: Tokens a run; 0 looks for none.
         shapes: Hashes of runs, as of shapes.tokenise.
         stable: Hashes of the words that are no names.

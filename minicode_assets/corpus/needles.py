@@ -14,6 +14,7 @@ from minicode_assets.corpus.minhash import ranges
 from minicode_assets.corpus.postings import Postings, build_postings
 from minicode_assets.corpus.shapes import Shapes, build_shapes
 from minicode_assets.corpus.shingles import Hashes, Numbers, Words, hash_ngrams, hash_words
+from minicode_assets.corpus.statements import Statements, build_statements
 
 ANCHOR_WORDS = 5
 """Consecutive words of a whole text whose presence makes a document worth a closer look."""
@@ -29,6 +30,7 @@ class Needles:
         anchors: An n-gram of ANCHOR_WORDS from the inside of each text that is looked for as a whole.
         short: N-grams of `ngram_words` that are not trivially common.
         long: N-grams of `long_ngram_words`, likewise; each begins with one of the short ones.
+        statements: N-grams of `statement_words` of prompts and docstrings, of which several close together count.
         shapes: Runs of tokens of the solutions, whatever their names.
     """
 
@@ -36,6 +38,7 @@ class Needles:
     anchors: Postings
     short: Postings
     long: Postings
+    statements: Statements
     shapes: Shapes
 
 
@@ -55,15 +58,20 @@ def build_needles(
     spoken = _spoken(encoded, words)
     cuts = zip(encoded, words.offsets[:-1].tolist(), words.offsets[1:].tolist(), strict=True)
     squeezed = [_needle(text, spoken[start:end], params) for text, start, end in cuts]
-    short, long = (
-        _ngrams(words, spoken, np.asarray(problems), n, params) for n in (params.ngram_words, params.long_ngram_words)
+    limits = (
+        (params.ngram_words, params.min_distinct_words),
+        (params.long_ngram_words, params.min_distinct_words),
+        (params.statement_words, params.min_statement_distinct_words),
     )
+    short, long, said = (_ngrams(words, spoken, np.asarray(problems), *limit, params) for limit in limits)
     long = long.filter(np.isin(long["first"], short["first"]))
+    said = said.filter(~np.isin(said["text"], solutions))
     return Needles(
         squeezed,
         _anchors(words, [bool(needle) for needle in squeezed]),
         build_postings(short["hash"].to_numpy(), short["text"].to_numpy()),
         build_postings(long["hash"].to_numpy(), long["text"].to_numpy()),
+        build_statements(said, params=params),
         build_shapes(texts, solutions, problems, params=params),
     )
 
@@ -102,14 +110,17 @@ def _anchors(words: Words, wanted: Sequence[bool]) -> Postings:
     return build_postings(np.array(hashes, dtype=np.uint64), np.array(texts, dtype=np.int64))
 
 
-def _ngrams(words: Words, spoken: Hashes, problems: Numbers, n: int, params: Contamination) -> pl.DataFrame:
-    """Hash, text and first (number of the first word) of the n-grams that are not trivially common."""
+def _ngrams(words: Words, spoken: Hashes, problems: Numbers, n: int, least: int, params: Contamination) -> pl.DataFrame:
+    """Hash, text and first (number of the first word) of the n-grams that are not trivially common.
+
+    `least` is how many different words an n-gram needs.
+    """
     grams, offsets = hash_ngrams(words, n)
     counts = np.diff(offsets)
     texts = np.repeat(np.arange(words.num_texts), counts)
     firsts, _ = ranges(words.offsets[:-1], counts)
     common = _num_problems(grams, problems[texts]) > params.max_problems
-    good = (_num_distinct(spoken, firsts, n) >= params.min_distinct_words) & ~common
+    good = (_num_distinct(spoken, firsts, n) >= least) & ~common
     return pl.DataFrame({"hash": grams[good], "text": texts[good], "first": firsts[good]})
 
 

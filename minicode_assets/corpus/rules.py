@@ -126,7 +126,7 @@ def _malicious() -> pl.Expr:
 
 def _contaminated() -> pl.Expr:
     """Any hit of any kind; null where nothing was looked for."""
-    names = ("num_exact", "num_ngrams", "num_long_ngrams", "num_shapes")
+    names = ("num_exact", "num_ngrams", "num_long_ngrams", "num_statements", "num_shapes")
     return pl.any_horizontal(pl.col(name) > 0 for name in names)
 
 

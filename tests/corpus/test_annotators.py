@@ -30,7 +30,8 @@ ANNOTATORS = {"language": LANGUAGE, "license": LICENSE, "heuristics": HEURISTICS
 WITHOUT_TEXT = {"language": ["parses", "is_generated"], "heuristics": ["num_lines", "num_calls"],
                 "exact_dup": ["text_sha256", "group_size", "keep_rank"], "minhash": ["num_words"],
                 "malware": ["matches"], "pii": ["pii_status", "num_emails", "pii_fraction"],
-                "contamination": ["num_exact", "num_ngrams", "num_long_ngrams", "num_shapes", "tasks"]}  # fmt: skip
+                "contamination": ["num_exact", "num_ngrams", "num_long_ngrams", "num_statements", "num_shapes",
+                                  "tasks"]}  # fmt: skip
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 

@@ -53,11 +53,26 @@ def text_of(problems: pl.DataFrame, task: int, kind: str) -> str:
 def screen_in_numpy(texts: list[bytes], needles: Needles) -> list[int]:
     """The screen as it can be said with the hashes of words and tokens of all texts at once."""
     words, tokens = hash_words(texts, rule="words"), tokenise(texts).codes
-    rules = (words, 5, needles.anchors), (words, 10, needles.short), (tokens, needles.shapes.size, needles.shapes.runs)
+    rules = (
+        (words, 5, needles.anchors.hashes, 1, 0),
+        *((words, 5, said.hashes, said.least, said.width) for said in needles.statements.screens),
+        (words, 10, needles.short.hashes, 1, 0),
+        (tokens, needles.shapes.size, needles.shapes.runs.hashes, 1, 0),
+    )
     found: set[int] = set()
-    for codes, n, postings in rules:
+    for codes, n, wanted, least, width in rules:
         hashes, offsets = hash_ngrams(codes, n)
-        found.update((np.searchsorted(offsets, postings.find(hashes)[0], side="right") - 1).tolist())
+        places = np.flatnonzero(np.isin(hashes, wanted))
+        owners = (np.searchsorted(offsets, places, side="right") - 1).tolist()
+        chain: list[tuple[int, int, int]] = []
+        for owner, place, gram in zip(owners, places.tolist(), hashes[places].tolist(), strict=True):
+            if chain and (chain[-1][0] != owner or place - chain[-1][1] > width):
+                chain = []
+            if chain and chain[-1][2] == gram:
+                chain.pop()
+            chain.append((owner, place, gram))
+            if len(chain) >= least:
+                found.add(owner)
     return sorted(found)
 
 
@@ -66,7 +81,8 @@ def test_the_screen_is_that_of_numpy(problems: pl.DataFrame, needles: Needles, c
     texts = [text.encode() for text in clean] + [text.encode() for text in problems["text"]]
     texts += [text[len(text) // 3 :].upper() for text in texts[-300:]] + [text[: len(text) // 3] for text in texts]
     texts += [b"", b"x" * 65 + b" " + texts[-1], ("\u00e9" * 40 + " ").encode() + texts[-2], bytes(range(256)) * 3]
-    rules = (5, needles.anchors.hashes), (10, needles.short.hashes)
+    said = [(5, screen.hashes, screen.least, screen.width) for screen in needles.statements.screens]
+    rules = ((5, needles.anchors.hashes, 1, 0), *said, (10, needles.short.hashes, 1, 0))
     found = native.screen_texts(texts, rules, *runs_of(needles.shapes), hash_long_word)
     assert [number for number, _ in found] == screen_in_numpy(texts, needles)
     assert len(found) > 500
@@ -77,7 +93,7 @@ def test_the_screen_hashes_words_of_any_length_as_numpy_does(size: int) -> None:
     text = b"a " + b"Wy" * (size // 2) + b"z" * (size % 2) + b" b"
     none = np.empty(0, np.uint64)
     for word in hash_words([text], rule="words").hashes:
-        rule = (1, hash_ngrams(Words(np.array([word]), np.array([0, 1]), np.array([0]), np.array([1])), 1)[0])
+        rule = (1, hash_ngrams(Words(np.array([word]), np.array([0, 1]), np.array([0]), np.array([1])), 1)[0], 1, 0)
         assert native.screen_texts([text], (rule,), 0, none, none, b"", hash_long_word) == [(0, 1)]
         assert native.screen_texts([b"other words"], (rule,), 0, none, none, b"", hash_long_word) == []
 
@@ -106,12 +122,12 @@ def test_every_text_that_is_looked_for_is_found_where_it_was_planted(
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
-        (lambda text: text, {"exact", "ngram", "long_ngram"}),
-        (lambda text: re.sub(r"\s+", "\n\t", text), {"exact", "ngram", "long_ngram"}),
-        (lambda text: re.sub(r"([,=+\-])", r" \1 ", text).upper(), {"exact", "ngram", "long_ngram"}),
-        (lambda text: text.replace("(", " (\n# why\n", 1), {"ngram", "long_ngram"}),
-        (lambda text: text[: len(text) // 2], {"ngram", "long_ngram"}),
-        (lambda text: re.sub(r"\b(the|of|a)\b", "one", text, count=1), {"ngram", "long_ngram"}),
+        (lambda text: text, {"exact", "ngram", "long_ngram", "statement"}),
+        (lambda text: re.sub(r"\s+", "\n\t", text), {"exact", "ngram", "long_ngram", "statement"}),
+        (lambda text: re.sub(r"([,=+\-])", r" \1 ", text).upper(), {"exact", "ngram", "long_ngram", "statement"}),
+        (lambda text: text.replace("(", " (\n# why\n", 1), {"ngram", "long_ngram", "statement"}),
+        (lambda text: text[: len(text) // 2], {"ngram", "long_ngram", "statement"}),
+        (lambda text: re.sub(r"\b(the|of|a)\b", "one", text, count=1), {"ngram", "long_ngram", "statement"}),
     ],
 )
 def test_paraphrases(problems: pl.DataFrame, needles: Needles, change, rules: set[str]) -> None:
@@ -193,12 +209,21 @@ def test_trivially_common_texts_are_whitelisted_by_rule(problems: pl.DataFrame, 
     assert rules_of("[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]", needles) == set()
 
 
+def test_a_statement_with_words_left_out_is_found_by_what_is_left(problems: pl.DataFrame, needles: Needles) -> None:
+    words = text_of(problems, 1, "docstring").split()
+    kept = " ".join(word for number, word in enumerate(words) if number % 9 != 4)
+    assert rules_of(f'def f(x):\n    """{kept}"""\n', needles) == {"statement"}
+    scattered = "\n".join(" ".join(words[n : n + 6]) + "\n" + "x = y\n" * 300 for n in range(4, 40, 9))
+    assert rules_of(scattered, needles) == set(), "far from one another they are chance"
+    assert rules_of(" ".join(words[8:14]), needles) == set(), "one phrase is chance"
+
+
 def test_boilerplate_of_a_benchmark_is_no_evidence() -> None:
     opening = "please write one python function that takes some input and then gives back "
     texts = [opening + f"thing{n} with property{n} over range{n}" for n in range(8)]
     boiler = build_needles(texts, range(8), params=PARAMS)
     assert rules_of(opening + "something quite different from all that", boiler) == set()
-    assert rules_of(texts[3], boiler) == {"exact", "ngram", "long_ngram"}
+    assert rules_of(texts[3], boiler) == {"exact", "ngram", "long_ngram", "statement"}
     twice = build_needles(texts[:1] * 9, [0] * 9, params=PARAMS)
     assert "long_ngram" in rules_of(texts[0], twice), "the same problem in many benchmarks is no boilerplate"
 
@@ -251,10 +276,11 @@ def test_artifact(problems: pl.DataFrame, clean: list[str], tmp_path: Path) -> N
         "num_exact": 0,
         "num_ngrams": 0,
         "num_long_ngrams": 0,
+        "num_statements": 0,
         "num_shapes": 0,
         "tasks": [],
     }
-    assert list(rows["none.py"].values())[1:] == [None] * 5
+    assert list(rows["none.py"].values())[1:] == [None] * 6
     for path in ("planted.py", "é.py"):
         assert "HumanEval:HumanEval/0" in rows[path]["tasks"]
         assert rows[path]["num_exact"] == 3
@@ -276,7 +302,7 @@ def test_without_benchmarks_every_signal_is_null(clean: list[str], tmp_path: Pat
         documents, tmp_path / "out", benchmarks=benchmarks, params=PARAMS, config_digest=""
     )
     assert artifact.metadata["num_benchmark_texts"] == 0
-    assert read_table(artifact.path, CONTAMINATION).row(0)[1:] == (None, None, None, None, None)
+    assert read_table(artifact.path, CONTAMINATION).row(0)[1:] == (None,) * 6
 
 
 def test_any_jsonl_benchmark(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def signals(text: str, config: Config, document_id: str = "0" * 32) -> pl.DataFr
         "pii_status": "clean",
     }
     row |= dict.fromkeys((name for name in PII.polars.names() if name.startswith(("num_", "pii_f"))), 0)
-    row |= dict.fromkeys(("num_exact", "num_ngrams", "num_long_ngrams", "num_shapes"), 0)
+    row |= dict.fromkeys(("num_exact", "num_ngrams", "num_long_ngrams", "num_statements", "num_shapes"), 0)
     described = language.describe("a.py", text, params=config.language)
     row |= dict(zip(LANGUAGE.polars.names()[1:], described, strict=True))
     row |= heuristics.measure(text, scan, params=config.heuristics)

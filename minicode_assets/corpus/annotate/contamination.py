@@ -1,7 +1,8 @@
 """The contamination sidecar: where documents contain problems or solutions of benchmarks, and every hit as a row.
 
-Four rules: a whole prompt, docstring or solution, white space and case aside (`exact`); a short n-gram of words
-(`ngram`); a long one (`long_ngram`); a run of a solution's tokens, names aside (`shape`, see shapes.py). All documents
+Five rules: a whole prompt, docstring or solution, white space and case aside (`exact`); a short n-gram of words
+(`ngram`); a long one (`long_ngram`); several still shorter ones of a prompt or docstring close together (`statement`,
+see statements.py); a run of a solution's tokens, names aside (`shape`, see shapes.py). All documents
 are looked at through the hashes of their n-grams; only those with a hit are read a second time, for the proof and its
 place.
 """
@@ -21,6 +22,7 @@ from minicode_assets.corpus.needles import ANCHOR_WORDS, Needles, build_needles,
 from minicode_assets.corpus.postings import Postings
 from minicode_assets.corpus.shapes import find_shapes, runs_of
 from minicode_assets.corpus.shingles import Words, hash_long_word, hash_ngrams, hash_words
+from minicode_assets.corpus.statements import find_statements
 from minicode_assets.parquet import read_table, write_parquet
 from minicode_assets.schemas import BENCHMARKS, CONTAMINATION, CONTAMINATION_HITS
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
@@ -29,8 +31,8 @@ HITS = "hits/part-00000.parquet"
 """The table of hits inside the artefact, schema CONTAMINATION_HITS."""
 _BATCH_ROWS = 4096
 _PROGRESS_S = 5.0
-_ONLY_ANCHORS = 1
-"""What the screen says of a text with nothing but an anchor in it."""
+_ANCHORS, _STATEMENTS = 1, 6
+"""The screen's bits of what is no hit by itself: an anchor of a whole text; n-grams of statements close together."""
 _IS_SPACE = np.isin(np.arange(256), list(b" \t\n\r\x0b\f"))
 _FOUND = {
     "row": pl.Int64,
@@ -123,6 +125,8 @@ def find_texts(text: bytes, needles: Needles, *, params: Contamination) -> tuple
         for number in np.unique(found).tolist():
             own = places[found == number]
             hits.append((0, number, rule, len(own), *_span(words, int(own[0]), int(own[-1]) + n - 1)))
+    for number, num_ngrams, first, last in find_statements(words, needles.statements, params=params):
+        hits.append((0, number, "statement", num_ngrams, *_span(words, first, last)))
     shapes = find_shapes(text, needles.shapes)
     counts["shape"] = sum(num_runs for _, num_runs, _, _ in shapes)
     hits += [(0, number, "shape", num_runs, start, end) for number, num_runs, start, end in shapes]
@@ -157,14 +161,23 @@ def _exact(text: bytes, words: Words, needles: Needles) -> list[Row]:
 
 
 def screen(texts: Sequence[bytes], needles: Needles, *, params: Contamination) -> list[int]:
-    """Numbers of the texts that have an n-gram of any benchmark text: no other text can have a hit."""
-    rules = (ANCHOR_WORDS, needles.anchors.hashes), (params.ngram_words, needles.short.hashes)
+    """Numbers of the texts that have n-grams of any benchmark text: no other text can have a hit."""
+    rules = (
+        (ANCHOR_WORDS, needles.anchors.hashes, 1, 0),
+        *((params.statement_words, said.hashes, said.least, said.width) for said in needles.statements.screens),
+        (params.ngram_words, needles.short.hashes, 1, 0),
+    )
     hits = native.screen_texts(list(texts), rules, *runs_of(needles.shapes), hash_long_word)
-    return [number for number, found in hits if found != _ONLY_ANCHORS or _has_whole(texts[number], needles)]
+    return [number for number, found in hits if _is_hit(texts[number], found, needles, params)]
 
 
-def _has_whole(text: bytes, needles: Needles) -> bool:
-    return bool(_exact(text, hash_words([text], rule="words"), needles))
+def _is_hit(text: bytes, found: int, needles: Needles, params: Contamination) -> bool:
+    """Whether a text in which the screen found something has a hit: doubtful finds are looked at a second time."""
+    if found > _ANCHORS | _STATEMENTS:
+        return True
+    words = hash_words([text], rule="words")
+    said = found & _STATEMENTS and find_statements(words, needles.statements, params=params)
+    return bool(said or (found & _ANCHORS and _exact(text, words, needles)))
 
 
 def _find_all(texts: pl.Series, needles: Needles, params: Contamination) -> pl.DataFrame:
@@ -216,6 +229,7 @@ def _sidecar(frame: pl.DataFrame, hits: pl.DataFrame, found: pl.DataFrame) -> pl
     """Counts by document; 0 where a text has no hit, null where there is no text."""
     tasks = hits.group_by("document_id").agg(
         num_exact=(pl.col("rule") == "exact").sum().cast(pl.Int64),
+        num_statements=(pl.col("rule") == "statement").sum().cast(pl.Int64),
         tasks=pl.concat_str("benchmark", "task_id", separator=":").unique().sort(),
     )
     ids = frame["document_id"].gather(found["row"])

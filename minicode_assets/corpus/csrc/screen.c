@@ -8,7 +8,7 @@
 enum { LONG_WORD_BYTES = 64, MAX_GRAM = 64, FILTER_BITS = 20, MAX_RULES = 4 };
 
 typedef struct {
-    uint32_t n;
+    uint32_t n, least, width; /* words of an n-gram; so many different ones of a text, so few words apart, are a find */
     uint64_t power; /* GRAM_BASE to the n */
     uint64_t *keys; /* table, 0 for an empty place */
     size_t mask;
@@ -20,6 +20,11 @@ typedef struct {
     uint64_t gram;
     uint32_t count;
 } Roll;
+
+typedef struct {
+    uint64_t gram; /* the latest one that is looked for */
+    uint32_t place, count;
+} Chain;
 
 typedef struct {
     Rule words[MAX_RULES];
@@ -37,15 +42,19 @@ static inline uint64_t spread(uint64_t hash) {
     return hash ^ (hash >> 29);
 }
 
-static inline int has(const Rule *rule, uint64_t hash) {
+static inline int may_have(const Rule *rule, uint64_t hash) {
     uint64_t bits = hash >> (64 - FILTER_BITS);
-    if (!(rule->filter[bits >> 3] >> (bits & 7) & 1))
-        return 0;
+    return rule->filter[bits >> 3] >> (bits & 7) & 1;
+}
+
+static inline int holds(const Rule *rule, uint64_t hash) {
     for (size_t place = hash & rule->mask; rule->keys[place]; place = (place + 1) & rule->mask)
         if (rule->keys[place] == hash)
             return 1;
     return 0;
 }
+
+static inline int has(const Rule *rule, uint64_t hash) { return may_have(rule, hash) && holds(rule, hash); }
 
 static void close_rule(Rule *rule) {
     PyMem_RawFree(rule->keys);
@@ -53,7 +62,7 @@ static void close_rule(Rule *rule) {
 }
 
 /* A rule from its n and the hashes in a buffer of 64-bit numbers. */
-static int open_rule(Rule *rule, Py_ssize_t n, PyObject *hashes) {
+static int open_rule(Rule *rule, Py_ssize_t n, PyObject *hashes, uint32_t least, uint32_t width) {
     Py_buffer view;
     if (n < 0 || n > MAX_GRAM) {
         PyErr_Format(PyExc_ValueError, "n-grams of %zd: found, expected at most %d", n, MAX_GRAM);
@@ -63,6 +72,8 @@ static int open_rule(Rule *rule, Py_ssize_t n, PyObject *hashes) {
         return -1;
     size_t count = (size_t)view.len / sizeof(uint64_t), size = table_size(count);
     rule->n = (uint32_t)n;
+    rule->least = least;
+    rule->width = width;
     rule->power = 1;
     for (Py_ssize_t k = 0; k < n; k++)
         rule->power *= GRAM_BASE;
@@ -86,12 +97,23 @@ static int open_rule(Rule *rule, Py_ssize_t n, PyObject *hashes) {
     return -1;
 }
 
-/* Adds a code, and says whether the n-gram that it ends is looked for. */
-static inline int roll(Roll *state, const Rule *rule, uint64_t code) {
+/* Adds a code; the hash of the n-gram that it ends, 0 before the first. */
+static inline uint64_t roll(Roll *state, const Rule *rule, uint64_t code) {
     uint64_t old = state->ring[(state->count - rule->n) & (MAX_GRAM - 1)];
     state->gram = state->gram * GRAM_BASE + code - old * rule->power;
     state->ring[state->count++ & (MAX_GRAM - 1)] = code;
-    return state->count >= rule->n && has(rule, spread(state->gram));
+    return state->count >= rule->n ? spread(state->gram) : 0;
+}
+
+/* Whether an n-gram that is looked for is the last of enough, each no further than `width` words from the one before. */
+static inline int is_enough(Chain *chain, const Rule *rule, uint64_t gram, uint32_t place) {
+    if (place - chain->place > rule->width)
+        chain->count = 0;
+    if (!chain->count || chain->gram != gram)
+        chain->count++;
+    chain->gram = gram;
+    chain->place = place;
+    return chain->count >= rule->least;
 }
 
 /* The hash of a word as shingles.hash_words gives it: of its letters, with eight zeros behind, eight at a time. */
@@ -114,9 +136,10 @@ static int hash_long_word(const Screen *screen, const uint8_t *text, Py_ssize_t 
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* What a text has: bit k for the n-grams of rule k, the bit behind them for shapes; -1 with an exception. */
+/* What a text has: bit k for enough n-grams of rule k, the bit behind them for shapes; -1 with an exception. */
 static int examine(const Screen *screen, const uint8_t *text, Py_ssize_t size) {
     int found = 0;
+    Chain chains[MAX_RULES] = {0};
     Roll words[MAX_RULES] = {0}, tokens = {0};
     uint8_t word[LONG_WORD_BYTES + 8];
     for (Py_ssize_t i = 0; i < size;) {
@@ -124,7 +147,7 @@ static int examine(const Screen *screen, const uint8_t *text, Py_ssize_t size) {
         if (!screen->letters[text[i]]) {
             code = screen->operators[text[i]] ? (text[i] + 1ULL) * GRAM_BASE : 0;
             if (code && screen->shapes.n)
-                found |= roll(&tokens, &screen->shapes, code) << screen->num_words;
+                found |= has(&screen->shapes, roll(&tokens, &screen->shapes, code)) << screen->num_words;
             i++;
             continue;
         }
@@ -137,13 +160,20 @@ static int examine(const Screen *screen, const uint8_t *text, Py_ssize_t size) {
             code = hash_letters(word, i - start);
         } else if (hash_long_word(screen, text + start, i - start, &code) < 0)
             return -1;
-        for (int k = 0; k < screen->num_words; k++)
-            found |= roll(&words[k], &screen->words[k], code) << k;
+        uint64_t gram = 0;
+        int may = 0;
+        for (int k = 0; k < screen->num_words; k++) {
+            const Rule *rule = &screen->words[k];
+            if (!k || rule->n != rule[-1].n)
+                may = may_have(rule, gram = roll(&words[k], rule, code));
+            if (may && holds(rule, gram) && is_enough(&chains[k], rule, gram, words[0].count))
+                found |= 1 << k;
+        }
         if (!screen->shapes.n)
             continue;
         int is_number = text[start] >= '0' && text[start] <= '9', is_attribute = start && text[start - 1] == '.';
         code = is_number || is_attribute || has(&screen->stable, code) ? code | 1 : NAME_CODE;
-        found |= roll(&tokens, &screen->shapes, code) << screen->num_words;
+        found |= has(&screen->shapes, roll(&tokens, &screen->shapes, code)) << screen->num_words;
     }
     return found;
 }
@@ -158,12 +188,16 @@ static int read_screen(Screen *screen, PyObject *rules, Py_ssize_t shape_n, PyOb
     }
     for (int k = 0; k < screen->num_words; k++) {
         Py_ssize_t n;
+        unsigned int least, width;
         PyObject *hashes;
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rules, k), "nO", &n, &hashes) ||
-            open_rule(&screen->words[k], n, hashes) < 0)
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rules, k), "nOII", &n, &hashes, &least, &width) ||
+            open_rule(&screen->words[k], n, hashes, least, width) < 0)
             return -1;
     }
-    return open_rule(&screen->shapes, shape_n, shapes) < 0 || open_rule(&screen->stable, 1, stable) < 0 ? -1 : 0;
+    for (int k = screen->num_words - 1; k > 0; k--) /* neighbours with the same n share a roll and a filter */
+        for (size_t b = 0; screen->words[k].n == screen->words[k - 1].n && b < 1 << (FILTER_BITS - 3); b++)
+            screen->words[k - 1].filter[b] |= screen->words[k].filter[b];
+    return open_rule(&screen->shapes, shape_n, shapes, 1, 0) < 0 || open_rule(&screen->stable, 1, stable, 1, 0) < 0 ? -1 : 0;
 }
 
 static PyObject *suspects_of(const Screen *screen, PyObject *texts) {
@@ -182,8 +216,9 @@ static PyObject *suspects_of(const Screen *screen, PyObject *texts) {
     return found;
 }
 
-/* (texts, ((n, hashes), ...), n of shapes, their hashes, hashes of words that are no names, operators, hash of a long
-   word): numbers of the texts that have any of these n-grams of words, or of tokens, each with the bits of examine */
+/* (texts, ((n, hashes, least, width), ...), n of shapes, their hashes, hashes of words that are no names, operators, hash of a
+   long word): numbers of the texts that have so many of these n-grams of words, or one of tokens, each with the bits of
+   examine */
 PyObject *screen_texts(PyObject *module, PyObject *arguments) {
     PyObject *texts, *rules, *shapes, *stable, *operators, *found = NULL;
     Py_ssize_t shape_n;
