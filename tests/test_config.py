@@ -141,8 +141,8 @@ def test_the_weights_of_a_detector_count(tmp_path: Path) -> None:
     weights.parent.mkdir()
     weights.write_bytes(b"a")
     settings: dict[str, dict[str, object]] = {"pii": {"model": str(weights.parent)}}
-    assert moved_by(lambda: weights.write_bytes(b"b"), settings) == {"pii"}
-    assert moved_by(lambda: weights.rename(weights.with_name("pytorch_model.bin")), settings) == {"pii"}
+    assert moved_by(lambda: weights.write_bytes(b"b"), settings) == {"pii", "llm_rewrite"}
+    assert moved_by(lambda: weights.rename(weights.with_name("pytorch_model.bin")), settings) == {"pii", "llm_rewrite"}
 
 
 def test_opt_out_lists_of_conversations_count(tmp_path: Path) -> None:
