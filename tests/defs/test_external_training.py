@@ -4,9 +4,9 @@ import dataclasses
 import os
 import re
 import signal
-import sys
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -37,6 +37,13 @@ def training(root: Path, **changes: object) -> Training:
         root / "logs",
     )
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def observations(home: Home) -> list[dg.AssetObservation]:
@@ -71,26 +78,23 @@ def test_a_killed_run_leaves_the_training_alive_and_the_next_one_waits_for_it(fi
     home = copy_of(finished, tmp_path)
     home.configure(EXTERNAL)
     places = Places(home.data / ".work" / "checkpoint")
-    command = (sys.executable, "-m", "minicode_assets", "materialize", "--select", "checkpoint", "--force")
-    run = home.start(*command)
-    deadline = time.monotonic() + 120
-    while not places.pid.exists():
-        assert run.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.communicate()
+    command = ("minicode", "materialize", "--select", "checkpoint", "--force")
+    outputs = {"stdout": tmp_path / "stdout", "stderr": tmp_path / "stderr"}
+    run = home.fork(*command, **outputs)
+    wait_until(lambda: places.pid.exists() or not run.is_alive())
+    assert run.is_alive()
+    run.kill()
+    run.join()
     pid = int(places.pid.read_text())
     os.kill(pid, signal.SIGSTOP)  # so that it doesn't end before the next run is there
-    following = home.start(*command)
-    assert following.stderr
-    for line in following.stderr:
-        if line.split()[:2] == ["…", "checkpoint"]:
-            time.sleep(1)
-            break
+    outputs["stderr"].write_text("")
+    following = home.fork(*command, **outputs)
+    wait_until(lambda: re.search(r"^\s*… +checkpoint", outputs["stderr"].read_text(), re.MULTILINE) is not None)
+    time.sleep(1)
     os.kill(pid, signal.SIGCONT)
-    _, errors = following.communicate(timeout=240)
-    assert following.returncode == 0, errors
+    following.join(240)
+    errors = outputs["stderr"].read_text()
+    assert following.exitcode == 0, errors
     assert places.pid.read_text() == str(pid), errors
     assert open_artifact(home.data / "checkpoint").digest == open_artifact(finished.data / "checkpoint").digest
 

@@ -1,10 +1,16 @@
 """Real Python text as token sequences: one token a byte, so that every figure can be computed by hand."""
 
+import os
+import signal
 import sysconfig
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from minicode_model.config import Checkpoint, Model
 
 BYTE_VOCABULARY = 257
 END = 256
@@ -38,6 +44,32 @@ class ByteSplit:
 
     def document(self, index: int) -> tuple[np.ndarray, int]:
         return self.documents[index], len(self.texts[index])
+
+
+class FailingSplit:
+    """A split that does something at the n-th sequence read, as a disk or a user might."""
+
+    def __init__(self, split: ByteSplit, at: int, act: Callable[[], None]) -> None:
+        self.split, self.left, self.act = split, at, act
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.split, name)
+
+    def sequence(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        self.left -= 1
+        if self.left == 0:
+            self.act()
+        return self.split.sequence(index)
+
+
+def train_and_die(at: int, states: Path, model: Model, params: Checkpoint) -> None:
+    """Train on the fixtures' data until the sequence `at` is read, then SIGKILL this process."""
+    from minicode_model.model import initialise
+    from minicode_model.training.run import fit
+
+    split = FailingSplit(ByteSplit(python_texts(12, 6000), 48), at, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    validation = ByteSplit(python_texts(20, 6000)[12:], 48)
+    fit(initialise(model, params.seed), split, validation, states, params=params)  # type: ignore[arg-type]
 
 
 def python_texts(count: int, max_bytes: int) -> list[bytes]:

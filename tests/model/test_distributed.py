@@ -2,9 +2,7 @@
 
 import csv
 import os
-import signal
-import subprocess
-import sys
+import socket
 import time
 from pathlib import Path
 
@@ -15,9 +13,9 @@ from minicode_assets.tokens.write import write_token_shards
 from minicode_model.__main__ import main
 from minicode_model.artifact import open_artifact
 from minicode_model.checkpoint import load_model
+from tests.forked import IMPORTED, run_model_command
 from tests.tokens.corpora import SMALL_SHARDS, small_encoded, small_home
 
-ROOT = Path(__file__).parents[2]
 CONFIG = """
 [model]
 vocab_size = 700
@@ -54,17 +52,38 @@ def arguments(shards: Path, root: Path, extra: str) -> list[str]:
     return ["train", *(text for name, path in folders.items() for text in (f"--{name}", str(path)))]
 
 
-def start_two(command: list[str]) -> subprocess.Popen[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*launcher, "-m", "minicode_model", *command],
-        cwd=ROOT,
-        env=environment,
-        text=True,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+class Two:
+    """Two processes of one training, with what torchrun would tell them; tests/defs starts torchrun itself."""
+
+    def __init__(self, command: list[str], root: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        shared = {**os.environ, **meeting, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "test"}
+        self.errors = root / "stderr-0"
+        self.processes = []
+        for rank in ("0", "1"):
+            outputs = (root / f"stdout-{rank}", root / f"stderr-{rank}")
+            environment = shared | {"RANK": rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": "2"}
+            self.processes.append(IMPORTED.Process(target=run_model_command, args=(command, environment, outputs)))
+            self.processes[-1].start()
+
+    def kill_after_a_state(self, work: Path) -> None:
+        deadline = time.monotonic() + 200
+        while not list(work.glob("*/step-*/manifest.json")):
+            assert all(process.is_alive() for process in self.processes), self.errors.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for process in self.processes:
+            process.kill()
+            process.join()
+
+    def finish(self) -> str:
+        """What the first one says while it ends."""
+        for process in self.processes:
+            process.join(240)
+            assert process.exitcode == 0, self.errors.read_text()
+        return self.errors.read_text()
 
 
 def rows(root: Path) -> np.ndarray:
@@ -75,13 +94,17 @@ def rows(root: Path) -> np.ndarray:
 TWO = "devices = 2\nbatch_size = 2\ngradient_accumulation_steps = 2\n"
 
 
-def test_two_devices_equal_one_with_larger_batches(shards: Path, tmp_path: Path) -> None:
-    two, one = tmp_path / "two", tmp_path / "one"
-    process = start_two(arguments(shards, two, TWO))
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    assert main(arguments(shards, one, "batch_size = 8\ngradient_accumulation_steps = 1\n")) == 0
-    ours, theirs = rows(two), rows(one)
+@pytest.fixture(scope="module")
+def two(shards: Path, tmp_path_factory) -> Path:
+    """A training with two devices that nothing disturbed."""
+    root = tmp_path_factory.mktemp("two")
+    Two(arguments(shards, root, TWO), root).finish()
+    return root
+
+
+def test_two_devices_equal_one_with_larger_batches(shards: Path, two: Path, tmp_path: Path) -> None:
+    assert main(arguments(shards, tmp_path, "batch_size = 8\ngradient_accumulation_steps = 1\n")) == 0
+    ours, theirs = rows(two), rows(tmp_path)
     assert np.allclose(ours[:2], theirs[:2], rtol=1e-6, equal_nan=True)
     step, loss, gradient_norm, *others = range(ours.shape[1])  # sums in another order drift apart, step by step
     assert np.allclose(ours[:, [step, loss, *others]], theirs[:, [step, loss, *others]], rtol=2e-5, equal_nan=True)
@@ -89,24 +112,12 @@ def test_two_devices_equal_one_with_larger_batches(shards: Path, tmp_path: Path)
     assert not (two / "work").exists()
 
 
-def test_killed_with_two_devices_the_same_command_gives_the_same(shards: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start_two(arguments(shards, whole, TWO))
-    assert process.wait(timeout=240) == 0
-    command = arguments(shards, killed, TWO)
-    process = start_two(command)
-    deadline = time.monotonic() + 200
-    while not list((killed / "work").glob("*/step-*/manifest.json")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    kill_all(process)
-    assert not (killed / "checkpoint").exists()
-    process = start_two(command)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    assert "going on from" in errors
-    assert open_artifact(killed / "checkpoint").digest == open_artifact(whole / "checkpoint").digest
+def test_killed_with_two_devices_the_same_command_gives_the_same(shards: Path, two: Path, tmp_path: Path) -> None:
+    command = arguments(shards, tmp_path, TWO)
+    Two(command, tmp_path).kill_after_a_state(tmp_path / "work")
+    assert not (tmp_path / "checkpoint").exists()
+    assert "going on from" in Two(command, tmp_path).finish()
+    assert open_artifact(tmp_path / "checkpoint").digest == open_artifact(two / "checkpoint").digest
 
 
 SHARDED = TWO + 'sharded = true\noptimizer = "adamw"\n'
@@ -116,31 +127,13 @@ def test_sharded_weights_learn_the_same_and_resume(shards: Path, tmp_path: Path)
     """FSDP against one device with larger batches; killed once on the way."""
     sharded, one = tmp_path / "sharded", tmp_path / "one"
     command = arguments(shards, sharded, SHARDED)
-    process = start_two(command)
-    deadline = time.monotonic() + 200
-    while not list((sharded / "work").glob("*/step-*/manifest.json")):
-        assert process.poll() is None, process.stderr.read() if process.stderr else ""
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    kill_all(process)
-    process = start_two(command)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    assert "going on from" in errors
+    Two(command, sharded).kill_after_a_state(sharded / "work")
+    assert "going on from" in Two(command, sharded).finish()
     extra = 'batch_size = 8\ngradient_accumulation_steps = 1\noptimizer = "adamw"\n'
     assert main(arguments(shards, one, extra)) == 0
     assert np.allclose(rows(sharded), rows(one), rtol=2e-4, equal_nan=True)
     ours, theirs = (load_model(root / "checkpoint")[0].state_dict() for root in (sharded, one))
     assert all(np.allclose(ours[name], theirs[name], atol=2e-3) for name in theirs)
-
-
-def kill_all(process: subprocess.Popen[str]) -> None:
-    """The launcher starts its workers in groups of their own."""
-    listing = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
-    children = [int(line.split()[0]) for line in listing.splitlines()[1:] if int(line.split()[1]) == process.pid]
-    for pid in (process.pid, *children):
-        os.kill(pid, signal.SIGKILL)
-    process.wait()
 
 
 def test_devices_without_torchrun_say_how(shards: Path, tmp_path: Path, capsys) -> None:

@@ -4,9 +4,6 @@ import dataclasses
 import json
 import logging
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,23 +21,8 @@ from minicode_model.training.run import fit
 from minicode_model.training.schedule import learning_rate_at
 from minicode_model.training.state import from_json, newest_state, to_json
 from minicode_model.training.throughput import operations_per_token
-from tests.model.byte_split import ByteSplit
-
-
-class FailingSplit:
-    """A split that does something at the n-th sequence read, as a disk or a user might."""
-
-    def __init__(self, split: ByteSplit, at: int, act) -> None:
-        self.split, self.left, self.act = split, at, act
-
-    def __getattr__(self, name: str):
-        return getattr(self.split, name)
-
-    def sequence(self, index: int):
-        self.left -= 1
-        if self.left == 0:
-            self.act()
-        return self.split.sequence(index)
+from tests.forked import IMPORTED
+from tests.model.byte_split import ByteSplit, FailingSplit, train_and_die
 
 
 def fail() -> None:
@@ -152,31 +134,14 @@ def test_the_process_is_left_as_it_was(train_here, capfd, recwarn, tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["states"]
 
 
-KILLED_TRAINING = """
-import os, signal, sys
-from pathlib import Path
-from tests.model.byte_split import ByteSplit, python_texts
-from tests.model.test_training import FailingSplit
-from minicode_model.config import Checkpoint, Model
-from minicode_model.model import initialise
-from minicode_model.training.run import fit
-
-at, states, model, params = sys.argv[1:]
-split = FailingSplit(ByteSplit(python_texts(12, 6000), 48), int(at), lambda: os.kill(os.getpid(), signal.SIGKILL))
-validation = ByteSplit(python_texts(20, 6000)[12:], 48)
-params = Checkpoint(**eval(params))
-fit(initialise(Model(**eval(model)), params.seed), split, validation, Path(states), params=params)
-"""
-
-
 @pytest.mark.slow
 def test_killed_at_any_step_the_same_call_gives_the_same(train_here, tmp_path, tiny_model, tiny_params) -> None:
     whole = train_here(folder="whole")
-    model, params = (repr(dataclasses.asdict(section)) for section in (tiny_model, tiny_params))
     for at in (1, 14, 14, 10, 15):  # 4 sequences a step: killed in steps 1, 4, 7, 9 and 10
-        command = [sys.executable, "-c", KILLED_TRAINING, str(at), str(tmp_path / "states"), model, params]
-        ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        process = IMPORTED.Process(target=train_and_die, args=(at, tmp_path / "states", tiny_model, tiny_params))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     assert newest_state(tmp_path / "states").name == "step-00000009"
     assert train_here() == whole
 
