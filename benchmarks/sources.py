@@ -2,180 +2,264 @@
 
     .venv/bin/python benchmarks/sources.py --megabytes 8 --out benchmarks/results/sources.json
 
-Rates are processor time of one thread, the median of interleaved repeats, over bytes of the published format (of the
-text, where a rule reads texts). Inputs are made of installed packages' files in exactly the published formats. The
-server is on loopback and counts the bytes that it sends; seconds at a bandwidth are derived from them.
+Rates are processor time, git's and other children's included, the median of interleaved repeats, over bytes of the
+published format. Inputs are files of the standard library in exactly the published formats (inputs/published.py). The
+server is a process of its own on loopback, which is not counted; it says what it sent, and seconds at a bandwidth are
+derived from that. Memory is the peak (VmHWM) of a process that reads an input, for inputs of three sizes.
 """
 
 import argparse
 import gzip
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import polars as pl
+
+from benchmarks.inputs import published
 from minicode_assets.config import Config
-from minicode_assets.config.conversations import Gharchive, Issues
+from minicode_assets.config.conversations import Gharchive, Issues, PullRequests
+from minicode_assets.config.dumps import Arxiv, Stackoverflow, StackPosts
 from minicode_assets.config.markup import Markup
-from minicode_assets.config.sources import Documentation, Notebooks
-from minicode_assets.sources import hub
+from minicode_assets.config.mathematics import Mathematics
+from minicode_assets.config.sources import Commits, Documentation, Notebooks
+from minicode_assets.parquet import conform, write_table
+from minicode_assets.schemas import STACK_POSTS
+from minicode_assets.sources import hub, markup
+from minicode_assets.sources.arxiv import read_papers
+from minicode_assets.sources.clones import Clones
+from minicode_assets.sources.commits import read_commits
 from minicode_assets.sources.documentation import html_text
 from minicode_assets.sources.gharchive import collect_day
 from minicode_assets.sources.harvest import Harvest
 from minicode_assets.sources.issues import read_issues
-from minicode_assets.sources.markup import judge
+from minicode_assets.sources.mathematics import read_problems
 from minicode_assets.sources.notebooks import NotebookFile, read_notebooks
 from minicode_assets.sources.prose import judge_prose
+from minicode_assets.sources.pull_requests import num_pulls, read_pull_requests
+from minicode_assets.sources.rows import Place
+from minicode_assets.sources.stack_posts import read_posts
+from minicode_assets.sources.stackoverflow import read_questions
 from minicode_assets.sources.threads import read_threads
-from tests.sources.servers import Served, serving
-from tests.sources.test_hub import SWALLOW, jsonl, parquet, swallow_row
-from tests.sources.test_issues import comment, hour, opened
 
 BANDWIDTH = 12_500_000
 """100 Mbit/s. Unit: bytes a second."""
+BLOCK_BYTES = 4_000_000
+DAY = date(2023, 1, 1)
+PEAK_MEGABYTES = (20, 80)
+ROOT = Path(__file__).parents[1]
 
 
-def texts(num_bytes: int) -> list[str]:
-    """Real Python files of the standard library, over again where there are too few."""
-    paths = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    files = [path.read_text(errors="replace") for path in paths]
-    found: list[str] = []
-    while sum(map(len, found)) < num_bytes:
-        found += files
-    total = 0
-    for number, text in enumerate(found):
-        total += len(text)
-        if total >= num_bytes:
-            return found[: number + 1]
-    return found
+@dataclass(frozen=True)
+class Task:
+    """A parser's work.
+
+    Attributes:
+        num_bytes: Of its input in the published format.
+        run: Does it, and gives back how many documents or rows came of it.
+    """
+
+    num_bytes: int
+    run: Callable[[], int]
 
 
-def swallow(num_bytes: int) -> bytes:
-    """A file of swallow-code-v2: text in a row of which it is a quarter, as published (7.5 of 33 kB)."""
-    files = texts(num_bytes // 4)
-    rows = [swallow_row(n, text=text, old_text=text * 2, improved_code=text) for n, text in enumerate(files)]
-    return jsonl(rows)
+def count(found: Iterable[Any]) -> int:
+    """How many there are; each is let go of."""
+    return sum(1 for _ in found)
 
 
-def notebook_files(num_bytes: int) -> list[NotebookFile]:
-    cells = [
-        [{"cell_type": "markdown", "source": text[:300]},
-         {"cell_type": "code", "source": text[:3000],
-          "outputs": [{"output_type": "stream", "name": "stdout", "text": text[:500]}]}] * 5
-        for text in texts(num_bytes // 4)
-    ]  # fmt: skip
-    books = [json.dumps({"cells": c, "metadata": {"language_info": {"name": "python"}}, "nbformat": 4}) for c in cells]
-    return [NotebookFile("file:///b", f"{n}.ipynb", book.encode()) for n, book in enumerate(books)]
+def no_license(content: bytes) -> None:
+    """Licences cost nothing here."""
 
 
-def page(text: str) -> str:
-    body = "".join(f"<p>{line}</p>" for line in text.replace("<", "&lt;").splitlines())
-    return f"<html><head><title>t</title></head><body><nav><a href='#'>n</a></nav><main>{body}</main></body></html>"
+def read_hub(name: str, url: str, work: Path, **changes: Any) -> int:
+    """Read a file of a data set into blocks; its rows."""
+    given = {"max_tokens": 0, "block_bytes": BLOCK_BYTES, "read_ahead_bytes": 64_000, **changes}
+    params = replace(getattr(Config(), name), endpoint=url, max_files=1, **given)
+    file = hub.list_files(params, work / "mirror" / name, token=None)[0]
+    web = hub.open_web(params, None)
+    harvest = Harvest(work / "blocks", [file.url, time.monotonic_ns()])
+    found = hub.read_file(name, file, web, harvest.progress.place, params, harvest.count)
+    harvest.take(found, block_bytes=params.block_bytes, limit_rows=params.limit_rows, limit_bytes=None)
+    web.close()
+    return harvest.progress.row
 
 
-def parsers(num_bytes: int, work: Path, served: Served) -> dict[str, tuple[int, Callable[[], Any]]]:
-    """Parser to (bytes of its input, a call of it)."""
-    data, files, books = swallow(num_bytes), texts(num_bytes), notebook_files(num_bytes)
-    prose = [text.replace("#", "") for text in files]
-    pages = [page(text[:20_000]) for text in files[: max(len(files) // 8, 1)]]
-    data_texts = [json.dumps({"a": text[:2000]}) for text in files] * 8
-    events = [
-        e
-        for n in range(max(num_bytes // 4000, 1))
-        for e in (
-            opened(n + 1, "ann", files[n % len(files)][:1500]),
-            comment(n + 1, "bob", files[n % len(files)][:500], n % 60),
-        )
-    ]
-    hours = hour(events)
-    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: data},
-                    "": {f"2023-01-01-{h}.json.gz": hours if h == 3 else hour([]) for h in range(24)}}  # fmt: skip
-    archive = Gharchive(url=served.url, courtesy_s=0.0)
-    collect_day(work / "2023-01-01", date(2023, 1, 1), params=archive, config_digest="")
+def read_day(url: str, folder: Path) -> int:
+    """Collect a day of events; its rows."""
+    params = Gharchive(url=url, courtesy_s=0.0, pull_requests=True)
+    return int(collect_day(folder, DAY, params=params, config_digest="").metadata["num_rows"])
 
-    def documents_of(found: Iterator[Any]) -> int:
-        return sum(1 for _ in found)
+
+def read_dump(path: Path, work: Path) -> int:
+    """Read a dump of posts into blocks; its rows."""
+    harvest = Harvest(work / "posts", [time.monotonic_ns()], to_frame=posts_frame)
+    found = read_posts(path, harvest.progress.place, StackPosts(), harvest.count)
+    harvest.take(found, block_bytes=BLOCK_BYTES, limit_rows=None, limit_bytes=None)
+    return harvest.progress.row
+
+
+def posts_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Rows with schema STACK_POSTS."""
+    return conform(pl.DataFrame(rows, schema=STACK_POSTS.polars), STACK_POSTS)
+
+
+def read_archive(path: Path, work: Path) -> int:
+    """Read an archive of papers into blocks; its papers."""
+    harvest = Harvest(work / "papers", [time.monotonic_ns()])
+    found = read_papers(path, harvest.progress.place, Arxiv(), harvest.count)
+    harvest.take(found, block_bytes=BLOCK_BYTES, limit_rows=None, limit_bytes=None)
+    return harvest.progress.row
+
+
+def day_files(lines: bytes) -> dict[str, bytes]:
+    """The hours of a day, one of them with these lines."""
+    return {f"{DAY}-{hour}.json.gz": gzip.compress(lines if hour == 3 else b"", 1) for hour in range(24)}
+
+
+def remote_tasks(num_bytes: int, url: str, served: dict[str, bytes], work: Path) -> dict[str, Task]:
+    """What comes from a server."""
+    lines = len(gzip.decompress(served[f"{DAY}-3.json.gz"]))
+    return {
+        "swallow_code, JSON lines over HTTP": Task(
+            len(served[published.SWALLOW]), lambda: read_hub("swallow_code", url, work)
+        ),
+        "openwebmath, Parquet over HTTP": Task(num_bytes, lambda: read_hub("openwebmath", url, work)),
+        "gharchive, a day over HTTP": Task(lines, lambda: read_day(url, work / DAY.isoformat())),
+    }
+
+
+def conversation_tasks(issues: int, pulls: int, work: Path, url: str) -> dict[str, Task]:
+    """Conversations put together from a day's events."""
+    day = work / "day"
+    read_day(url, day)
+    params = PullRequests(repositories=str(work / "clones"), first_of_repository_rate=1.0)
+    clones = Clones(params, no_license)
+
+    def pull_requests() -> int:
+        threads = read_threads([day], params, "pull")
+        return count(read_pull_requests(threads, clones, num_pulls([day]), params))
 
     return {
-        "swallow_code, JSON lines over HTTP": (len(data), lambda: read(served, work)),
-        "gharchive, an hour over HTTP": (len(gzip.decompress(hours)), lambda: collect_day(
-            work / "2023-01-01", date(2023, 1, 1), params=archive, config_digest="")),
-        "issues from events": (len(gzip.decompress(hours)), lambda: documents_of(
-            read_issues(read_threads([work / "2023-01-01"], Issues()), Issues()))),
-        "notebooks, triplets": (sum(len(b.content) for b in books), lambda: documents_of(
-            read_notebooks(books, Notebooks(scripts=False)))),
-        "notebooks, scripts by jupytext": (sum(len(b.content) for b in books), lambda: documents_of(
-            read_notebooks(books, Notebooks(cells=False)))),
-        "documentation, rules of prose": (sum(map(len, prose)), lambda: [
-            judge_prose(t, Documentation()) for t in prose]),
-        "documentation, HTML by trafilatura": (sum(map(len, pages)), lambda: [html_text(p.encode()) for p in pages]),
-        "markup, JSON": (sum(map(len, data_texts)), lambda: [judge("json", t, Markup()) for t in data_texts]),
-        "markup, HTML": (sum(map(len, pages)), lambda: [judge("html", p, Markup()) for p in pages]),
-        "markup, other": (sum(map(len, files)), lambda: [judge("css", t, Markup()) for t in files]),
+        "issues from events": Task(issues, lambda: count(read_issues(read_threads([day], Issues()), Issues()))),
+        "pull_requests, bytes of both sides": Task(pulls, pull_requests),
     }  # fmt: skip
 
 
-def read(served: Served, work: Path, **changes: Any) -> dict[str, Any]:
-    """Read swallow-code-v2 from the server into blocks; its progress."""
-    params = replace(Config().swallow_code, endpoint=served.url, max_files=1, **{"max_tokens": 0, **changes})
-    file = hub.list_files(params, work / "mirror", token=None)[0]
-    web = hub.open_web(params, None)
-    harvest = Harvest(work / "blocks", [file.url, time.monotonic_ns()])
-    found = hub.read_file("swallow_code", file, web, harvest.progress.place, params, harvest.count)
-    harvest.take(found, block_bytes=params.block_bytes, limit_rows=params.limit_rows, limit_bytes=params.limit_bytes)
-    web.close()
-    return {"rows": harvest.progress.row, "text_bytes": harvest.progress.text_bytes}
+def local_tasks(num_bytes: int, work: Path) -> dict[str, Task]:
+    """What lies on this machine."""
+    files = published.texts(num_bytes)
+    pages = [published.page(text[:20_000]) for text in files[: max(len(files) // 8, 1)]]
+    books = [NotebookFile("file:///b", f"{n}.ipynb", c) for n, c in enumerate(published.notebooks(num_bytes))]
+    data = [json.dumps({"a": text[:2000]}) for text in files] * 8
+    size = sum(len(book.content) for book in books)
+    commits = Commits(repositories=(str(work / "clones" / "o" / "r.git"),))
+
+    def judged(kind: str, found: list[str]) -> Task:
+        return Task(sum(map(len, found)), lambda: count(markup.judge(kind, text, Markup()) for text in found))
+
+    return {
+        "notebooks, triplets": Task(size, lambda: count(read_notebooks(books, Notebooks(scripts=False)))),
+        "notebooks, scripts by jupytext": Task(size, lambda: count(read_notebooks(books, Notebooks(cells=False)))),
+        "documentation, rules of prose": Task(
+            num_bytes, lambda: count(judge_prose(text, Documentation()) for text in files)
+        ),
+        "documentation, HTML by trafilatura": Task(
+            sum(map(len, pages)), lambda: count(html_text(page.encode()) for page in pages)
+        ),
+        "markup, JSON": judged("json", data),
+        "markup, HTML": judged("html", pages),
+        "markup, other": judged("css", files),
+        "commits, bytes of both sides": Task(
+            num_bytes // 2, lambda: count(read_commits(commits, checkout=ROOT, licensing=no_license))
+        ),
+    }
+
+
+def dump_tasks(num_bytes: int, work: Path) -> dict[str, Task]:
+    """Dumps that lie here, and what is made."""
+    dump, archive = work / "Posts.xml", work / "arXiv_src_2301_001.tar"
+    dump.write_bytes(published.posts(num_bytes))
+    published.papers(num_bytes, archive)
+    rows = [post.row() for post in read_posts(dump, Place(0, 0), StackPosts(), lambda _: None)]
+    table = work / "table" / "00"
+    write_table(table, posts_frame(rows), STACK_POSTS, config_digest="", inputs={})
+    tasks = {
+        "stack_posts, XML": Task(dump.stat().st_size, lambda: read_dump(dump, work)),
+        "stackoverflow from posts": Task(
+            dump.stat().st_size, lambda: count(read_questions([table], Stackoverflow()))
+        ),
+        "arxiv, LaTeX (bytes unpacked)": Task(num_bytes, lambda: read_archive(archive, work)),
+    }  # fmt: skip
+    if (ROOT / Mathematics().python).exists():
+        params = Mathematics(modules=("algebra__linear_1d",), documents_per_module=500)
+        made = [found.document.text for found in read_problems("train-easy", 0, params, folder=ROOT)]
+        tasks["mathematics, made by its package"] = Task(
+            sum(map(len, made)), lambda: count(read_problems("train-easy", 0, params, folder=ROOT))
+        )
+    return tasks
+
+
+def spent_s() -> float:
+    """Processor time of this process and of its children that ended. Unit: seconds."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def rates(num_bytes: int, repeats: int, work: Path) -> dict[str, dict[str, float]]:
     """MB/s of processor time of each parser."""
-    with serving(Served()) as served:
-        tasks = parsers(num_bytes, work, served)
+    pairs = published.repository(num_bytes, work / "clones" / "o" / "r.git")
+    issues = published.issue_events(num_bytes)
+    served = {
+        published.SWALLOW: published.swallow(num_bytes),
+        "data/train-00000-of-00114.parquet": published.web_pages(num_bytes),
+        **day_files(issues + published.pull_events(pairs)),
+    }
+    with published.serving(served) as url:
+        tasks = remote_tasks(num_bytes, url, served, work)
+        tasks |= conversation_tasks(len(issues), num_bytes // 2, work, url)
+        tasks |= local_tasks(num_bytes, work) | dump_tasks(num_bytes, work)
         spent: dict[str, list[float]] = {name: [] for name in tasks}
+        rows = {}
         for _ in range(repeats):
-            for name, (_, task) in tasks.items():
-                started = time.process_time()
-                task()
-                spent[name].append(time.process_time() - started)
-        return {
-            name: {"megabytes": size / 1e6, "megabytes_per_s": size / 1e6 / statistics.median(spent[name])}
-            for name, (size, _) in tasks.items()
+            for name, task in tasks.items():
+                started = spent_s()
+                rows[name] = task.run()
+                spent[name].append(spent_s() - started)
+    return {
+        name: {
+            "megabytes": task.num_bytes / 1e6, "rows": rows[name],
+            "megabytes_per_s": task.num_bytes / 1e6 / statistics.median(spent[name]),
         }
+        for name, task in tasks.items()
+    }  # fmt: skip
 
 
 def ranges(num_bytes: int, work: Path) -> dict[str, dict[str, float]]:
-    """Bytes sent for a tenth of the rows, beside those of the whole file with the same rows in it."""
-    result = {}
-    data = swallow(num_bytes)
-    with serving(Served(files={"tokyotech-llm/swallow-code-v2": {SWALLOW: data}})) as served:
+    """Bytes sent for some of the rows or columns, beside those of the whole file with the same rows in it."""
+    data, name = published.swallow(num_bytes), "data/train-00000-of-00114.parquet"
+    body = published.web_pages(num_bytes)
+    with published.serving({published.SWALLOW: data, name: body}) as url:
         # What the server had sent when the reader hung up, buffers of the connection included.
-        read(served, work, max_rows=data.count(b"\n") // 10)
-        result["JSON lines, a tenth of the rows"] = _beside(served.sent[SWALLOW], len(data))
-    rows = [{"url": f"https://s.org/{n}", "text": text, "date": "2020-01-01T00:00:00", "metadata": "{}",
-             "other": os.urandom(len(text))} for n, text in enumerate(texts(num_bytes))]  # fmt: skip
-    name, body = "data/train-00000-of-00114.parquet", parquet(rows)
-    with serving(Served(files={"open-web-math/open-web-math": {name: body}})) as served:
-        params = replace(Config().openwebmath, endpoint=served.url, max_files=1, read_ahead_bytes=64_000)
-        file = hub.list_files(params, work / "parquet", token=None)[0]
-        web = hub.open_web(params, None)
-        found = hub.read_file(
-            "openwebmath", file, web, Harvest(work / "p", ["p"]).progress.place, params, lambda _: None
-        )
-        assert sum(1 for _ in found) == len(rows)
-        web.close()
-        result["Parquet, two columns of five"] = _beside(served.sent[name], len(body))
-    return result
+        read_hub("swallow_code", url, work, max_rows=data.count(b"\n") // 10)
+        read_hub("openwebmath", url, work)
+        told = published.sent(url)
+    return {
+        "JSON lines, a tenth of the rows": _beside(told[published.SWALLOW], len(data)),
+        "Parquet, four columns of five": _beside(told[name], len(body)),
+    }
 
 
 def _beside(sent: int, whole: int) -> dict[str, float]:
@@ -185,34 +269,42 @@ def _beside(sent: int, whole: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-def peak_bytes(megabytes: int) -> int:
-    """Peak memory of a process that reads a file of this size in blocks of 4 MB; the server is another process's."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--peak", str(megabytes)], capture_output=True, text=True, check=True
-    )
+PEAKS = ("swallow_code", "gharchive", "stack_posts", "arxiv")
+
+
+def peak_bytes(source: str, megabytes: int) -> int:
+    """Peak memory of a process that reads an input of this size in blocks of 4 MB; it was made by another."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, num_bytes = Path(folder, "input"), megabytes * 1_000_000
+        served: dict[str, bytes] = {}
+        if source == "swallow_code":
+            served = {published.SWALLOW: published.swallow(num_bytes)}
+        elif source == "gharchive":  # an hour has the same size; more of them make the day
+            hour = gzip.compress(published.issue_events(PEAK_MEGABYTES[0] * 1_000_000 // 2), 1)
+            served = {n: hour if h < megabytes // 20 else b for h, (n, b) in enumerate(day_files(b"").items())}
+        elif source == "stack_posts":
+            path.write_bytes(published.posts(num_bytes))
+        else:
+            published.papers(num_bytes, path)
+        with published.serving(served) as url:
+            command = [sys.executable, __file__, "--peak", source, "--address", url if served else str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1])
 
 
-def measure_peak(megabytes: int) -> None:
-    """Print this process's peak after it read from a server in a child process."""
+def measure_peak(source: str, address: str) -> None:
+    """Print this process's peak after it read an input."""
     with tempfile.TemporaryDirectory() as folder:
-        ready, address = os.pipe()
-        child = os.fork()
-        if not child:
-            with serving(
-                Served(files={"tokyotech-llm/swallow-code-v2": {SWALLOW: swallow(megabytes * 1_000_000)}})
-            ) as s:
-                os.write(address, f"{s.url}\n".encode())
-                time.sleep(600)
-        served = Served(url=os.read(ready, 100).decode().strip())
-        try:
-            read(served, Path(folder), block_bytes=4_000_000)
-        finally:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
+        if source == "swallow_code":
+            read_hub("swallow_code", address, Path(folder))
+        elif source == "gharchive":
+            read_day(address, Path(folder, DAY.isoformat()))
+        elif source == "stack_posts":
+            read_dump(Path(address), Path(folder))
+        else:
+            read_archive(Path(address), Path(folder))
     # Not ru_maxrss: it begins with the peak of the process that started this one.
-    peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
-    print(int(peak) * 1024)
+    print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024)
 
 
 def main() -> None:
@@ -220,23 +312,26 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=8, help="of input a parser")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--peak", choices=PEAKS, help=argparse.SUPPRESS)
+    parser.add_argument("--address", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
-        measure_peak(options.peak)
+        measure_peak(options.peak, options.address)
         return
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     num_bytes = options.megabytes * 1_000_000
+    head = ["git", "rev-parse", "--short", "HEAD"]
     with tempfile.TemporaryDirectory() as folder:
         result = {
             "date": datetime.now(UTC).date().isoformat(),
-            "commit": subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
-                                     check=True).stdout.strip(),
+            "commit": subprocess.run(head, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip(),
             "command": " ".join(["benchmarks/sources.py", *sys.argv[1:]]),
             "parsers": rates(num_bytes, options.repeats, Path(folder) / "rates"),
-            "ranges": ranges(num_bytes, Path(folder) / "ranges"),
-            "peak_bytes_by_megabytes": {size: peak_bytes(size) for size in (10, 40, 160)},
-        }  # fmt: skip
+            "ranges": ranges(8 * num_bytes, Path(folder) / "ranges"),
+            "peak_bytes_by_megabytes": {
+                source: {size: peak_bytes(source, size) for size in PEAK_MEGABYTES} for source in PEAKS
+            },
+        }
     print(json.dumps(result, indent=1))
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")

@@ -96,10 +96,18 @@ class Commits:
     """Longer files are dropped (`too_long`). Unit: bytes."""
     max_characters: int = 100_000
     """Longer training examples are dropped (`too_long`). Source: StarCoder."""
-    min_message_characters: int = 10
-    """Shorter subjects are dropped (`message`). Source: StarCoder (filter on message length)."""
+    whole_message: bool = False
+    """Show the whole message. StarCoder shows the first line of it, the subject."""
     max_message_characters: int = 10_000
-    """Longer messages are dropped (`message`). Source: StarCoder (filter on message length)."""
+    """Longer messages are dropped (`message`). Ours."""
+    short_subject_words: int = 5
+    """Subjects of fewer words are thinned out (`sampled_out`). Source: StarCoder's published code."""
+    short_subject_rate: float = 0.5
+    """Share of those that stays, 0..1. Source: StarCoder's published code."""
+    max_mean_word_characters: int = 20
+    """Subjects with longer words on average (hashes) are dropped (`subject`). Source: StarCoder."""
+    data_file_rate: float = 0.5
+    """Share of the commits of JSON, YAML, XML and HTML that stays (`sampled_out`), 0..1. Source: StarCoder."""
     short_change_lines: int = 2
     """Changes of so few lines are thinned out (`sampled_out`). Source: StarCoder."""
     long_change_lines: int = 200

@@ -1,7 +1,9 @@
 """Commits of local repositories as training text: a file before, the message, the file after.
 
-`<commit_before>code<commit_msg>message<commit_after>code`, of commits that change exactly one wanted file. Sampling,
-windows and the subjects that say nothing are StarCoder's (arXiv 2305.06161, 3.4; curation.md 2.6).
+`<commit_before>code<commit_msg>subject<commit_after>code`, of commits that change exactly one wanted file. Sampling,
+windows and the subjects that say nothing are StarCoder's (arXiv 2305.06161, 3.4, its published code; curation.md 2.6).
+Where that code counts the changed lines from the first of the file, ours counts from the first that changes, as the
+paper has it.
 """
 
 import difflib
@@ -26,15 +28,17 @@ from minicode_model.artifact import digest_of
 from minicode_model.fim import uniforms
 
 EMPTY_SUBJECT = re.compile(
-    r"(?i)^(?:add(?:ed)?|change[ds]?|changes made|cleanup|commit|edit(?:ed)?|fix(?:ed|es)?|fix typo|initial commit|"
-    r"minor|minor (?:change|fix|update)s?|misc|rename|save|small (?:change|fix)e?s?|test(?:ing)?|todo|typo|"
+    r"(?i)^(?:readme|update[ds]?|update[ds]? readme(?:\.md)?|dummy|debug|test)$|auto commit|update contributing|<\?xml"
+    r"|^(?:add(?:ed)?|change[ds]?|changes made|cleanup|commit|edit(?:ed)?|fix(?:ed|es)?|fix typo|initial commit|"
+    r"minor|minor (?:change|fix|update)s?|misc|rename|save|small (?:change|fix)e?s?|testing|todo|typo|"
     r"update[ds]?(?: \S+)?|upload(?:ed)?|wip|work in progress|\.+|-+)[.!]*$"
 )
-"""Subjects that say nothing about the change. Source: StarCoder's list of noisy subjects, in our words."""
+"""Subjects that say nothing about the change. The first line is StarCoder's published list, the rest is ours."""
 VERSION_SUBJECT = re.compile(
-    r"(?i)^(?:bump|release|version|upgrade|prepare)\b|\bbump(?:ed|s)? .*\bto\b|^v?\d+(?:\.\d+)+$"
+    r"(?i)^v?\d+\.\d+\.\d+|^(?:bump|release|version|upgrade|prepare)\b|\bbump(?:ed|s)? .*\bto\b|^v?\d+(?:\.\d+)+$"
 )
-"""Subjects of releases and dependency updates. Source: StarCoder drops version changes."""
+"""Subjects of releases and updates. Source: StarCoder drops those that begin with a version; the words are ours."""
+DATA_SUFFIXES = (".json", ".yml", ".yaml", ".xml", ".html")
 CHECKOUT = "checkout"
 _MOST_COMPARED_LINES = 2000
 """Comparing takes time with the square of the lines."""
@@ -63,7 +67,7 @@ class Change:
 def read_commits(params: Commits, *, checkout: Path, licensing: Licensing) -> Iterator[Document]:
     """Documents of all repositories, newest commit first.
 
-    Commits that change no wanted file or several are no records. Statuses: message, subject, version, too_long,
+    Commits that change no wanted file or several are no records. Statuses: empty, message, subject, version, too_long,
     undecodable, same (nothing but line ends changed), sampled_out.
 
     Raises:
@@ -187,7 +191,8 @@ def document_of(change: Change, url: str, license_expression: str | None, blobs:
     if before is None or after is None:
         return document.dropped("undecodable")
     status = judge(change.message, before, after, record_id, params)
-    text = render(*shown(before, after, record_id, params), change.message)
+    told = change.message if params.whole_message else subject_of(change.message)
+    text = render(*shown(before, after, record_id, params), told)
     if status == "ok" and len(text) > params.max_characters:
         status = "too_long"
     return Document(
@@ -198,10 +203,13 @@ def document_of(change: Change, url: str, license_expression: str | None, blobs:
 
 def judge(message: str, before: str, after: str, record_id: str, params: Commits) -> str:
     """ok, or the first rule that drops the commit."""
-    subject = message.partition("\n")[0].strip()
-    if len(subject) < params.min_message_characters or len(message) > params.max_message_characters:
+    subject = subject_of(message)
+    words = subject.split()
+    if not after:
+        return "empty"
+    if not words or len(message) > params.max_message_characters:
         return "message"
-    if EMPTY_SUBJECT.match(subject):
+    if EMPTY_SUBJECT.search(subject) or len(subject) > params.max_mean_word_characters * len(words):
         return "subject"
     if VERSION_SUBJECT.search(subject):
         return "version"
@@ -209,8 +217,18 @@ def judge(message: str, before: str, after: str, record_id: str, params: Commits
     if not size:
         return "same"
     thinned = size <= params.short_change_lines or size >= params.long_change_lines
-    (chance,) = uniforms(1, params.seed, "thin", record_id)
-    return "sampled_out" if thinned and chance >= params.thinned_rate else "ok"
+    rates = (
+        params.thinned_rate if thinned else 1.0,
+        params.short_subject_rate if len(words) < params.short_subject_words else 1.0,
+        params.data_file_rate if record_id.lower().endswith(DATA_SUFFIXES) else 1.0,
+    )
+    chances = uniforms(len(rates), params.seed, "thin", record_id)
+    return "sampled_out" if any(c >= rate for c, rate in zip(chances, rates, strict=True)) else "ok"
+
+
+def subject_of(message: str) -> str:
+    """The first line."""
+    return message.partition("\n")[0].strip()
 
 
 def num_changed_lines(before: str, after: str) -> int:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from minicode_assets.config.sources import Commits
-from minicode_assets.sources.commits import fingerprint, num_changed_lines, read_commits, render, shown
+from minicode_assets.sources.commits import fingerprint, judge, num_changed_lines, read_commits, render, shown
 from minicode_assets.sources.document import Document
 
-WHOLE = Commits(repositories=("repo",), whole_file_rate=1.0, thinned_rate=1.0)
+WHOLE = Commits(repositories=("repo",), whole_file_rate=1.0, thinned_rate=1.0, short_subject_rate=1.0)
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -55,7 +55,7 @@ GOLDEN = [
     ("a\nb\n", "a\n", "Remove the second line",
      "<commit_before>a\nb\n<commit_msg>Remove the second line<commit_after>a\n"),
     ("é\n", "è\n", "Mend the accent\n\nIt leans left.",
-     "<commit_before>é\n<commit_msg>Mend the accent\n\nIt leans left.<commit_after>è\n"),
+     "<commit_before>é\n<commit_msg>Mend the accent<commit_after>è\n"),
     ("", "x = 1\n", "Fill the empty module", "<commit_before><commit_msg>Fill the empty module<commit_after>x = 1\n"),
 ]  # fmt: skip
 
@@ -78,7 +78,7 @@ def test_rules(repository: Path) -> None:
     commit(repository, "Begin", m__py=body, n__py="n = 1\n", b__py=b"b = 1\n", t__md="text\n")
     commit(repository, "Two wanted files in one commit", m__py=body + "a\n", n__py="n = 2\n")
     commit(repository, "Only text is changed here", t__md="other\n")
-    commit(repository, "short", m__py=body + "b = 1\nc = 2\nd = 3\n")
+    commit(repository, "readme", m__py=body + "b = 1\nc = 2\nd = 3\n")
     commit(repository, "Update module.py", m__py=body + "b = 2\nc = 3\nd = 4\n")
     commit(repository, "Bump httpx from 0.27 to 0.28", m__py=body + "b = 3\nc = 4\nd = 5\n")
     commit(repository, "Change one line only", m__py=body + "b = 4\nc = 4\nd = 5\n")
@@ -94,7 +94,7 @@ def test_rules(repository: Path) -> None:
     found = {d.row()["record_id"].rpartition(":")[2] + " " + d.status for d in read(repository, replace(
         WHOLE, thinned_rate=0.0, max_file_bytes=10_000))}  # fmt: skip
     assert found == {
-        "m.py message", "m.py subject", "m.py version", "m.py sampled_out", "m.py ok", "n.py too_long",
+        "m.py subject", "m.py version", "m.py sampled_out", "m.py ok", "n.py too_long",
         "b.py undecodable",
     }  # fmt: skip
 
@@ -116,8 +116,6 @@ def test_windows_are_the_same_on_both_sides_and_each_time() -> None:
 
 
 def test_sampling_keeps_its_share() -> None:
-    from minicode_assets.sources.commits import judge
-
     params = Commits()
     judged = [judge("Change a line of it", "a\nb\n", "a\nc\n", f"r{n}", params) for n in range(1000)]
     assert 60 < judged.count("ok") < 140
@@ -146,3 +144,30 @@ def test_fingerprint_follows_the_head(repository: Path) -> None:
     commit(repository, "Correct the value of x", m__py="x = 2\n")
     assert before != fingerprint(params, checkout=Path("/none"))
     assert of_the_checkout == fingerprint(own, checkout=repository)  # or each commit to minicode would train anew
+
+
+SUBJECTS = {
+    "Correct the value of x": "ok", "Say it": "sampled_out", "Updated readme.md": "subject",
+    "Auto commit at noon": "subject",
+    "0123456789abcdef0123456789": "subject", "v1.2.3-rc1 is out now, at last": "version", "": "message",
+    "<?xml version is what it says": "subject", "Update the way that values are read": "ok",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("subject", "status"), SUBJECTS.items())
+def test_subjects_by_star_coders_published_rules(subject: str, status: str) -> None:
+    params = replace(WHOLE, short_subject_rate=0.0)
+    assert judge(f"{subject}\n\nMore.", "a\nb\nc\n", "x\ny\nz\n", "r:m.py", params) == status
+
+
+def test_data_files_and_emptied_ones() -> None:
+    params = replace(WHOLE, data_file_rate=0.0)
+    assert judge("Correct the value of x", "a\n", "b\n", "r:m.json", params) == "sampled_out"
+    assert judge("Correct the value of x", "a\n", "", "r:m.py", params) == "empty"
+
+
+def test_the_whole_message_where_it_is_asked_for(repository: Path) -> None:
+    commit(repository, "Begin", m__py="a\n")
+    commit(repository, "Mend the accent\n\nIt leans left.", m__py="b\n")
+    (document,) = read(repository, replace(WHOLE, whole_message=True))
+    assert "<commit_msg>Mend the accent\n\nIt leans left.\ufdd0<commit_after>" in document.text

@@ -21,7 +21,7 @@ from tests.sources.test_commits import commit, git
 
 pytestmark = pytest.mark.slow
 ORIGIN = "https://example.org/owner/repo"
-PARAMS = Commits(whole_file_rate=0.3, thinned_rate=0.3, min_message_characters=5)
+PARAMS = Commits(whole_file_rate=0.3, thinned_rate=0.3, short_subject_rate=0.7)
 TABLES = {*HEAD_INPUTS, "directory", "directory_entry", "content"}
 
 
