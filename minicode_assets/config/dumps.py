@@ -52,7 +52,8 @@ class Stackoverflow:
     enabled: bool = False
     """Make documents of the posts."""
     min_answers: int = 3
-    """Questions with fewer answers are dropped (`few_answers`). Source: StarCoder2, section on Stack Overflow."""
+    """Questions with fewer answers are dropped (`few_answers`). Source: StarCoder2's paper, from memory: neither our
+    references nor its published code have it."""
     min_question_score: int = 0
     """Questions with fewer votes are dropped (`score`). Ours: those below 0 are off topic or unclear."""
     min_answer_score: int = 0
@@ -86,6 +87,9 @@ def dump_problems(name: str, section: Dump) -> list[str]:
     problems = [f"[{name}] {field}: found {v}, expected more than 0" for field, v in found.items() if not v > 0]
     if section.enabled and not 1 <= len(section.files) <= 99:
         problems.append(f"[{name}] files: found {len(section.files)}, expected 1..99")
+    names = [file.rpartition("/")[2] for file in section.files if "://" in file]
+    if len(set(section.files)) < len(section.files) or len(set(names)) < len(names):
+        problems.append(f"[{name}] files: a file, or a name that two URLs end in, is there twice")
     if section.md5s and len(section.md5s) != len(section.files):
         problems.append(
             f"[{name}] md5s: found {len(section.md5s)}, expected one for each of {len(section.files)} files"

@@ -11,7 +11,6 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from minicode_assets.config.dumps import Arxiv
@@ -19,6 +18,7 @@ from minicode_assets.errors import SourceError
 from minicode_assets.sources.decode import decode
 from minicode_assets.sources.document import Document
 from minicode_assets.sources.hub import Found
+from minicode_assets.sources.hub_maps import as_date
 from minicode_assets.sources.latex import clean_latex
 from minicode_assets.sources.rows import Place
 
@@ -70,7 +70,7 @@ def paper_of(member: tarfile.TarInfo, content: bytes | None, params: Arxiv) -> D
     url = f"https://arxiv.org/abs/{named}"
     paper = Document(
         source="arxiv", record_id=named, origin_url=url, path=f"{named}.tex", text="", url=url,
-        date=datetime.fromtimestamp(member.mtime, UTC) if member.mtime else None,
+        date=as_date(member.mtime * 1000) if member.mtime else None,
     )  # fmt: skip
     if content is None:
         return paper.dropped("too_long")

@@ -67,7 +67,7 @@ def _cells(raw: Mapping[str, Any]) -> Iterator[Cell]:
             if cell["cell_type"] == "code":
                 yield Cell(_CODE, text, _output(cell.get("outputs") or []))
             elif cell["cell_type"] in ("markdown", "heading"):
-                yield Cell(_TEXT, "#" * int(cell.get("level", 0)) + " " * ("level" in cell) + text)
+                yield Cell(_TEXT, "#" * min(max(int(cell.get("level", 0)), 0), 6) + " " * ("level" in cell) + text)
 
 
 def _output(outputs: list[Mapping[str, Any]]) -> str:

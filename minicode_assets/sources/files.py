@@ -55,17 +55,24 @@ def origins(distributions: Sequence[str], folders: Sequence[str]) -> Iterator[Or
 
     Raises:
         ArchiveError: A distribution is not installed, or its list of files can't be read.
-        SourceError: A folder is absent.
+        SourceError: A folder is absent, or two have one URL (without a remote it is their name).
     """
     installed = wanted_distributions(distributions)[0] if distributions else []  # else all that there is is listed
     for found in installed:
         files = {name.decode("utf-8", "backslashreplace"): path for name, path in sorted(found.files().items())}
         yield Origin(found.url, files)
+    seen: set[str] = set()
     for name in folders:
         folder = Path(name)
         if not folder.is_dir():
             raise SourceError(f"{folder}: found no folder", hint="correct the `folders` of the source's section")
-        yield Origin(folder_url(folder), dict(walk(folder)))
+        url = folder_url(folder)
+        if url in seen:
+            raise SourceError(
+                f"{folder}: a second folder with the URL {url}", hint="correct the `folders` of the section"
+            )
+        seen.add(url)
+        yield Origin(url, dict(walk(folder)))
 
 
 def folder_url(folder: Path) -> str:

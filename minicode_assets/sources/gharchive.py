@@ -10,7 +10,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -122,12 +122,13 @@ def unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The content of a gzip stream of one or more members, a chunk at a time.
 
     Raises:
-        _DamagedError: It is no gzip, or ends in the middle.
+        _DamagedError: It is no gzip, holds nothing, or ends in the middle.
     """
     member = zlib.decompressobj(wbits=31)
-    started = False
+    started = any_bytes = False
     try:
         for chunk in chunks:
+            any_bytes = any_bytes or bool(chunk)
             while chunk:
                 started = True
                 yield member.decompress(chunk, 1 << 22)
@@ -136,13 +137,17 @@ def unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
                     chunk, member, started = member.unused_data, zlib.decompressobj(wbits=31), False
     except zlib.error as error:
         raise _DamagedError(f"gzip: {error}") from error
-    if started:
-        raise _DamagedError("gzip ends early")
+    if started or not any_bytes:
+        raise _DamagedError("gzip ends early" if started else "empty")
 
 
 def row_of(event: dict[str, Any], params: Gharchive) -> dict[str, Any] | None:
-    """The row of an event; None where it belongs to no conversation that is wanted."""
-    repository, kind = event["repo"]["name"], event["type"]
+    """The row of an event; None where it belongs to no conversation that is wanted.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: It is no event, or a field is of another kind.
+    """
+    repository, kind = _named(event["repo"]["name"]), event["type"]
     if kind not in ISSUE_TYPES | PULL_TYPES or (params.repositories and repository not in params.repositories):
         return None
     payload = event["payload"]
@@ -158,15 +163,15 @@ def row_of(event: dict[str, Any], params: Gharchive) -> dict[str, Any] | None:
         "bucket": blake2b(thread.encode(), digest_size=1).digest()[0],
         "repository": repository,
         "event_id": int(event["id"]),
-        "date": event["created_at"],
+        "date": _date(event["created_at"]),
         "type": kind,
-        "action": payload.get("action") or "",
-        "title": about.get("title"),
+        "action": _text(payload.get("action")) or "",
+        "title": _text(about.get("title")),
         "opener": _login(about),
-        "opening": about.get("body"),
-        "author": _login(said) or event["actor"]["login"],
-        "text": said.get("body") if said else None,
-        "text_id": said.get("id") if said else None,
+        "opening": _text(about.get("body")),
+        "author": _login(said) or _named(event["actor"]["login"]),
+        "text": _text(said.get("body")) if said else None,
+        "text_id": _number(said.get("id")) if said else None,
         **_pull_columns(pull, said or {}),
     }
 
@@ -175,19 +180,41 @@ def _pull_columns(pull: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     """What only events of pull requests have."""
     base, head = pull.get("base") or {}, pull.get("head") or {}
     return {
-        "base_commit": base.get("sha"),
-        "head_commit": head.get("sha"),
-        "head_repository": (head.get("repo") or {}).get("full_name"),
-        "is_merged": pull.get("merged"),
-        "review_state": said.get("state"),
-        "review_id": said.get("pull_request_review_id"),
-        "in_reply_to": said.get("in_reply_to_id"),
-        "file": said.get("path"),
-        "diff_hunk": said.get("diff_hunk"),
-        "position": said.get("original_position"),
+        "base_commit": _text(base.get("sha")),
+        "head_commit": _text(head.get("sha")),
+        "head_repository": _text((head.get("repo") or {}).get("full_name")),
+        "is_merged": None if pull.get("merged") is None else pull["merged"] is True,
+        "review_state": _text(said.get("state")),
+        "review_id": _number(said.get("pull_request_review_id")),
+        "in_reply_to": _number(said.get("in_reply_to_id")),
+        "file": _text(said.get("path")),
+        "diff_hunk": _text(said.get("diff_hunk")),
+        "position": _number(said.get("original_position")),
     }
 
 
 def _login(of: dict[str, Any] | None) -> str | None:
-    login = ((of or {}).get("user") or {}).get("login")
-    return str(login) if login else None
+    return _text(((of or {}).get("user") or {}).get("login")) or None
+
+
+def _text(value: Any) -> str | None:
+    """A field as text, halves of cut-off emoji as `?`; raises TypeError where it is something else."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"found {type(value).__name__}, expected text")
+    return value if value is None or value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def _named(value: Any) -> str:
+    """A field that may not be empty."""
+    if not (text := _text(value)):
+        raise ValueError("found no name")
+    return text
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _date(value: Any) -> str:
+    datetime.fromisoformat(value)
+    return str(value)

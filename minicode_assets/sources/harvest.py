@@ -82,12 +82,11 @@ class Harvest:
         self.work, self._to_frame = work, to_frame
         self.progress = Progress(digest_of(list(key)))
         noted = work / PLACE
-        if noted.is_file():
-            found = json.loads(noted.read_bytes())
-            if found["key"] == self.progress.key:
-                self.progress = Progress(**found)
-                logger.info("goes on at row %d", self.progress.row)
-                return
+        found = _noted(noted.read_bytes()) if noted.is_file() else None
+        if found and found.key == self.progress.key and all(map(Path.is_file, self._blocks(found))):
+            self.progress = found
+            logger.info("goes on at row %d", self.progress.row)
+            return
         with storage_errors(work):
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
@@ -124,12 +123,15 @@ class Harvest:
 
     def blocks(self) -> Iterator[pl.DataFrame]:
         """The blocks in order."""
-        for number in range(self.progress.num_blocks):
-            yield pl.read_parquet(self._block(number))
+        for block in self._blocks(self.progress):
+            yield pl.read_parquet(block)
 
     def remove(self) -> None:
         """Throw the blocks away."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def _blocks(self, progress: Progress) -> list[Path]:
+        return [self._block(number) for number in range(progress.num_blocks)]
 
     def _block(self, number: int) -> Path:
         return self.work / f"block-{number:05d}.parquet"
@@ -144,6 +146,14 @@ class Harvest:
     def _note(self) -> None:
         noted = json.dumps(asdict(self.progress))
         write_file(self.work / PLACE, lambda path: path.write_text(noted))
+
+
+def _noted(content: bytes) -> Progress | None:
+    """The progress in a file; None where it was damaged: everything is read again."""
+    try:
+        return Progress(**json.loads(content))
+    except (ValueError, TypeError):
+        return None
 
 
 def seal_harvest(

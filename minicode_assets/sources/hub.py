@@ -176,7 +176,8 @@ def _document(row: Row, record: str, address: str, params: HubDataset, mapping: 
         document = replace(document, license=params.license)
     if len(document.text) > params.max_row_bytes:
         return document.dropped("too_long")
-    if params.min_score and (row.values.get("score") or 0.0) < params.min_score:
+    score = row.values.get("score")
+    if params.min_score and (score if isinstance(score, int | float) else 0.0) < params.min_score:
         return document.dropped("score")
     if not document.text.strip() and not mapping.by_blob:
         return document.dropped("empty")

@@ -38,10 +38,10 @@ def code_file(source: str, text: str) -> Callable[[Values, str, str], Document]:
     """Rows with the metadata of The Stack v2 beside a text: one file of a repository."""
 
     def document(row: Values, record: str, _address: str) -> Document:
-        repository, path = str(row.get("repo_name") or "unknown/unknown"), str(row.get("path") or record)
+        repository, path = as_text(row.get("repo_name")) or "unknown/unknown", as_text(row.get("path")) or record
         return Document(
             source=source,
-            record_id=f"{repository}/{path.lstrip('/')}@{row.get('blob_id') or record}",
+            record_id=f"{repository}/{path.lstrip('/')}@{record}",  # data sets repeat a file of a repository
             origin_url=f"{GITHUB}/{repository}",
             path=path.lstrip("/"),
             text=as_text(row.get(text)),
@@ -69,10 +69,14 @@ def prose(
 
 def web_page(row: Values, record: str, address: str) -> Document:
     """OpenWebMath: a page, whose site is its origin."""
-    url = str(row.get("url") or "")
-    site = f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" if urlsplit(url).netloc else address
+    url = as_text(row.get("url"))
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        url, parts = "", urlsplit("")
+    site = f"{parts.scheme}://{parts.netloc}" if parts.netloc else address
     return Document(
-        source="openwebmath", record_id=url or record, origin_url=site, path=urlsplit(url).path.lstrip("/") or "index",
+        source="openwebmath", record_id=f"{url}@{record}", origin_url=site, path=parts.path.lstrip("/") or "index",
         text=as_text(row.get("text")), url=url or None, date=as_date(row.get("date")),
     )  # fmt: skip
 
@@ -145,10 +149,11 @@ def gsm8k(row: Values, record: str, address: str) -> Document:
 
 def code_contests(row: Values, record: str, address: str) -> Document:
     """The problem, then the first correct solution in each language."""
-    solutions = row.get("solutions") or {}
+    solutions = row.get("solutions")
+    solutions = solutions if isinstance(solutions, Mapping) else {}
     first: dict[int, str] = {}
     for language, solution in zip(solutions.get("language") or (), solutions.get("solution") or (), strict=False):
-        if language in _CONTEST_LANGUAGES:
+        if language in _CONTEST_LANGUAGES and isinstance(solution, str):
             first.setdefault(language, solution)
     told = "".join(f"Solution ({_CONTEST_LANGUAGES[language]}):{code}\n" for language, code in first.items())
     named = str(row.get("name") or record)
@@ -190,7 +195,9 @@ def as_date(value: Any) -> datetime | None:
 
 def licenses_of(row: Values) -> str | None:
     """All detected licences at once; None where there are none or the row says no_license."""
-    found = [name for name in row.get("detected_licenses") or () if isinstance(name, str) and name.strip()]
+    detected = row.get("detected_licenses")
+    names = [detected] if isinstance(detected, str) else detected if isinstance(detected, list | tuple) else ()
+    found = [name for name in names if isinstance(name, str) and name.strip()]
     return " AND ".join(f"({name})" if " " in name else name for name in found) or None
 
 

@@ -49,8 +49,9 @@ def build_documents(
 
     Returns:
         The artefact; schema DOCUMENTS, rows sorted by sha1_git, origin_url, revision and path (raw bytes). Metadata:
-        partition, num_<status>, text_bytes, encodings (count by codec), encodings_told_by (the archive's texts by what
-        named the codec, see `Decoded`, and `failed` for those that nothing decodes), documents_by_source.
+        partition, num_repeated (rows that a source gave twice, the same record with the same content), num_<status>,
+        text_bytes, encodings (count by codec), encodings_told_by (the archive's texts by what named the codec, see
+        `Decoded`, and `failed` for those that nothing decodes), documents_by_source.
 
     Raises:
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
@@ -74,7 +75,14 @@ def build_documents(
     if sources:
         others = [_honoured(read_table(path, DOCUMENTS, pattern=f"{partition}.parquet"), wishes) for path in sources]
         frame = pl.concat([frame, *others]).sort("sha1_git", "origin_url", "revision", "path", "document_id")
-    metadata = {"partition": partition, **_figures(frame), "encodings_told_by": _told_by(rows, texts, params)}
+    num_rows = frame.height
+    frame = frame.unique("document_id", keep="first", maintain_order=True)
+    metadata = {
+        "partition": partition,
+        "num_repeated": num_rows - frame.height,
+        **_figures(frame),
+        "encodings_told_by": _told_by(rows, texts, params),
+    }
     return write_table(folder, frame, DOCUMENTS, config_digest=config_digest, inputs=inputs, metadata=metadata)
 
 

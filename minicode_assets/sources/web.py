@@ -192,7 +192,8 @@ def _check_range(file: RemoteFile, response: httpx.Response, start: int) -> None
 
 def _retry_after_s(response: httpx.Response) -> float | None:
     try:
-        return float(response.headers["Retry-After"])
+        asked_s = float(response.headers["Retry-After"])
+        return asked_s if asked_s >= 0 else None  # not a number is none either
     except (KeyError, ValueError):
         return None
 

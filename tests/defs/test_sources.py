@@ -96,3 +96,25 @@ def test_a_day_of_broken_events_fails_its_check(tmp_path: Path, monkeypatch: pyt
     assert not outcome.checks["mostly_events"][0]
     figures["skipped"] = {"malformed": 1}
     assert stage.compute(StageRun(load("tiny"), Layout(tmp_path), "gharchive", "2023-01-01")).checks["mostly_events"][0]
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "skipped", "passed"),
+    [
+        (0, {}, (False, True)),
+        (99, {"malformed": 1, "planted": 50}, (True, True)),
+        (98, {"malformed": 1, "too_long": 1}, (True, False)),
+    ],
+)
+def test_a_dump_of_broken_posts_fails_its_checks(
+    num_rows: int, skipped: dict[str, int], passed: tuple[bool, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stage,) = (stage for stage in ALL_STAGES if stage.name == "stack_posts")
+    harvest = Sealed()
+    harvest.progress.uncounted.update(skipped)
+    artifact = SimpleNamespace(metadata={"num_rows": num_rows})
+    monkeypatch.setattr("minicode_assets.defs.dumps.dump_file", lambda run: ("u", Path(__file__)))
+    monkeypatch.setattr("minicode_assets.defs.dumps.harvested", lambda *_, **__: harvest)
+    monkeypatch.setattr("minicode_assets.defs.dumps.write_table", lambda *_, **__: artifact)
+    checks = stage.compute(StageRun(load("tiny"), Layout(tmp_path), "stack_posts", "00")).checks
+    assert (checks["has_posts"][0], checks["mostly_posts"][0]) == passed

@@ -17,7 +17,7 @@ from minicode_assets.defs.dumps import arxiv
 from minicode_assets.defs.stage import StageRun
 from minicode_assets.errors import SourceError
 from minicode_assets.layout import Layout
-from minicode_assets.sources.arxiv import paper_id, read_papers
+from minicode_assets.sources.arxiv import paper_id, paper_of, read_papers
 from minicode_assets.sources.document import Document
 from minicode_assets.sources.latex import clean_latex
 from minicode_assets.sources.rows import Place
@@ -134,6 +134,12 @@ def test_papers_and_rules(tmp_path: Path) -> None:
     assert one.date
     assert (one.path, one.date.year) == ("math/0101001.tex", 2007)
     assert format_of("arxiv").parts(one.text, "d")[:2] == ("", "<file_sep>")
+
+
+def test_a_date_out_of_all_time_is_none() -> None:
+    member = tarfile.TarInfo("0704/0704.0001.gz")
+    member.mtime = 10**18
+    assert paper_of(member, gzip.compress(ONE), Arxiv()).date is None
 
 
 def test_ids() -> None:

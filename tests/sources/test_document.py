@@ -14,7 +14,7 @@ from minicode_assets.corpus.rules import rules
 from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import DOCUMENTS
-from minicode_assets.sources.document import Document, write_documents
+from minicode_assets.sources.document import Document, frame_of, write_documents
 from minicode_assets.sources.statuses import STATUSES
 from minicode_assets.swhid import content_ids
 from minicode_model.artifact import Artifact
@@ -66,6 +66,13 @@ def test_row_of_a_file_and_of_a_record() -> None:
 def test_what_no_annotator_can_read_has_no_text(text: str, status: str) -> None:
     row = document(1, text).row()
     assert (row["status"], row["text"]) == (status, "ok" if status == "ok" else None)
+
+
+@pytest.mark.parametrize("field", ["record_id", "origin_url", "path", "url", "license"])
+def test_half_a_character_in_a_name_costs_nothing(field: str) -> None:
+    given = {"source": "lhq", "record_id": "1", "origin_url": "o", "path": "p", "text": "x", field: "a\ud800"}
+    frame = frame_of([Document(**given).row()])  # type: ignore[arg-type]
+    assert frame[{"license": "declared_license"}.get(field, field)].to_list() == ["a?"]
 
 
 @given(st.text(max_size=50), st.sampled_from([*STATUSES, "ok"]))

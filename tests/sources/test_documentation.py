@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from minicode_assets.config.sources import Documentation
+from minicode_assets.errors import SourceError
 from minicode_assets.sources.document import Document
 from minicode_assets.sources.documentation import (
     fingerprint,
@@ -110,6 +111,14 @@ def test_statuses_and_limits(tmp_path: Path) -> None:
     assert {path: document.status for path, document in found.items()} == {
         "a.md": "undecodable", "b.md": "too_long", "c.html": "empty", "d.md": "ok",
     }  # fmt: skip
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    folders = [tmp_path / name / "docs" for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    with pytest.raises(SourceError, match="a second folder with the URL file:///docs"):
+        fingerprint(replace(PARAMS, folders=tuple(map(str, folders))))
 
 
 def test_fingerprint_sees_another_file(tmp_path: Path) -> None:

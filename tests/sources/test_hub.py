@@ -168,6 +168,44 @@ def test_bad_rows_are_named_and_counted(served: Served, tmp_path: Path) -> None:
     assert frame.filter(pl.col("status") != "ok")["text"].null_count() == 8
 
 
+def test_odd_columns_and_repeated_rows_cost_nothing(served: Served, tmp_path: Path) -> None:
+    odd = [
+        swallow_row(1), swallow_row(1), swallow_row(2, detected_licenses="MIT"), swallow_row(3, detected_licenses=5),
+        swallow_row(4, repo_name={"a": 1}, path=["x"]), swallow_row(5, path="/m\ud800.py", score="good"),
+        swallow_row(6, revision_date=[2020]),
+    ]  # fmt: skip
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl(odd)}}
+    frame, metadata = collect("swallow_code", served, tmp_path, section("swallow_code", served, min_score=5.0))
+    assert metadata["statuses"] == {"ok": 6, "score": 1}
+    assert frame["document_id"].is_unique().all(), "the first two are the same file of the same repository"
+    assert frame.sort("path")["declared_license"].to_list().count("MIT") == 6
+    contest = {"name": "n", "description": "d", "solutions": {"language": [3], "solution": [None]}}
+    assert MAPPINGS["code_contests"].document(contest, "f#1", "a").text == ""
+    assert MAPPINGS["code_contests"].document({**contest, "solutions": "x"}, "f#1", "a").text == ""
+    assert MAPPINGS["openwebmath"].document({"url": "http://[x", "text": "t"}, "f#1", "a").url is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": 1, "more": 2}'])
+def test_damaged_progress_is_thrown_away(tmp_path: Path, damage: bytes) -> None:
+    Harvest(tmp_path / "work", ["a"])._note()
+    (tmp_path / "work" / "place.json").write_bytes(damage)
+    assert Harvest(tmp_path / "work", ["a"]).progress.row == 0
+
+
+def test_progress_without_its_blocks_is_thrown_away(tmp_path: Path) -> None:
+    first = Harvest(tmp_path / "work", ["a"])
+    first.progress.num_blocks, first.progress.row = 1, 9
+    first._note()
+    assert Harvest(tmp_path / "work", ["a"]).progress.row == 0
+
+
+@pytest.mark.parametrize("asked", ["-5", "nan", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_pause_that_is_none_is_chosen_by_the_client(served: Served, tmp_path: Path, asked: str) -> None:
+    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl([swallow_row(1)])}}
+    served.script = [f"429 Retry-After={asked}"]
+    assert collect("swallow_code", served, tmp_path, section("swallow_code", served))[0].height == 1
+
+
 def test_another_schema_stops_the_run(served: Served, tmp_path: Path) -> None:
     rows = [{"content": "x = 1", "n": n} for n in range(50)]
     served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl(rows)}, "openai/gsm8k": {

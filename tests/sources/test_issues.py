@@ -16,7 +16,7 @@ from minicode_assets.config.conversations import Gharchive, Issues
 from minicode_assets.errors import ConfigError, SourceError
 from minicode_assets.parquet import read_table, write_table
 from minicode_assets.schemas import CONVERSATION_EVENTS
-from minicode_assets.sources.gharchive import collect_day, row_of
+from minicode_assets.sources.gharchive import _DamagedError, collect_day, row_of, unzipped
 from minicode_assets.sources.issues import read_issues
 from minicode_assets.sources.threads import cut_middle, is_bot, read_threads, strip_mail
 from tests.sources.servers import Served, serving
@@ -201,6 +201,47 @@ def test_a_day_with_bad_lines_and_hours(served: Served, tmp_path: Path) -> None:
     assert "404" in artifact.metadata["missing_hours"]["2023-01-01-2.json.gz"]
     with pytest.raises(SourceError, match="2 hours are absent or damaged, expected 1 at most"):
         collect(served, tmp_path / "strict", {2: b"", 3: good[:-9]}, max_missing_hours=1)
+
+
+def odd(**changes: Any) -> dict[str, Any]:
+    """A comment on an issue with something odd in it."""
+    given = comment(1, "bob", "yes", 1)
+    for place, value in changes.items():
+        *folders, name = place.split("__")
+        inner = given
+        for folder in folders:
+            inner = inner[folder]
+        inner[name] = value
+    return given
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"payload__issue__title": 5}, {"payload__issue__body": {}}, {"payload__comment__id": "x7"}, {"created_at": 5},
+        {"created_at": "yesterday"}, {"repo__name": None}, {"payload__comment__user": {"login": [1]}}, {"id": "one"},
+        {"payload__issue__number": "first"}, {"payload__comment__body": ["a"]}, {"payload__action": 3}, {"payload": []},
+    ],
+)  # fmt: skip
+def test_a_field_of_another_kind_costs_its_event(changes: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+        row_of(odd(**changes), Gharchive())
+
+
+def test_half_an_emoji_costs_nothing(tmp_path: Path) -> None:
+    events = [
+        opened(1, "ann", LONG),
+        odd(payload__comment__body="cut off \ud83d", payload__issue__title="It fails \ud83d"),
+    ]
+    document = documents(tmp_path, events)["o/r/issues/1"]
+    assert "cut off ?" in document.row()["text"]
+
+
+def test_an_empty_file_is_no_hour(served: Served, tmp_path: Path) -> None:
+    artifact = collect(served, tmp_path, {})
+    assert artifact.metadata["missing_hours"] == {}
+    with pytest.raises(_DamagedError, match="empty"):
+        list(unzipped(iter([])))
 
 
 def test_trimmed_payloads_are_refused(served: Served, tmp_path: Path) -> None:

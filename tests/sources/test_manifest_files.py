@@ -1,6 +1,7 @@
 """Files of the manifest that are no Python: fetched by plan, read by their sources, dropped by StarCoder's filters."""
 
 import json
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -170,6 +171,14 @@ def test_star_coders_filters(kind: str, text: str, expected: str) -> None:
 def test_visible_text_of_a_page() -> None:
     assert num_visible_characters("<p>one <b>two</b></p>\n<style>no</style><script>no &lt;</script>three&amp;") == 12
     assert num_visible_characters("<p>never closed <script>if (a < b) { no }") == len("never closed")
+
+
+def test_hostile_pages_take_no_time() -> None:
+    started = time.process_time()
+    for hostile in ("<!", "<!--", "<a b='", "<?", "<script>", "<b>", "x<", "<template>"):
+        num_visible_characters(hostile * (300_000 // len(hostile)))
+    assert time.process_time() - started < 2
+    assert num_visible_characters('<?xml version="1.0" encoding="utf-8"?><html><body>é</body></html>') == 1
 
 
 def test_kinds_by_name() -> None:

@@ -141,6 +141,13 @@ def test_version_3_and_long_outputs() -> None:
     assert shown == f"<jupyter_start><jupyter_text>## Old<jupyter_code>print('hello')<jupyter_output>{'y' * 2000}"
 
 
+def test_a_heading_of_a_million_levels() -> None:
+    heading = {"cell_type": "heading", "level": 10**9, "source": "Deep"}
+    parsed = parse_notebook(notebook(heading))
+    assert parsed
+    assert parsed.cells[0].text == "###### Deep"
+
+
 def test_folders_are_searched(tmp_path: Any) -> None:
     (tmp_path / "repo" / "deep" / ".ipynb_checkpoints").mkdir(parents=True)
     (tmp_path / "repo" / "LICENSE").write_text("stands for a licence")

@@ -279,6 +279,8 @@ def test_without_a_program_for_7z_the_run_says_what_to_install(tmp_path: Path, m
         ({"stackoverflow": {"enabled": True}}, r"needs \[stack_posts\] enabled"),
         ({"stack_posts": {"enabled": True, "files": []}}, "found 0, expected 1..99"),
         ({"stack_posts": {"md5s": ["a", "b"]}}, "expected one for each of 1 files"),
+        ({"stack_posts": {"files": ["https://a.org/Posts.7z", "https://b.org/Posts.7z"]}}, "is there twice"),
+        ({"stack_posts": {"files": ["Posts.xml", "Posts.xml"]}}, "is there twice"),
         ({"stackoverflow": {"num_buckets": 300}}, "expected 1..256"),
     ],
 )

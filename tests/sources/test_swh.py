@@ -9,7 +9,8 @@ import pytest
 from minicode_assets.corpus.annotate import language
 from minicode_assets.parquet import read_table, write_table
 from minicode_assets.schemas import CONTENTS, DOCUMENTS, FILE_MANIFEST, LANGUAGE
-from minicode_assets.sources.swh import document_id, readable_path
+from minicode_assets.sources.document import Document, write_documents
+from minicode_assets.sources.swh import build_documents, document_id, readable_path
 from minicode_assets.swhid import content_ids
 from minicode_model.artifact import open_artifact
 from tests.corpus.worlds import World, make_world
@@ -96,6 +97,22 @@ def test_symbolic_links_are_no_documents(tmp_path):
     )
     write_table(folder, manifest, FILE_MANIFEST, config_digest="", inputs={})
     assert world.documents().read("documents", DOCUMENTS)["path"].to_list() == ["target.py"]
+
+
+def test_a_record_that_a_source_gives_twice_is_one_document(world, tmp_path):
+    one = Document(source="lhq", record_id="1", origin_url="https://e.org", path="p", text="twice the same")
+    write_documents(
+        tmp_path / "lhq", [one, one], name="lhq", keys=world.keys, block_bytes=1000, config_digest="", inputs={}
+    )
+    repeated = []
+    for key in world.keys:
+        made = build_documents(
+            world.folder("file_manifest"), world.folder("blobs", key), tmp_path / key, partition=key,
+            params=world.config.documents, config_digest="", sources=[tmp_path / "lhq"],
+        )  # fmt: skip
+        assert read_table(made.path, DOCUMENTS)["document_id"].is_unique().all()
+        repeated.append(made.metadata["num_repeated"])
+    assert sorted(repeated) == [0, 1]
 
 
 def test_odd_paths_are_readable():
