@@ -47,8 +47,8 @@ class Markup:
     max_line_characters: int = 1_000
     """YAML with a longer line is dropped (`lines`). Source: StarCoder."""
     min_visible_fraction: float = 0.2
-    """HTML of which a reader sees less is dropped (`boilerplate`), 0..1 of the characters. Source: StarCoder; there white
-    space between the words and the title count as seen."""
+    """HTML of which a reader sees less is dropped (`boilerplate`), 0..1 of the characters. Source: StarCoder,
+    where white space between the words and the title count as seen."""
     min_visible_characters: int = 100
     """And so is HTML of which a reader sees fewer characters. Source: StarCoder."""
     block_bytes: int = 64_000_000
