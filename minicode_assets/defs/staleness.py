@@ -12,6 +12,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.definitions.temporal_context import TemporalContext
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.event_log.base import AssetRecord
 
 
 class Staleness:
@@ -21,6 +22,7 @@ class Staleness:
         self._instance, self._graph = instance, graph
         now = TemporalContext(effective_dt=datetime.now(UTC), last_event_id=None)
         view = AssetGraphView(temporal_context=now, instance=instance, asset_graph=graph)
+        AssetRecord.prepare(view, graph.materializable_asset_keys)  # all by one query
         self._resolver = CachingStaleStatusResolver(instance, graph, loading_context=view)
         self._failed: dict[tuple[dg.AssetKey, str | None], list[str]] = {}
 
