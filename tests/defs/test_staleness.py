@@ -68,6 +68,7 @@ OTHERS: list[tuple[dict[str, dict[str, Any]], set[str]]] = [
             "archive": {"max_python_bytes": 2_999_999},
             "license_files": {"min_score_fraction": 0.8},
             "language": {"parse": False},
+            "corpus": {"drop_unparsable": False},
             "blobs": {"max_length_bytes": 9},
             "near_dup": {"min_jaccard_fraction": 0.8},
             "contamination": {"max_problems": 4},
@@ -75,7 +76,7 @@ OTHERS: list[tuple[dict[str, dict[str, Any]], set[str]]] = [
             "sandbox": {"max_wall_s": 9.0},
         },
         {"archive", "license_files", "language", "license_blobs", "fetch_plan", "blobs", "minhash", "near_dup",
-         "search_index", "contamination", "llm_rewrite", "checkpoint", "benchmark_scores"},
+         "search_index", "contamination", "llm_rewrite", "corpus", "checkpoint", "benchmark_scores"},
     ),
     (
         {
