@@ -24,6 +24,7 @@ from minicode_assets.corpus.rewrite.redact import (
     SYNTHETIC_IPV4,
     apply_byte_changes,
     apply_changes,
+    changes_of,
     redact_partition,
     replacement_of,
 )
@@ -209,8 +210,33 @@ ATTACKS = {
     "mentions": "#" + " by @a" * (LONG // 6),
     "comments": "#\n" * (LONG // 2),
     "spaces": " " * LONG,
+    "split keys": "'sk-' '" * (LONG // 7),
     "quotes": "'" * LONG,
 }
+
+
+SPLIT_KEY = ("ghp_16C7e42F292c", "6912E7f8p4bG", "dHkLmNoPqRsT")
+
+
+@pytest.mark.parametrize(
+    ("form", "finds"),
+    [
+        ('x = "{}" "{}" "{}"', 3),
+        ("x = (b'{}'\n     rb'{}'\n     b'{}')", 3),
+        ('x = "{}" + \\\n  "{}" + "{}"', 3),
+        ('x = """{}""" \'{}\' "{}"', 3),
+        ('x = "{}{}{}" "tail"', 1),
+        ('x = ["{}", "{}", "{}"]', 0),
+        ('# {}" "{}" "{}', 0),
+    ],
+)
+def test_a_key_in_neighbouring_literals_is_one_key(form: str, finds: int) -> None:
+    text = form.format(*SPLIT_KEY)
+    [found] = detect(pl.Series([text]), params=Pii())
+    assert [span.kind for span in found] == ["key"] * finds
+    redacted = apply_changes(text, changes_of(text, found, replace=["key"]))
+    assert not finds or not any(piece in redacted for piece in SPLIT_KEY)
+    ast.parse(redacted)
 
 
 @pytest.mark.slow

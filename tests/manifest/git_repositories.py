@@ -67,6 +67,7 @@ def odd(folder):
         b"a0",
         b"Readme",
         b"readme/x",
+        b"a/readme",
     )
     for name in names:
         path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))

@@ -118,6 +118,9 @@ def test_names_modes_and_ids_of_the_odd_repository(export, repositories, tmp_pat
     assert by_path[b"deep/er/and/deeper/still.py"]["name"] == b"still.py"
     assert b"module" not in by_path
     assert {b"Readme", b"readme/x"} <= set(by_path)
+    assert by_path[b"Readme"]["is_license"], "a README at the root may state the licence"
+    assert not by_path[b"readme/x"]["is_license"]
+    assert not by_path[b"a/readme"]["is_license"], "deeper ones speak for nobody"
     row = by_path[b"a0"]
     assert (row["sha1_git"], row["sha1"], row["length"], row["status"]) == (*content_ids(b"a0"), 2, "present")
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from minicode_assets.config import Pii
-from minicode_assets.corpus.pii import addresses, emails, headers, names, secrets
+from minicode_assets.corpus.pii import addresses, emails, headers, names, secrets, split
 from minicode_assets.corpus.pii.spans import Regions, Span, without_overlaps
 
 Rule = Callable[[Regions, Pii], Iterator[Span]]
@@ -15,6 +15,7 @@ _RULES: tuple[tuple[str, Rule], ...] = (
     (emails.MAY_OCCUR, lambda regions, params: emails.find_emails(regions, left=params.left_domains)),
     (addresses.MAY_OCCUR, lambda regions, params: addresses.find_addresses(regions, left=params.left_addresses)),
     (secrets.MAY_HAVE_PREFIX, lambda regions, _: secrets.find_prefixed(regions)),
+    (split.MAY_OCCUR, lambda regions, _: split.find_split(regions)),
     (secrets.MAY_HAVE_PRIVATE_KEY, lambda regions, _: secrets.find_private_keys(regions)),
     (secrets.MAY_HAVE_LOGIN, lambda regions, _: secrets.find_logins(regions)),
     (secrets.MAY_HAVE_AUTHORIZATION, lambda regions, params: secrets.find_authorizations(regions, **_limits(params))),

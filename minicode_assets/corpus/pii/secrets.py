@@ -110,12 +110,18 @@ def entropy_bits(value: str) -> float:
 
 def find_prefixed(regions: Regions) -> Iterator[Span]:
     """Keys that begin as their maker's keys do, unless they are the ones of the documentation."""
-    text = regions.text
+    for start, end, rule in find_keys(regions.text):
+        if regions.around(start, end):
+            yield Span(start, end, "key", rule)
+
+
+def find_keys(text: str) -> Iterator[tuple[int, int, str]]:
+    """Start, end and maker of what has the form of a maker's key, wherever it stands."""
     # An escape sequence such as \\n before a key hides its start: blank it out, at the same length.
     shown = _ESCAPE.sub("  ", text) if "\\" in text else text
     for match in _PREFIXED.finditer(shown):
-        if entropy_bits(match[0]) > 2.5 and not _SAMPLE_KEY.search(match[0]) and regions.around(*match.span()):
-            yield Span(*match.span(), "key", str(match.lastgroup))
+        if entropy_bits(match[0]) > 2.5 and not _SAMPLE_KEY.search(match[0]):
+            yield *match.span(), str(match.lastgroup)
 
 
 def find_private_keys(regions: Regions) -> Iterator[Span]:

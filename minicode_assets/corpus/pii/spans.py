@@ -63,6 +63,13 @@ class Regions:
             return None
         return starts[index], ends[index]
 
+    def behind(self, place: int) -> Iterator[tuple[int, int]]:
+        """The comment or literal that a place stands in, and those that follow; none for a place outside of one."""
+        starts, ends = self._spans
+        if self.around(place, place):
+            for index in range(bisect.bisect_right(starts, place) - 1, len(starts)):
+                yield starts[index], ends[index]
+
     def in_comment(self, start: int, end: int) -> bool:
         """Whether these characters stand in one comment."""
         region = self.around(start, end)
