@@ -26,6 +26,8 @@ from minicode_model.model import Starcoder2
 WEIGHTS = "model.safetensors"
 HUGGING_FACE_CONFIG = "config.json"
 SETTINGS = "minicode.json"
+_FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+"""Narrower ones and integers mean numbers only together with a scale."""
 END_OF_DOCUMENT_ID = 0
 """Id of `<|endoftext|>`, which StarCoder2 also takes for beginning, end and unknown."""
 
@@ -147,7 +149,7 @@ def read_settings(folder: Path) -> Settings:
         raw = json.loads(path.read_bytes())
         model, problems = build_section(Model, raw["model"], "[model]")
         settings = Settings(model, raw["training"], str(raw["tokenizer_digest"]), int(raw["step"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{path}: not the settings of a checkpoint: {error!r}", hint=_HINT) from error
     problems += model_problems(model)
     if problems:
@@ -193,7 +195,7 @@ def tensors_to_model(path: Path, tensors: Mapping[str, Tensor], config: Model) -
         config: The shape.
 
     Raises:
-        CheckpointError: Names or shapes aren't those of the shape.
+        CheckpointError: Names or shapes aren't those of the shape, or a weight isn't made of finite fractions.
     """
     with torch.device("meta"):
         network = Starcoder2(config)
@@ -203,6 +205,10 @@ def tensors_to_model(path: Path, tensors: Mapping[str, Tensor], config: Model) -
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if found != expected:
         raise CheckpointError(f"{path}: {_difference(found, expected)}", hint=_HINT)
+    for name, tensor in sorted(tensors.items()):
+        if tensor.dtype not in _FLOATS or not tensor.isfinite().all():
+            kind = "NaN or infinity" if tensor.dtype in _FLOATS else f"{tensor.dtype}"
+            raise CheckpointError(f"{path}: weight {name}: found {kind}, expected finite fractions", hint=_HINT)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return network.requires_grad_(True).eval()
 

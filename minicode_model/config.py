@@ -302,7 +302,13 @@ def _convert(value: Any, expected: Any) -> tuple[Any, str]:
 
 def model_problems(model: Model) -> list[str]:
     """Contradictions inside the model's shape, one message each."""
-    problems = []
+    problems = [
+        f"[model] {field.name}: found {getattr(model, field.name)}, expected 1 or more"
+        for field in dataclasses.fields(model)
+        if field.type is int and field.name != "sliding_window" and getattr(model, field.name) < 1
+    ]
+    if problems:
+        return problems
     if model.hidden_size % model.num_attention_heads:
         problems.append(
             f"[model] hidden_size {model.hidden_size} is not a multiple of num_attention_heads "

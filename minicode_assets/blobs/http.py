@@ -165,7 +165,7 @@ class LimitedClient:
                     quota = _quota(response.headers, self._clock.now())
                     if response.status_code == 429:
                         refusal = self._reply(response, MAX_ERROR_BYTES, None)
-                        pause_s = _retry_after_s(refusal, quota)
+                        pause_s = _retry_after_s(refusal, quota, self._clock.now())
                         logger.warning("refused for the quota (429): nobody asks for %.0f s", pause_s)
                         limiter.refuse(grant, pause_s, quota)
                         continue
@@ -233,12 +233,15 @@ def _server_time(headers: httpx.Headers, now: float) -> float:
     return now
 
 
-def _retry_after_s(refusal: Reply, quota: Quota | None) -> float:
-    """When a slot frees: by the Retry-After header, the message or the reset time; and a second more."""
+def _retry_after_s(refusal: Reply, quota: Quota | None, now: float) -> float:
+    """When a slot frees: by the Retry-After header (seconds or a date), the message or the reset time; and a second."""
     told = quota.reset_s if quota else _LONGEST_PAUSE_S
     expected = _EXPECTED_IN.search(str(refusal.json.get("reason", "")))
     if expected:
         told = float(expected[1])
-    with contextlib.suppress(KeyError, ValueError):
-        told = float(refusal.headers["Retry-After"])
+    retry_after = refusal.headers.get("Retry-After", "")
+    with contextlib.suppress(ValueError, TypeError):
+        told = email.utils.parsedate_to_datetime(retry_after).timestamp() - _server_time(refusal.headers, now)
+    with contextlib.suppress(ValueError):
+        told = float(retry_after)
     return max(told, 0.0) + 1 if math.isfinite(told) else _LONGEST_PAUSE_S

@@ -67,24 +67,17 @@ def plan_fetch(
     Raises:
         MissingArtifactError, CorruptArtifactError: An input is absent or differs from its manifest.
     """
-    inputs = {"contents": open_artifact(contents).digest, "file_manifest": open_artifact(file_manifest).digest}
+    read = {"contents": contents, "file_manifest": file_manifest, "opt_out": opt_out}
+    read |= {"origin_licenses": origin_licenses, "branch_heads": branch_heads}
+    inputs = {name: open_artifact(path).digest for name, path in read.items() if path}
     files = _with_license(scan_table(file_manifest, FILE_MANIFEST, verify=False), origin_licenses, license_types)
-    for name, folder_read in (
-        ("opt_out", opt_out),
-        ("origin_licenses", origin_licenses),
-        ("branch_heads", branch_heads),
-    ):
-        if folder_read:
-            inputs[name] = open_artifact(folder_read).digest
-    wishes = load_opt_out(opt_out) if opt_out else OptOut()
-    kinds = read_others(others)
+    wishes, kinds = load_opt_out(opt_out) if opt_out else OptOut(), read_others(others)
     files = files.with_columns(usable=~is_opted_out(files, wishes), other=_kind(kinds))
     table = scan_table(contents, CONTENTS, verify=False).join(_verdicts(files), on="sha1_git", how="left")
     rules = table.with_columns(rule=_rule(params)).with_columns(rule=_sampled(dict(kinds.values())))
     plan = rules.with_columns(priority=_priority()).sort("sha1_git").collect()
-    vault = (
-        plan_vault(files, plan, branch_heads, params=params) if branch_heads else pl.DataFrame(None, VAULT_FILES.polars)
-    )
+    none = pl.DataFrame(None, VAULT_FILES.polars)
+    vault = plan_vault(files, plan, branch_heads, params=params) if branch_heads else none
     with write_artifact(folder, name=FETCH_PLAN.name, config_digest=config_digest, inputs=inputs) as writer:
         write_parquet(plan.select(FETCH_PLAN.polars.names()), writer.path / "part-00000.parquet", FETCH_PLAN)
         (writer.path / VAULT_FOLDER).mkdir()

@@ -71,14 +71,7 @@ def train(
         DivergenceError: The loss became NaN, infinite, or climbed.
         StorageError: The disk is full or read-only.
     """
-    problems = model_problems(model) + checkpoint_problems(params)
-    if problems:
-        raise ConfigError("\n".join(problems), hint="correct the preset or the override")
-    if params.devices != int(os.environ.get("WORLD_SIZE", "1")):
-        raise ConfigError(
-            f"[checkpoint] devices {params.devices}: found {os.environ.get('WORLD_SIZE', '1')} processes",
-            hint=f"torchrun --nproc-per-node {params.devices} -m minicode_model train ...",
-        )
+    _check_sections(model, params)
     shards_artifact = open_artifact(shards)
     splits = open_split(shards, "train", verify=False), open_split(shards, "validation", verify=False)
     check_fit(model, *splits)
@@ -86,10 +79,7 @@ def train(
     states = work / fingerprint([shards_artifact.digest, start_digest(start)], model, params)[:16]
     metrics, validation = fit(network, *splits, states, params=params, logs=logs, on_progress=on_progress)
     figures = summary(network, metrics, validation, params)
-    if params.sharded:
-        from minicode_model.training.sharding import whole
-
-        network = whole(network)
+    network = _gathered(network, params)
     if rank() > 0:
         return _wait_for(folder)
     artifact = save_checkpoint(
@@ -107,9 +97,29 @@ def train(
     return artifact
 
 
+def _check_sections(model: Model, params: Checkpoint) -> None:
+    problems = model_problems(model) + checkpoint_problems(params)
+    if problems:
+        raise ConfigError("\n".join(problems), hint="correct the preset or the override")
+    if params.devices != int(os.environ.get("WORLD_SIZE", "1")):
+        raise ConfigError(
+            f"[checkpoint] devices {params.devices}: found {os.environ.get('WORLD_SIZE', '1')} processes",
+            hint=f"torchrun --nproc-per-node {params.devices} -m minicode_model train ...",
+        )
+
+
 def rank() -> int:
     """Which of the processes of torchrun this is; 0 where there is one."""
     return int(os.environ.get("RANK", "0"))
+
+
+def _gathered(network: Starcoder2, params: Checkpoint) -> Starcoder2:
+    """The network with all its weights, at least in the first process."""
+    if not params.sharded:
+        return network
+    from minicode_model.training.sharding import whole
+
+    return whole(network)
 
 
 def _wait_for(folder: Path) -> Artifact:

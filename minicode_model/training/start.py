@@ -82,7 +82,7 @@ def hugging_face_shape(folder: Path) -> Model:
         rope_theta = (raw.get("rope_parameters") or raw)["rope_theta"]
         known = {name: value for name, value in raw.items() if name in _FIELDS and value is not None}
         return Model(**known | {"rope_theta": float(rope_theta), "sliding_window": raw.get("sliding_window") or 0})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: not a Starcoder2Config: {error!r}", hint="give a checkpoint artefact or a Hugging Face folder"
         ) from error
@@ -107,5 +107,5 @@ def _read_tensors(folder: Path) -> dict[str, Any]:
         names = sorted(set(json.loads(index.read_bytes())["weight_map"].values())) if index.exists() else [WEIGHTS]
         inside = [folder / Path(name).name for name in names]
         return {name: tensor for path in inside for name, tensor in load_file(path).items()}
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: weights not readable: {error!r}", hint="download the folder again") from error

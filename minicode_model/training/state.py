@@ -8,11 +8,13 @@ import json
 import logging
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from minicode_model.artifact import open_artifact, write_artifact
@@ -24,6 +26,8 @@ logger = logging.getLogger("minicode.checkpoint")
 TENSORS = "tensors.safetensors"
 TREE = "tree.json"
 NUM_KEPT = 2
+NEEDED = {"callbacks", "global_step", "loops", "optimizer_states", "pytorch-lightning_version", "state_dict"}
+"""What Lightning reads of a state."""
 
 
 class SafeCheckpointIO(CheckpointIO):
@@ -77,7 +81,7 @@ def to_json(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
     raise CheckpointError(f"training state {path}: can't be stored without a pickle: {type(value).__name__}")
 
 
-def from_json(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+def from_json(value: Any, tensors: Mapping[str, Any]) -> Any:
     """The inverse of `to_json`."""
     if not isinstance(value, list):
         return value
@@ -102,12 +106,15 @@ def state_folders(work: Path) -> list[Path]:
 
 
 def newest_state(work: Path, *, set_aside: bool = True) -> Path | None:
-    """The newest state that is whole. Damaged ones are reported and, with `set_aside`, renamed to `damaged-*`."""
+    """The newest state that is whole and belongs to `work`, which is named after the fingerprint.
+
+    Others are reported and, with `set_aside`, renamed to `damaged-*`.
+    """
     for folder in reversed(state_folders(work)):
         try:
-            open_artifact(folder)
-        except ArtifactError as error:
-            logger.warning("training state %s is damaged, going back to the one before: %s", folder, error)
+            check_state(folder, work.name)
+        except (ArtifactError, CheckpointError) as error:
+            logger.warning("training state %s is of no use, going back to the one before: %s", folder, error)
             if set_aside:
                 aside = folder.with_name(f"damaged-{folder.name}")
                 shutil.rmtree(aside, ignore_errors=True)
@@ -115,6 +122,26 @@ def newest_state(work: Path, *, set_aside: bool = True) -> Path | None:
         else:
             return folder
     return None
+
+
+def check_state(folder: Path, fingerprint: str) -> None:
+    """Raise unless a state can be read; its tensors are looked up, not loaded.
+
+    Raises:
+        MissingArtifactError, CorruptArtifactError: It is not whole.
+        CheckpointError: It is another training's, or was not written by `SafeCheckpointIO`.
+    """
+    found = open_artifact(folder).config_digest
+    if found != fingerprint:
+        raise CheckpointError(f"{folder}: found a state of the training {found}, expected {fingerprint}")
+    try:
+        with safe_open(folder / TENSORS, "pt") as tensors:
+            state = from_json(json.loads((folder / TREE).read_bytes()), dict.fromkeys(tensors.keys()))
+        absent = sorted(NEEDED - state.keys())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: not a training state: {error!r}") from error
+    if absent:
+        raise CheckpointError(f"{folder}: not a training state: without {', '.join(absent)}")
 
 
 def remove_old_states(work: Path) -> None:

@@ -210,9 +210,19 @@ def test_body_that_drips_is_given_up(tmp_path: Path) -> None:
     assert found == Absent("retry_later", "body not complete after 0.25 s (1 requests)")
 
 
-def test_refusal_with_retry_after(tmp_path: Path) -> None:
-    refusal = "HTTP/1.1 429 Too Many\nRetry-After: 77\nContent-Length: 0\nConnection: close\n\n"
+@pytest.mark.parametrize(
+    ("headers", "pause_s"),
+    [
+        ("Retry-After: 77", 78),
+        ("Date: Thu, 01 Jan 2026 00:00:00 GMT\nRetry-After: Thu, 01 Jan 2026 00:01:17 GMT", 78),
+        ("Date: Thu, 01 Jan 2026 00:00:00 GMT\nRetry-After: Wed, 31 Dec 2025 00:00:00 GMT", 1),
+        ("Retry-After: Thu, 99 Jan 2026 00:01:17 GMT", 61),
+    ],
+)
+def test_refusal_with_retry_after(tmp_path: Path, caplog, headers: str, pause_s: int) -> None:
+    refusal = f"HTTP/1.1 429 Too Many\n{headers}\nContent-Length: 0\nConnection: close\n\n"
     assert Replies(refusal, OK).ask(tmp_path) == b"body"
+    assert f"nobody asks for {pause_s} s" in caplog.text
 
 
 def test_bad_request_ends_the_run(tmp_path: Path) -> None:

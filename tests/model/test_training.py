@@ -3,14 +3,19 @@ import csv
 import dataclasses
 import json
 import logging
+import pickle
+import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
+from minicode_model.artifact import write_artifact
 from minicode_model.config import Checkpoint, Model
 from minicode_model.errors import CheckpointError, DivergenceError
 from minicode_model.model import initialise
@@ -19,7 +24,7 @@ from minicode_model.training.logs import metrics_table
 from minicode_model.training.optim import make_optimizer
 from minicode_model.training.run import fit
 from minicode_model.training.schedule import learning_rate_at
-from minicode_model.training.state import from_json, newest_state, to_json
+from minicode_model.training.state import TENSORS, TREE, from_json, newest_state, to_json
 from minicode_model.training.throughput import operations_per_token
 from tests.forked import IMPORTED
 from tests.model.byte_split import ByteSplit, FailingSplit, train_and_die
@@ -96,9 +101,62 @@ def test_a_damaged_newest_state_falls_back_loudly(train_here, train_split, tmp_p
     newest.write_bytes(raw)
     with caplog.at_level(logging.INFO, "minicode.checkpoint"):
         assert train_here() == whole
-    assert "step-00000009 is damaged" in caplog.text
+    assert "step-00000009 is of no use" in caplog.text
     assert "going on from" in caplog.text
     assert "step-00000006" in caplog.text
+
+
+def pickled(folder: Path) -> None:
+    (folder / TENSORS).write_bytes(pickle.dumps({"weight": [1.0]}))
+
+
+def nested(folder: Path) -> None:
+    (folder / TREE).write_text("[" * 50_000)
+
+
+def emptied(folder: Path) -> None:
+    (folder / TREE).write_text('["dict", []]')
+
+
+def without_tensors(folder: Path) -> None:
+    save_file({"other": torch.zeros(1)}, folder / TENSORS)
+
+
+def huge_header(folder: Path) -> None:
+    (folder / TENSORS).write_bytes((2**62).to_bytes(8, "little") + b"{}")
+
+
+@pytest.fixture(scope="module")
+def some_states(tmp_path_factory, train_split, validation_split, tiny_model, tiny_params) -> Path:
+    """Those after steps 6 and 9 of a training that stopped."""
+    states = tmp_path_factory.mktemp("some") / "states"
+    with pytest.raises(OSError, match="disk is gone"):
+        fit(
+            initialise(tiny_model, 0), FailingSplit(train_split, 41, fail), validation_split, states,
+            params=tiny_params,
+        )  # fmt: skip
+    return states
+
+
+@pytest.mark.parametrize("attack", [pickled, nested, emptied, without_tensors, huge_header])
+def test_a_state_whose_manifest_fits_and_whose_files_do_not_is_passed_over(some_states, tmp_path, attack) -> None:
+    """Never loaded, and never an error that a person can't read."""
+    states = shutil.copytree(some_states, tmp_path / "states")
+    newest = states / "step-00000009"
+    attack(newest)
+    with write_artifact(tmp_path / "sealed", name="training_state", config_digest="states", inputs={}) as writer:
+        for name in (TENSORS, TREE):
+            shutil.copy(newest / name, writer.path / name)
+    shutil.rmtree(newest)
+    (tmp_path / "sealed").rename(newest)
+    assert newest_state(states) == states / "step-00000006"
+    assert (states / "damaged-step-00000009").is_dir()
+
+
+def test_a_state_of_another_training_is_passed_over(some_states, tmp_path, caplog) -> None:
+    states = shutil.copytree(some_states, tmp_path / "another")
+    assert newest_state(states) is None
+    assert "found a state of the training states, expected another" in caplog.text
 
 
 def test_accumulation_equals_one_large_batch(train_here) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import MANIFEST, open_artifact
-from minicode_model.checkpoint import SETTINGS, WEIGHTS, load_model, read_settings
+from minicode_model.checkpoint import HUGGING_FACE_CONFIG, SETTINGS, WEIGHTS, load_model, read_settings, read_weights
 from minicode_model.config import Checkpoint, Evaluation, Model, shaping_values
 from minicode_model.errors import (
     CheckpointError,
@@ -264,6 +265,37 @@ def test_training_continues_from_a_hugging_face_folder(tmp_path) -> None:
         starting_model(tmp_path / "hf", dataclasses.replace(MODEL, hidden_size=96), PARAMS, "any")
     with pytest.raises(CheckpointError, match="not a Starcoder2Config"):
         starting_model(tmp_path, MODEL, PARAMS, "any")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("config.json", "[]"), *(("model.safetensors.index.json", text) for text in ("[]", '{"weight_map": [1]}', "{}"))],
+)
+def test_a_hugging_face_folder_that_is_none_is_refused(trained: Path, tmp_path: Path, name: str, text: str) -> None:
+    for file in (WEIGHTS, HUGGING_FACE_CONFIG):
+        shutil.copy(trained / file, tmp_path)
+    assert starting_model(tmp_path, MODEL, PARAMS, "any")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(CheckpointError, match=r"not a Starcoder2Config|weights not readable"):
+        starting_model(tmp_path, MODEL, PARAMS, "any")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "found"), [(lambda weight: weight.to(torch.int8), "torch.int8"), (lambda weight: weight / 0, "NaN")]
+)
+def test_weights_that_are_no_finite_fractions_are_refused(trained: Path, tmp_path: Path, spoilt, found: str) -> None:
+    tensors = load_file(trained / WEIGHTS)
+    save_file(tensors | {"model.norm.weight": spoilt(tensors["model.norm.weight"])}, tmp_path / WEIGHTS)
+    with pytest.raises(CheckpointError, match=rf"model\.norm\.weight: found {found}"):
+        read_weights(tmp_path / WEIGHTS, MODEL)
+
+
+@pytest.mark.parametrize("change", ['"model": null', '"step": Infinity', '"model": {"num_attention_heads": 0}'])
+def test_settings_that_are_none_are_refused(trained: Path, tmp_path: Path, change: str) -> None:
+    settings = json.loads((trained / SETTINGS).read_text()) | json.loads(f"{{{change}}}")
+    (tmp_path / SETTINGS).write_text(json.dumps(settings))
+    with pytest.raises(CheckpointError, match=r"not the settings of a checkpoint|expected 1 or more"):
+        read_settings(tmp_path)
 
 
 def test_a_start_with_another_tokenizer_is_refused(trained) -> None:
