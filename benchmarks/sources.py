@@ -58,6 +58,7 @@ BANDWIDTH = 12_500_000
 """100 Mbit/s. Unit: bytes a second."""
 BLOCK_BYTES = 4_000_000
 DAY = date(2023, 1, 1)
+PAGES = "data/train-00000-of-00114.parquet"
 PEAK_MEGABYTES = (20, 80)
 ROOT = Path(__file__).parents[1]
 
@@ -224,7 +225,7 @@ def rates(num_bytes: int, repeats: int, work: Path) -> dict[str, dict[str, float
     issues = published.issue_events(num_bytes)
     served = {
         published.SWALLOW: published.swallow(num_bytes),
-        "data/train-00000-of-00114.parquet": published.web_pages(num_bytes),
+        PAGES: published.web_pages(num_bytes),
         **day_files(issues + published.pull_events(pairs)),
     }
     with published.serving(served) as url:
@@ -249,16 +250,15 @@ def rates(num_bytes: int, repeats: int, work: Path) -> dict[str, dict[str, float
 
 def ranges(num_bytes: int, work: Path) -> dict[str, dict[str, float]]:
     """Bytes sent for some of the rows or columns, beside those of the whole file with the same rows in it."""
-    data, name = published.swallow(num_bytes), "data/train-00000-of-00114.parquet"
-    body = published.web_pages(num_bytes)
-    with published.serving({published.SWALLOW: data, name: body}) as url:
+    data, body = published.swallow(num_bytes), published.web_pages(num_bytes)
+    with published.serving({published.SWALLOW: data, PAGES: body}) as url:
         # What the server had sent when the reader hung up, buffers of the connection included.
         read_hub("swallow_code", url, work, max_rows=data.count(b"\n") // 10)
         read_hub("openwebmath", url, work)
         told = published.sent(url)
     return {
         "JSON lines, a tenth of the rows": _beside(told[published.SWALLOW], len(data)),
-        "Parquet, four columns of five": _beside(told[name], len(body)),
+        "Parquet, four columns of five": _beside(told[PAGES], len(body)),
     }
 
 
@@ -269,7 +269,7 @@ def _beside(sent: int, whole: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-PEAKS = ("swallow_code", "gharchive", "stack_posts", "arxiv")
+PEAKS = ("swallow_code", "openwebmath", "gharchive", "stack_posts", "arxiv")
 
 
 def peak_bytes(source: str, megabytes: int) -> int:
@@ -279,6 +279,8 @@ def peak_bytes(source: str, megabytes: int) -> int:
         served: dict[str, bytes] = {}
         if source == "swallow_code":
             served = {published.SWALLOW: published.swallow(num_bytes)}
+        elif source == "openwebmath":  # the worst case: the whole file is one group of rows
+            served = {PAGES: published.web_pages(num_bytes, rows_per_group=1 << 40)}
         elif source == "gharchive":  # an hour has the same size; more of them make the day
             hour = gzip.compress(published.issue_events(PEAK_MEGABYTES[0] * 1_000_000 // 2), 1)
             served = {n: hour if h < megabytes // 20 else b for h, (n, b) in enumerate(day_files(b"").items())}
@@ -295,8 +297,8 @@ def peak_bytes(source: str, megabytes: int) -> int:
 def measure_peak(source: str, address: str) -> None:
     """Print this process's peak after it read an input."""
     with tempfile.TemporaryDirectory() as folder:
-        if source == "swallow_code":
-            read_hub("swallow_code", address, Path(folder))
+        if source in ("swallow_code", "openwebmath"):
+            read_hub(source, address, Path(folder))
         elif source == "gharchive":
             read_day(address, Path(folder, DAY.isoformat()))
         elif source == "stack_posts":

@@ -50,7 +50,7 @@ def swallow(num_bytes: int) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
-def web_pages(num_bytes: int) -> bytes:
+def web_pages(num_bytes: int, *, rows_per_group: int = 50) -> bytes:
     """A file of OpenWebMath with a column that nobody asks for, as long as the texts."""
     rows = [
         {"url": f"https://s.org/{n}", "text": text, "date": "2020-01-01T00:00:00", "metadata": "{}",
@@ -58,7 +58,7 @@ def web_pages(num_bytes: int) -> bytes:
         for n, text in enumerate(texts(num_bytes))
     ]  # fmt: skip
     buffer = io.BytesIO()
-    pl.DataFrame(rows).write_parquet(buffer, row_group_size=50)
+    pl.DataFrame(rows).write_parquet(buffer, row_group_size=rows_per_group)
     return buffer.getvalue()
 
 

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from minicode_assets.errors import SourceError
 from minicode_assets.sources.web import RangeFile, RemoteFile, Web
 
-_BATCH_ROWS = 256
+_BATCH_ROWS = 32
+"""Decoded at a time: a cell may have 10 MB."""
 
 
 class Place(NamedTuple):
@@ -102,7 +103,7 @@ def parquet_rows(
     """
     remote = RangeFile(web, file, read_ahead_bytes)
     try:
-        parquet = pq.ParquetFile(pa.PythonFile(remote, mode="r"))
+        parquet = pq.ParquetFile(pa.PythonFile(remote, mode="r"), buffer_size=read_ahead_bytes, pre_buffer=False)
         found = parquet.schema_arrow.names
         check_columns(file.name, found, required)
         number = 0
