@@ -280,7 +280,7 @@ def peak_bytes(source: str, megabytes: int) -> int:
         if source == "swallow_code":
             served = {published.SWALLOW: published.swallow(num_bytes)}
         elif source == "openwebmath":  # the worst case: the whole file is one group of rows
-            served = {PAGES: published.web_pages(num_bytes, rows_per_group=1 << 40)}
+            served = {PAGES: published.web_pages(num_bytes, rows_per_group=10**9)}
         elif source == "gharchive":  # an hour has the same size; more of them make the day
             hour = gzip.compress(published.issue_events(PEAK_MEGABYTES[0] * 1_000_000 // 2), 1)
             served = {n: hour if h < megabytes // 20 else b for h, (n, b) in enumerate(day_files(b"").items())}
