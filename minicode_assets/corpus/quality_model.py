@@ -70,15 +70,8 @@ def build_quality_model(
         ),
         params,
     )
-    texts = pl.concat(
-        [
-            read_documents(path, ["document_id", "text"]).join(
-                examples.filter(pl.col("part") == part), on="document_id", maintain_order="right"
-            )
-            for part, path in enumerate(documents)
-        ]
-    )
-    arrays, report = _train(texts.sort("order"), params)
+    texts = _texts_of(examples, documents)
+    arrays, report = _train(texts, params)
     with write_artifact(folder, name="quality_model", config_digest=config_digest, inputs=inputs) as writer:
         for name, array in arrays.items():
             np.save(writer.path / name, array)
@@ -90,6 +83,17 @@ def build_quality_model(
             **{name: judged[name] for name in ("auc", "calibration_error") if judged.get(name) is not None},
         }
     return open_artifact(folder, verify=False)
+
+
+def _texts_of(examples: pl.DataFrame, documents: Sequence[Path]) -> pl.DataFrame:
+    """The examples with their texts, in their order."""
+    parts = [
+        read_documents(path, ["document_id", "text"]).join(
+            examples.filter(pl.col("part") == part), on="document_id", maintain_order="right"
+        )
+        for part, path in enumerate(documents)
+    ]
+    return pl.concat(parts).sort("order")
 
 
 def _candidates(documents: Path, signals: Mapping[str, Path], params: QualityModel) -> pl.DataFrame:

@@ -90,18 +90,7 @@ def build_corpus(
     if changed_texts:
         _check_count("llm_rewrite", len(changed_texts), len(documents))
     inputs = {**_digests(documents, sidecars, changed_texts), "near_dup": open_artifact(near_dup).digest}
-    decided = pl.concat(
-        [
-            judge(path, {name: sidecars[name][part] for name in SIDECARS}, near_dup, params).with_columns(
-                part=pl.lit(part)
-            )
-            for part, path in enumerate(documents)
-        ]
-    )
-    decided = drop_normalised_duplicates(drop_duplicates(_as_changed(decided, documents, changed_texts)))
-    if params.drop_near_duplicates:
-        decided = drop_near_duplicates(decided)
-    decided = assign_splits(decided, params)
+    decided = _decide(documents, sidecars, near_dup, changed_texts, params)
     steps = [*(rule.name for rule in rules(params)), *DUPLICATES]
     table = funnel(decided, steps, bytes_per_token=params.bytes_per_token)
     logger.info("kept %d of %d documents", decided["kept"].sum(), decided.height)
@@ -118,6 +107,25 @@ def build_corpus(
         write_swhids(kept["swhid"], to.path / "swhids.txt")
         to.metadata = _figures(decided) | {"settings": _settings(params)}
     return open_artifact(folder, verify=False)
+
+
+def _decide(
+    documents: Sequence[Path],
+    sidecars: Mapping[str, Sequence[Path]],
+    near_dup: Path,
+    changed_texts: Sequence[Path],
+    params: Corpus,
+) -> pl.DataFrame:
+    """The decision about every document of all partitions, with the split of the kept ones."""
+    judged = [
+        judge(path, {name: sidecars[name][part] for name in SIDECARS}, near_dup, params).with_columns(part=pl.lit(part))
+        for part, path in enumerate(documents)
+    ]
+    decided = _as_changed(pl.concat(judged), documents, changed_texts)
+    decided = drop_normalised_duplicates(drop_duplicates(decided))
+    if params.drop_near_duplicates:
+        decided = drop_near_duplicates(decided)
+    return assign_splits(decided, params)
 
 
 def judge(documents: Path, sidecars: Mapping[str, Path], near_dup: Path, params: Corpus) -> pl.DataFrame:
