@@ -25,6 +25,8 @@ from minicode_model.tokenizer import MODEL_FILE, SPACE, SPECIAL_TOKENS, UNKNOWN_
 
 _LOG = logging.getLogger("minicode.tokenizer")
 _NUM_BYTES = 256
+_MOST_EXCESS = 2
+"""The sample is at most so many times as large as it should be, however many origins there are."""
 _AGAIN = "then minicode materialize --select tokenizer"
 _UNTRAINABLE = str.maketrans("", "", f"\0{SPACE}\u2585")
 """Left out of the sample: NUL, SentencePiece's space, and its reserved mark, for which it would skip the document.
@@ -76,7 +78,8 @@ def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> list[npt.NDA
 
     Args:
         corpus: The corpus artefact.
-        sample_bytes: Size of the sample, exceeded by at most one document an origin.
+        sample_bytes: Size of the sample, exceeded by at most one document an origin, and by no more than as much
+            again and one document.
         seed: Seed of the order.
 
     Returns:
@@ -100,6 +103,9 @@ def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> list[npt.NDA
     first = np.searchsorted(origin[order], np.arange(len(origins)))
     chosen = np.zeros(len(size), np.bool_)
     chosen[order] = before - before[first][origin[order]] < cap
+    # Of more origins than the sample has room for each would give a document: those with the first hashes stay.
+    drawn = np.flatnonzero(chosen)[np.argsort(key[chosen], kind="stable")]
+    chosen[drawn[np.cumsum(size[drawn]) - size[drawn] >= _MOST_EXCESS * sample_bytes]] = False
     return np.split(chosen, np.cumsum([len(part[0]) for part in parts])[:-1])
 
 

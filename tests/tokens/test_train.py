@@ -135,6 +135,15 @@ def test_the_sample_is_the_first_documents_of_each_origin_by_their_hash() -> Non
     assert 0 < len(expected) < rows.height
 
 
+def test_many_small_origins_do_not_swell_the_sample(tmp_path: Path) -> None:
+    """A million origins would each give a document to a sample that has room for a thousand."""
+    files = [(f"pkg:generic/{number}@1", "a.py", "x = 1  # " + "y" * 991) for number in range(60)]
+    corpus = write_corpus(tmp_path / "corpus", files, [])
+    chosen, other = (np.concatenate(choose_sample(corpus, sample_bytes=5000, seed=seed)) for seed in (1, 2))
+    assert chosen.sum() == other.sum() == 10
+    assert (chosen != other).any(), "by the seed's hash, not by place"
+
+
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=20), st.integers(0, 5000))
 def test_fair_cap_fills_the_total(sizes: list[int], total: int) -> None:
     array = np.array(sorted(sizes))
