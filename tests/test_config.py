@@ -35,14 +35,6 @@ def test_presets_resolve_without_contradictions(preset: str) -> None:
         ({"partitions": {"num_prefixes": 100}}, "expected a power of two from 1 to 64"),
         ({"corpus": {"validation_fraction": 2.0}}, "found 2.0, expected 0..1"),
         ({"tables": {"export": "/somewhere"}}, "content_folder"),
-        (
-            {
-                "tables": {"export": "published"},
-                "blobs": {"backends": ["s3"], "accept_terms": True, "contact": "a@b.org"},
-                "commits": {"history": True},
-            },
-            "messages and parents",
-        ),
         ({"benchmarks": {"files": []}}, "drop_contaminated needs [benchmarks] files"),
         ({"checkpoint": {"sharded": True, "devices": 2}}, "optimizer 'muon', expected 2 devices or more and 'adamw'"),
         ({"checkpoint": {"launcher": "ship"}}, "expected 'in_process' or 'process'"),

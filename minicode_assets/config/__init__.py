@@ -330,11 +330,6 @@ def contradictions(config: Config) -> list[str]:
     problems += corpus_problems(
         config.corpus, parsed=config.language.parse, decontaminated=bool(config.benchmarks.files)
     )
-    if config.commits.enabled and config.commits.history and config.tables.export == "published":
-        problems.append(
-            "[commits] history needs the messages and parents of revisions, which the mirror of a published export "
-            "leaves out: give [tables] export the path of a copy that has them"
-        )
     blobs = config.blobs
     if config.tables.export != "embedded" and "local" in blobs.backends and blobs.content_folder == "embedded":
         problems.append(

@@ -86,7 +86,7 @@ def commits(run: StageRun) -> Outcome:
         return local_outcome(run, documents)
     tables = {name: run.layout.asset(name) for name in history_source.INPUTS}
     inputs = {name: open_artifact(folder).digest for name, folder in tables.items()}
-    export, digests = export_of(run)
+    export, digests = export_of(run, history_source.SOURCES)
     past = history_source.read_history(
         export, tables, source_of(run), run.config.commits, wishes=load_opt_out(tables["opt_out"]),
         scratch=run.layout.work / run.name,

@@ -1,5 +1,7 @@
 """Group tables: the embedded archive, and one asset a canonical Software Heritage table."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from minicode_assets.archive.build import build_archive
@@ -12,6 +14,7 @@ from minicode_assets.schemas import CANONICAL
 from minicode_assets.tables.download import mirror_export
 from minicode_assets.tables.normalise import normalise_table
 from minicode_assets.tables.places import export_path
+from minicode_assets.tables.read import Source
 from minicode_model.artifact import open_artifact
 
 
@@ -29,13 +32,13 @@ def archive(run: StageRun) -> Outcome:
     )
 
 
-def export_of(run: StageRun) -> tuple[Any, dict[str, str]]:
-    """Where the export lies that the tables come from (mirrored first, where it is a published one), and its digest."""
+def export_of(run: StageRun, also: Mapping[str, Source] = MappingProxyType({})) -> tuple[Any, dict[str, str]]:
+    """Where the export lies, and its digest; a published one is mirrored first, with what is wanted `also`."""
     params = run.config.tables
     if params.export == "embedded":
         return run.layout.export, {"archive": open_artifact(run.layout.asset("archive"), verify=False).digest}
     if params.export == "published":
-        return mirror_export(run.layout.mirror(params.dataset), params=params).export, {}
+        return mirror_export(run.layout.mirror(params.dataset), params=params, also=also).export, {}
     return export_path(params.export, params), {}
 
 

@@ -4,10 +4,11 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,7 +19,7 @@ import tenacity
 from minicode_assets.config import Tables
 from minicode_assets.errors import ConfigError, StorageError, TableError
 from minicode_assets.tables.generations import GENERATIONS, Generation
-from minicode_assets.tables.read import SUFFIXES, declared_rows
+from minicode_assets.tables.read import SUFFIXES, Source, declared_rows
 from minicode_assets.tables.remotes import Remote, RemoteFile, open_remote
 from minicode_model.artifact import storage_errors, write_file
 
@@ -29,6 +30,9 @@ TERMS = (
     "https://www.softwareheritage.org/legal/users-ethical-charter/"
 )
 JOURNAL = "mirrored.json"
+ALL = ["*"]
+"""Stands for every column in the note beside a mirrored file."""
+Columns = Mapping[str, Sequence[str]]
 REPORT_S = 5.0
 """Seconds between two lines of progress."""
 
@@ -54,7 +58,9 @@ class Mirror:
     fetched_bytes: int
 
 
-def mirror_export(folder: Path, *, params: Tables, tables: Sequence[str] = ()) -> Mirror:
+def mirror_export(
+    folder: Path, *, params: Tables, tables: Sequence[str] = (), also: Mapping[str, Source] = MappingProxyType({})
+) -> Mirror:
     """Fetch what is missing of a published export into a folder.
 
     A file is fetched under a temporary name, goes on where a broken connection or a killed run left it, and is kept
@@ -64,7 +70,9 @@ def mirror_export(folder: Path, *, params: Tables, tables: Sequence[str] = ()) -
     Args:
         folder: The folder of the mirror; one folder a table appears inside.
         params: Which export, from where.
-        tables: Source tables; empty means all that its generation needs.
+        tables: Source tables; empty means all that its generation needs, and those of `also`.
+        also: Tables and columns that are wanted beyond those of the generation; where a file was mirrored without
+            them, it is fetched again.
 
     Raises:
         ConfigError: The terms of the real archive are not accepted, or the remote is malformed.
@@ -76,19 +84,30 @@ def mirror_export(folder: Path, *, params: Tables, tables: Sequence[str] = ()) -
     base, generation = _find(remote, params.dataset)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    sources = _united(generation.sources, also)
     wanted: list[RemoteFile] = []
-    for table in tables or generation.source_tables():
+    for table in tables or sources:
         found = [file for file in remote.files(f"{base}/{table}") if file.name.endswith(SUFFIXES)]
-        if not found and generation.sources[table].required:
+        if not found and sources[table].required:
             raise TableError(
                 f"{remote.url}/{base}/{table}: found no file, expected the table {table!r}",
                 hint="check [tables] dataset: this export may hold the graph in another form only",
             )
         wanted += found
-    missing = [file for file in wanted if not _is_mirrored(_place(folder, file), file)]
+    columns = {table: ALL if params.all_columns else sorted(source.columns) for table, source in sources.items()}
+    missing = [file for file in wanted if not _is_mirrored(_place(folder, file), file, columns)]
     _check_room(folder, missing)
-    _fetch_all(remote, folder, missing, generation, params)
+    _fetch_all(remote, folder, missing, columns, params)
     return Mirror(folder, generation.name, len(wanted), len(missing), sum(file.bytes for file in missing))
+
+
+def _united(sources: Mapping[str, Source], also: Mapping[str, Source]) -> dict[str, Source]:
+    """The tables of both, with the columns of both."""
+    added = {
+        table: replace(source, columns={**sources[table].columns, **source.columns}) if table in sources else source
+        for table, source in also.items()
+    }
+    return {**sources, **added}
 
 
 def check_terms(params: Tables) -> None:
@@ -131,12 +150,13 @@ def _journal(path: Path) -> Path:
     return path.with_name(f".{path.name}.{JOURNAL}")
 
 
-def _is_mirrored(path: Path, file: RemoteFile) -> bool:
-    """Whether the file was finished, is as long as it was then, and the remote still says the same."""
+def _is_mirrored(path: Path, file: RemoteFile, columns: Columns) -> bool:
+    """Whether the file was finished with these columns, is as long as it was then, and the remote says the same."""
     try:
         noted = json.loads(_journal(path).read_bytes())
-        return bool(noted == {"remote_bytes": file.bytes, "local_bytes": path.stat().st_size})
-    except (FileNotFoundError, ValueError):
+        same = (noted["remote_bytes"], noted["local_bytes"]) == (file.bytes, path.stat().st_size)
+        return same and (noted["columns"] == ALL or {*columns[path.parent.name]} <= {*noted["columns"]})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -150,12 +170,10 @@ def _check_room(folder: Path, missing: Sequence[RemoteFile]) -> None:
         )
 
 
-def _fetch_all(
-    remote: Remote, folder: Path, missing: Sequence[RemoteFile], generation: Generation, params: Tables
-) -> None:
+def _fetch_all(remote: Remote, folder: Path, missing: Sequence[RemoteFile], columns: Columns, params: Tables) -> None:
     total, done, reported = sum(file.bytes for file in missing), 0, time.monotonic()
     with ThreadPoolExecutor(params.num_connections) as pool:
-        running = [pool.submit(_fetch, remote, file, _place(folder, file), generation, params) for file in missing]
+        running = [pool.submit(_fetch, remote, file, _place(folder, file), columns, params) for file in missing]
         try:
             for number, (file, future) in enumerate(zip(missing, running, strict=True), 1):
                 future.result()
@@ -168,7 +186,7 @@ def _fetch_all(
             raise
 
 
-def _fetch(remote: Remote, file: RemoteFile, path: Path, generation: Generation, params: Tables) -> None:
+def _fetch(remote: Remote, file: RemoteFile, path: Path, columns: Columns, params: Tables) -> None:
     """One file, whole or in its needed columns, with a note of its sizes last."""
     partial = path.with_name(f".partial-{path.name}")
     with storage_errors(path):
@@ -188,12 +206,13 @@ def _fetch(remote: Remote, file: RemoteFile, path: Path, generation: Generation,
             may_pass=True,
         ) from error
     _check_whole(partial, file)
-    source = generation.sources[path.parent.name]
-    if not params.all_columns:
-        _keep_columns(partial, tuple(source.columns))
+    # ORC readers refuse dates that nanoseconds can't hold, so rewriting could fail on sound files.
+    kept = ALL if path.suffix == ".orc" else columns[path.parent.name]
+    if kept != ALL:
+        _keep_columns(partial, kept)
     with storage_errors(path):
         partial.replace(path)
-    noted = {"remote_bytes": file.bytes, "local_bytes": path.stat().st_size}
+    noted = {"remote_bytes": file.bytes, "local_bytes": path.stat().st_size, "columns": kept}
     write_file(_journal(path), lambda place: place.write_text(json.dumps(noted)))
 
 
@@ -224,13 +243,8 @@ def _check_whole(partial: Path, file: RemoteFile) -> None:
         raise
 
 
-def _keep_columns(path: Path, columns: tuple[str, ...]) -> None:
-    """Rewrite a Parquet file with the named columns only, row group by row group. ORC files stay as they are.
-
-    ORC readers refuse dates that nanoseconds can't hold, so rewriting could fail on sound files.
-    """
-    if path.suffix == ".orc":
-        return
+def _keep_columns(path: Path, columns: Sequence[str]) -> None:
+    """Rewrite a Parquet file with the named columns only, row group by row group."""
     wide = pq.ParquetFile(path)
     kept = [name for name in wide.schema_arrow.names if name in columns]
     if len(kept) == len(wide.schema_arrow.names):

@@ -40,10 +40,6 @@ class Generation:
         """The source tables of an export of this generation; `scratch` is for large sorts."""
         return Reader(tables_folder(export), self.sources, self.hex_ids, scratch)
 
-    def source_tables(self) -> tuple[str, ...]:
-        """The tables that are read, so that no other need be fetched."""
-        return tuple(self.sources)
-
 
 def _shapes(layout: ModuleType) -> dict[str, Shape]:
     return {table: getattr(layout, table) for table in CANONICAL}

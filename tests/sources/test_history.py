@@ -1,7 +1,10 @@
 """Commits of an export with history: the oracle is git itself, through the reader of local repositories."""
 
+import functools
 import subprocess
+import threading
 from dataclasses import replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import polars as pl
@@ -10,12 +13,13 @@ import pytest
 from minicode_assets.archive.build import build_archive
 from minicode_assets.blobs.backends import LocalBackend
 from minicode_assets.blobs.opt_out import OptOut
-from minicode_assets.config import Archive, BranchHeads
+from minicode_assets.config import Archive, BranchHeads, Tables
 from minicode_assets.config.sources import Commits
 from minicode_assets.manifest.heads import INPUTS as HEAD_INPUTS
 from minicode_assets.manifest.heads import choose_heads
 from minicode_assets.sources.commits import read_commits
-from minicode_assets.sources.history import changed_files, read_history
+from minicode_assets.sources.history import SOURCES, changed_files, read_history
+from minicode_assets.tables.download import mirror_export
 from minicode_assets.tables.normalise import normalise_table
 from tests.sources.test_commits import commit, git
 
@@ -61,6 +65,20 @@ def tables_of(export: Path, folder: Path) -> dict[str, Path]:
     return {f"swh_{name}": place for name, place in tables.items()} | {"branch_heads": folder / "branch_heads"}
 
 
+def mirrored(export: Path, folder: Path) -> Path:
+    """The mirror of an export that a web server has: made for the tables first, then for the commits."""
+    (folder / "served" / "it").mkdir(parents=True)
+    (folder / "served" / "it" / "parquet").symlink_to(export)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        params = Tables(remote=f"http://127.0.0.1:{server.server_port}", dataset="it")
+        mirror_export(folder / "mirror", params=params)
+        mirror = mirror_export(folder / "mirror", params=params, also=SOURCES)
+        server.shutdown()
+    return mirror.export
+
+
 def contents(folder: Path, repository: Path) -> LocalBackend:
     """All contents of a repository's history, as the bucket has them."""
     import gzip
@@ -95,6 +113,8 @@ def test_the_same_commits_as_from_the_repository(tmp_path: Path, layout: str) ->
         (d.text, d.path, d.status, d.origin_url, d.date) for d in expected
     )
     assert all(document.revision for document in found), "its licence is the head's at that path"
+    mirror = mirrored(export, tmp_path)
+    assert found == list(read_history(mirror, tables, backend, PARAMS, wishes=OptOut(), scratch=tmp_path / "scratch"))
     assert not list(read_history(export, tables, backend, PARAMS, wishes=OptOut(owners=frozenset({("", "owner")})),
                                  scratch=tmp_path / "scratch"))  # fmt: skip
 

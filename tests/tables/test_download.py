@@ -13,6 +13,7 @@ from exports import tables_2019, tables_2021, write_export
 from minicode_assets.config import Tables
 from minicode_assets.errors import ConfigError, StorageError, TableError
 from minicode_assets.schemas import CANONICAL
+from minicode_assets.sources import history
 from minicode_assets.tables.download import check_terms, mirror_export
 from minicode_assets.tables.generations import detect
 from minicode_assets.tables.normalise import normalise_table
@@ -78,6 +79,7 @@ def published(tmp_path):
     tables = tables_2019()
     tables["revision"]["message"] = [b"hello"]
     tables["person"] = {"id": [1]}
+    tables["revision_history"] = {"id": [b"1" * 20], "parent_id": [b"2" * 20], "parent_rank": [0]}
     write_export(folder / NAME / "parquet", tables)
     (folder / NAME / "parquet" / "content" / "_SUCCESS").touch()
     return folder
@@ -119,6 +121,22 @@ def test_all_columns_on_demand(published, serve, server, tmp_path):
         folder / "revision" / "0.parquet" for folder in (tmp_path / "mirror", published / NAME / "parquet")
     )
     assert copy.read_bytes() == original.read_bytes()
+
+
+def test_columns_that_are_wanted_later_are_fetched_then(published, serve, server, tmp_path):
+    """The messages and parents of revisions, for the commits; what has more than is wanted stays."""
+    params, mirror = Tables(remote=serve(published, server)), tmp_path / "mirror"
+    mirror_export(mirror, params=params)
+    assert not (mirror / "revision_history").exists()
+    assert mirror_export(mirror, params=params, also=history.SOURCES).num_fetched == 2
+    assert pq.read_table(mirror / "revision" / "0.parquet")["message"].to_pylist() == [b"hello"]
+    assert pq.read_table(mirror / "revision_history" / "0.parquet").num_rows == 1
+    for also in (history.SOURCES, {}):
+        assert mirror_export(mirror, params=params, also=also).num_fetched == 0
+    assert canonical(mirror, tmp_path / "one") == canonical(published / NAME / "parquet", tmp_path / "two")
+    (published / NAME / "parquet" / "revision_history" / "0.parquet").unlink()
+    with pytest.raises(TableError, match="revision_history: found no file"):
+        mirror_export(tmp_path / "other", params=params, also=history.SOURCES)
 
 
 def test_a_broken_connection_goes_on_where_it_stopped(published, serve, server, tmp_path):
