@@ -63,6 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
             )
         if name == "export":
             command.add_argument("--scores", type=Path, metavar="FOLDER", help="benchmark_scores, for the card")
+            command.add_argument(
+                "--earlier", type=Path, nargs=2, action="append", default=[], metavar=("CHECKPOINT", "SHARDS"),
+                help="what training went on from, for the card; repeated, latest first",
+            )  # fmt: skip
             command.add_argument("--gguf", type=Path, metavar="FILE", help="also write a GGUF file for llama.cpp")
         if name == "generate":
             command.add_argument("prompt", nargs="?", help="text to complete; - reads it from stdin")
@@ -174,7 +178,7 @@ def _export(options: argparse.Namespace) -> None:
     if options.gguf:
         export_gguf(options.checkpoint, options.tokenizer, options.gguf)
     folders = options.checkpoint, options.tokenizer, options.shards, options.evaluation, options.out
-    print(export(*folders, scores=options.scores).path)
+    print(export(*folders, scores=options.scores, earlier=[(one, two) for one, two in options.earlier]).path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

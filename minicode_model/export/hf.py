@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,14 @@ NUM_ORIGINS_SHOWN = 20
 
 
 def export(
-    checkpoint: Path, tokenizer: Path, shards: Path, evaluation: Path, folder: Path, *, scores: Path | None = None
+    checkpoint: Path,
+    tokenizer: Path,
+    shards: Path,
+    evaluation: Path,
+    folder: Path,
+    *,
+    scores: Path | None = None,
+    earlier: Sequence[tuple[Path, Path]] = (),
 ) -> Artifact:
     """Write the model in Hugging Face's format; afterwards `AutoModelForCausalLM.from_pretrained(folder)` loads it.
 
@@ -35,6 +42,7 @@ def export(
         folder: The artefact to write: model.safetensors, config.json, generation_config.json, tokenizer.json,
             tokenizer_config.json, README.md (the card).
         scores: The benchmark_scores artefact, whose figures the card shows, too.
+        earlier: The checkpoints that training went on from, latest first, each with its shards, for the card.
 
     Raises:
         CheckpointError: The architecture isn't StarCoder2's, or tokenizer, shards, evaluation or scores are another
@@ -54,7 +62,7 @@ def export(
         write_weights(network, writer.path)
         (writer.path / "generation_config.json").write_text(_generation_config())
         export_tokenizer(vocabulary, writer.path, max_length=config.max_position_embeddings)
-        sources = data_statement(shards) | {"start": artifacts["checkpoint"].inputs.get("start", "")}
+        sources = data_statement(shards) | earlier_statements(artifacts["checkpoint"].inputs.get("start", ""), earlier)
         (writer.path / "README.md").write_text(model_card(settings, network.num_parameters, sources, results, inputs))
         writer.metadata.update({"num_parameters": network.num_parameters, **sources})
     return open_artifact(folder)
@@ -119,6 +127,34 @@ def data_statement(shards: Path) -> dict[str, Any]:
     }
 
 
+def earlier_statements(start: str, earlier: Sequence[tuple[Path, Path]]) -> dict[str, Any]:
+    """What the weights learnt from before.
+
+    Args:
+        start: Digest of the checkpoint that training went on from; empty where the weights were drawn.
+        earlier: That checkpoint with its shards, then the one before.
+
+    Returns:
+        `earlier`, a data statement for each with its `checkpoint`'s digest, and `start`, the one that is not given.
+
+    Raises:
+        CheckpointError: Training did not go on from this checkpoint, or the shards are another's.
+    """
+    statements = []
+    for checkpoint, shards in earlier:
+        artifacts = {"checkpoint": open_artifact(checkpoint), "token_shards": open_artifact(shards)}
+        check_origin(artifacts)
+        found = artifacts["checkpoint"]
+        if found.digest != start:
+            raise CheckpointError(
+                f"{checkpoint}: found checkpoint {found.digest}, expected {start or 'none'}, whence training went on",
+                hint="give the former checkpoints in order, latest first",
+            )
+        statements.append({"checkpoint": start, **data_statement(shards)})
+        start = found.inputs.get("start", "")
+    return {"earlier": statements, "start": start}
+
+
 def _tokens_by(names: list[str | None], counts: list[int]) -> dict[str, int]:
     tokens: dict[str, int] = {}
     for name, count in zip(names, counts, strict=True):
@@ -137,7 +173,6 @@ def model_card(
     shape = settings.model
     bits = "\n".join(f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in results["bits_per_byte"].items())
     bits += "".join(f"\n| of {kind} files | {value:.4f} |" for kind, value in results["bits_per_byte_by_kind"].items())
-    licenses = "\n".join(f"| {name} | {count:,} |" for name, count in sources["tokens_by_license"].items())
     origins = list(sources["tokens_by_origin"].items())
     shown = [*origins[:NUM_ORIGINS_SHOWN], *_rest(origins[NUM_ORIGINS_SHOWN:])]
     digests = "\n".join(f"| {name} | `{digest}` |" for name, digest in inputs.items())
@@ -151,13 +186,18 @@ def model_card(
         bits=bits,
         num_documents=results["num_documents"],
         num_bytes=f"{results['num_bytes']:,}",
-        licenses=licenses,
+        licenses=_rows(sources["tokens_by_license"]),
+        earlier="".join(_EARLIER.format(licenses=_rows(one["tokens_by_license"]), **one) for one in sources["earlier"]),
         start=_START.format(**sources) if sources["start"] else "",
         origins="\n".join(f"| {name} | {count:,} |" for name, count in shown),
         scores=_scores(results["scores"]),
         digests=digests,
         **{name: sources[name] for name in ("num_files", "num_origins", "swhid_list_sha256")},
     )
+
+
+def _rows(counts: Mapping[str, int]) -> str:
+    return "\n".join(f"| {name} | {count:,} |" for name, count in counts.items())
 
 
 def _rest(origins: list[tuple[str, int]]) -> list[tuple[str, int]]:
@@ -172,6 +212,14 @@ def _scores(scores: Mapping[str, Any]) -> str:
     return f"\nBenchmarks:\n\n| | |\n|---|---|\n{rows}\n"
 
 
+_EARLIER = """
+Before these, training went to the checkpoint `{checkpoint}` on {num_files} files of {num_origins} origins; SHA-256 of
+the sorted list of their SWHIDs: `{swhid_list_sha256}`.
+
+| licence | tokens |
+|---|---|
+{licenses}
+"""
 _START = """
 Before these, the weights were trained on what isn't listed here: training went on from the checkpoint `{start}`.
 """
@@ -218,7 +266,7 @@ Bits per byte on {num_documents} files ({num_bytes} bytes) of origins that were 
 | licence | tokens |
 |---|---|
 {licenses}
-{start}
+{earlier}{start}
 The model may repeat its training data word for word; the licences of the files apply to what it repeats.
 
 ## Made from

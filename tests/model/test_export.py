@@ -162,3 +162,21 @@ def test_help_shows_an_example_and_needs_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     assert "example:\n  python -m minicode_model generate" in done.stdout
+
+
+def test_the_card_of_a_later_phase_lists_what_the_earlier_one_learnt_from(folders: Path, tmp_path: Path) -> None:
+    first, shards = folders / "checkpoint", folders / "shards"
+    start = open_artifact(first).digest
+    digest = open_artifact(shards).digest
+    longer = dataclasses.replace(MODEL, rope_theta=1e6)
+    write_checkpoint(tmp_path / "next", longer, small_tokenizer().digest, token_shards=digest, start=start)
+    params = Evaluation(max_bytes=1000, max_new_tokens=4)
+    parts = (tmp_path / "next", folders / "tokenizer", shards, tmp_path / "evaluation", tmp_path / "out")
+    evaluate(*parts[:1], shards, folders / "tokenizer", tmp_path / "evaluation", params=params, config_digest="")
+    artifact = export(*parts, earlier=[(first, shards)])
+    card = artifact.file("README.md").read_text()
+    assert f"to the checkpoint `{start}` on" in card
+    assert card.count(artifact.metadata["swhid_list_sha256"]) == 2
+    assert "isn't listed here" not in card
+    with pytest.raises(CheckpointError, match=f"found checkpoint .*, expected {start}"):
+        export(*parts, earlier=[(tmp_path / "next", shards)])
