@@ -81,7 +81,7 @@ def rates() -> dict[str, float]:
         "signatures of near duplicates": _json("near_dup.json")["signatures"]["mb_per_cpu_second"]["minicode"] * 1e6,
         "contamination": _json("contamination.json")["mb_per_cpu_second"]["minicode"] * 1e6,
         "encoding": _number("tokens.md", r"^\| minicode \| \S+ \| ([\d.]+) ") * 1e6,
-        "packing, tokens": _number("packing.md", r"^\| 1700 \|(?:[^|]*\|){4} ([\d,]+) "),
+        "packing, tokens": _number("packing.md", r"^\| [\d,]+ \| 175 \|(?:[^|]*\|){4} ([\d,]+) "),
         "training, flops": shapes["peak_gflops"]["bf16"] * 1e9 * shapes["variants"]["minicode bf16"]["peak_fraction"],
     }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minicode_assets.blobs.opt_out import build_opt_out, is_opted_out, read_opt_out
@@ -156,6 +156,7 @@ def test_partition_fetches_what_the_plan_wants_and_the_store_saves_requests(tmp_
 
 
 @given(requests=st.integers(1, 400), limit=st.integers(1, 60), burst=st.floats(0, 1))
+@example(requests=2, limit=1, burst=0.0)
 @settings(max_examples=15, deadline=None)
 def test_estimate_is_what_the_simulated_run_takes(
     tmp_path_factory: pytest.TempPathFactory, requests: int, limit: int, burst: float
