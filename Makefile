@@ -46,10 +46,10 @@ dagster-run: $(VENV)/.installed ## the same by Dagster's own command, one call a
 	done
 	@$(BIN)/minicode report
 
-test: $(VENV)/.installed-dev ## the whole test suite (some 11 minutes)
+test: $(VENV)/.installed-dev ## the whole test suite (some 8 minutes)
 	@$(PYTEST) --numprocesses 3
 
-test-fast: $(VENV)/.installed-dev ## the everyday part (some 2 minutes and a half)
+test-fast: $(VENV)/.installed-dev ## the everyday part (under 2 minutes)
 	@$(PYTEST) --numprocesses 2 -m "not slow"
 
 check: $(VENV)/.installed-dev ## format, lint, types, architecture
