@@ -56,6 +56,7 @@ def evaluate(
     scores = _score(model, split, chosen, vocabulary, params)
     texts = [vocabulary.decode(split.document(number)[0]) for number in chosen]
     paths = _paths(split, chosen)
+    code = [text for text, path in zip(texts, paths, strict=True) if kind_of(path) != "text"]
     bits = {
         "model": bits_per_byte(scores),
         "untrained": bits_per_byte(_score(untrained, split, chosen, vocabulary, params)),
@@ -69,7 +70,7 @@ def evaluate(
         "num_documents": len(scores),
         "num_tokens": sum(score.num_tokens for score in scores),
         "nats_per_token": math.fsum(s.nats for s in scores) / sum(s.num_tokens for s in scores),
-        "samples": draw_samples(model, vocabulary, texts, params),
+        "samples": draw_samples(model, vocabulary, code or texts, params),
     }
     inputs = {
         name: open_artifact(path, verify=False).digest
@@ -126,8 +127,13 @@ def _paths(split: PackedSplit, chosen: list[int]) -> list[str]:
 
 
 def kind_of(path: str) -> str:
-    """`test`, `package` (`__init__.py`), `setup` (packaging and configuration) or `module`, by the path alone."""
+    """`test`, `package` (`__init__.py`), `setup` (packaging and configuration), `module`, or `text`; by the path alone.
+
+    `text` is all that is no Python file: documentation, threads of issues, and the like.
+    """
     *folders, name = path.lower().split("/")
+    if not name.endswith((".py", ".pyi", ".pyw")):
+        return "text"
     if name.startswith("test_") or name.endswith("_test.py") or {"test", "tests", "testing"} & set(folders):
         return "test"
     if name in ("setup.py", "conf.py", "conftest.py", "noxfile.py", "_version.py", "version.py"):
@@ -155,7 +161,7 @@ def _documents_table(chosen: list[int], paths: list[str], scores: list[Score]) -
 def draw_samples(
     model: Starcoder2, tokenizer: Tokenizer, texts: list[bytes], params: Evaluation
 ) -> list[dict[str, Any]]:
-    """One completion and one fill-in-the-middle from the held-out texts.
+    """One completion and one fill-in-the-middle from the given texts.
 
     The completion continues the first half of the lines of the text that is nearest to 40 lines; the gap is the line
     in the middle of the same text.

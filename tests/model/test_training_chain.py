@@ -313,6 +313,9 @@ def test_a_start_with_another_tokenizer_is_refused(trained) -> None:
         ("setup.py", "setup"),
         ("latest.py", "module"),
         ("contest/run.py", "module"),
+        ("attr/_make.pyi", "module"),
+        ("attrs-25.4.0.dist-info/DESCRIPTION.md", "text"),
+        ("tests/README", "text"),
     ],
 )
 def test_kinds_of_files(path: str, kind: str) -> None:
