@@ -79,21 +79,21 @@ class Document:
         except UnicodeEncodeError:
             raw, status = self.text.encode("utf-8", "surrogatepass"), "undecodable"
         sha1_git = self.sha1_git or object_id("blob", raw if self.content is None else self.content)
-        origin = _clean(self.origin_url).replace("%", "%25").replace(";", "%3B")
+        origin = whole_characters(self.origin_url).replace("%", "%25").replace(";", "%3B")
         own = f"{core_swhid('cnt', sha1_git)};origin={origin};path=/{encode_path(self.path.encode('utf-8', 'replace'))}"
         is_text = status == "ok"
         return {
-            "document_id": document_id(f"{self.source}:{_clean(self.record_id)}"),
+            "document_id": document_id(f"{self.source}:{whole_characters(self.record_id)}"),
             "source": self.source,
             "swhid": self.swhid or own,
             "sha1_git": sha1_git,
-            "origin_url": _clean(self.origin_url),
+            "origin_url": whole_characters(self.origin_url),
             "revision": self.revision,
-            "record_id": _clean(self.record_id),
-            "url": None if self.url is None else _clean(self.url),
-            "declared_license": None if self.license is None else _clean(self.license),
+            "record_id": whole_characters(self.record_id),
+            "url": None if self.url is None else whole_characters(self.url),
+            "declared_license": None if self.license is None else whole_characters(self.license),
             "date": self.date.astimezone(UTC) if self.date else None,
-            "path": _clean(self.path),
+            "path": whole_characters(self.path),
             "length_bytes": len(raw),
             "encoding": "utf-8" if is_text else None,
             "status": status,
@@ -226,9 +226,9 @@ def _blocks(documents: Iterable[Document], block_bytes: int) -> Iterator[pl.Data
         yield frame_of(rows)
 
 
-def _clean(name: str) -> str:
-    """A name that can be written: halves of characters, which JSON may spell, as `?`."""
-    return name if name.isascii() else name.encode("utf-8", "replace").decode()
+def whole_characters(text: str) -> str:
+    """A text that can be written: halves of characters, which JSON may spell, as `?`."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _arrow(frame: pl.DataFrame) -> Any:

@@ -22,6 +22,7 @@ from minicode_assets.config.conversations import Gharchive
 from minicode_assets.errors import SourceError
 from minicode_assets.parquet import write_table
 from minicode_assets.schemas import CONVERSATION_EVENTS
+from minicode_assets.sources.document import whole_characters
 from minicode_assets.sources.rows import split_lines
 from minicode_assets.sources.web import RemoteFile, Web
 from minicode_model.artifact import Artifact
@@ -198,10 +199,10 @@ def _login(of: dict[str, Any] | None) -> str | None:
 
 
 def _text(value: Any) -> str | None:
-    """A field as text, halves of cut-off emoji as `?`; raises TypeError where it is something else."""
+    """A field as text, whole characters only; raises TypeError where it is something else."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"found {type(value).__name__}, expected text")
-    return value if value is None or value.isascii() else value.encode("utf-8", "replace").decode()
+    return None if value is None else whole_characters(value)
 
 
 def _named(value: Any) -> str:

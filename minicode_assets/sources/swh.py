@@ -61,16 +61,8 @@ def build_documents(
     if opt_out:
         inputs["opt_out"] = open_artifact(opt_out).digest
     inputs |= {f"{path.parent.name}/{path.name}": open_artifact(path, verify=False).digest for path in sources}
-    texts = _decode_blobs(blobs, params)
     wishes = load_opt_out(opt_out) if opt_out else OptOut()
-    files = scan_table(file_manifest, FILE_MANIFEST, verify=False).filter(
-        pl.col("is_python") & (pl.col("perms") & _TYPE_MASK).eq(_REGULAR) & in_partition("sha1_git", partition)
-    )
-    rows = (
-        files.with_columns(opted_out=is_opted_out(files, wishes))
-        .sort("sha1_git", "origin_url", "revision", "path")
-        .collect()
-    )
+    rows, texts = _files(file_manifest, partition, wishes), _decode_blobs(blobs, params)
     frame = _documents(rows, texts, params)
     if sources:
         others = [_honoured(read_table(path, DOCUMENTS, pattern=f"{partition}.parquet"), wishes) for path in sources]
@@ -84,6 +76,15 @@ def build_documents(
         "encodings_told_by": _told_by(rows, texts, params),
     }
     return write_table(folder, frame, DOCUMENTS, config_digest=config_digest, inputs=inputs, metadata=metadata)
+
+
+def _files(file_manifest: Path, partition: str, wishes: OptOut) -> pl.DataFrame:
+    """The regular Python files whose content is in the partition, sorted, and whether the wishes cover each."""
+    files = scan_table(file_manifest, FILE_MANIFEST, verify=False).filter(
+        pl.col("is_python") & (pl.col("perms") & _TYPE_MASK).eq(_REGULAR) & in_partition("sha1_git", partition)
+    )
+    covered = files.with_columns(opted_out=is_opted_out(files, wishes))
+    return covered.sort("sha1_git", "origin_url", "revision", "path").collect()
 
 
 def _honoured(documents: pl.DataFrame, wishes: OptOut) -> pl.DataFrame:
