@@ -100,8 +100,9 @@ def read_hub(name: str, url: str, work: Path, **changes: Any) -> int:
 
 def read_day(url: str, folder: Path) -> int:
     """Collect a day of events; its rows."""
-    params = Gharchive(url=url, courtesy_s=0.0, pull_requests=True)
-    return int(collect_day(folder, DAY, params=params, config_digest="").metadata["num_rows"])
+    params = Gharchive(url=url, courtesy_s=0.0, pull_requests=True, block_bytes=BLOCK_BYTES)
+    work = folder.with_name("hours")
+    return int(collect_day(folder, DAY, work=work, params=params, config_digest="").metadata["num_rows"])
 
 
 def read_dump(path: Path, work: Path) -> int:

@@ -228,20 +228,36 @@ def _quota(headers: httpx.Headers, now: float) -> Quota | None:
 
 def _server_time(headers: httpx.Headers, now: float) -> float:
     """The server's clock, against which Reset is meant; ours where it doesn't tell."""
-    with contextlib.suppress(KeyError, ValueError, TypeError):
+    with contextlib.suppress(KeyError, ValueError, TypeError, OverflowError):
         return email.utils.parsedate_to_datetime(headers["Date"]).timestamp()
     return now
 
 
+def retry_after_s(headers: httpx.Headers, now: float) -> float | None:
+    """What a Retry-After header asks for, as seconds or as a date; None without one that can be understood.
+
+    Args:
+        headers: Of the answer; its Date is the clock that a date is meant by.
+        now: Our clock, for servers that don't tell theirs. Unit: seconds since 1970.
+    """
+    asked = headers.get("Retry-After", "")
+    try:
+        told = float(asked)
+        return told if told >= 0 and math.isfinite(told) else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - _server_time(headers, now))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def _retry_after_s(refusal: Reply, quota: Quota | None, now: float) -> float:
-    """When a slot frees: by the Retry-After header (seconds or a date), the message or the reset time; and a second."""
-    told = quota.reset_s if quota else _LONGEST_PAUSE_S
+    """When a slot frees: by the Retry-After header, the message or the reset time; and a second."""
+    told = retry_after_s(refusal.headers, now)
     expected = _EXPECTED_IN.search(str(refusal.json.get("reason", "")))
-    if expected:
+    if told is None and expected:
         told = float(expected[1])
-    retry_after = refusal.headers.get("Retry-After", "")
-    with contextlib.suppress(ValueError, TypeError):
-        told = email.utils.parsedate_to_datetime(retry_after).timestamp() - _server_time(refusal.headers, now)
-    with contextlib.suppress(ValueError):
-        told = float(retry_after)
-    return max(told, 0.0) + 1 if math.isfinite(told) else _LONGEST_PAUSE_S
+    if told is None:
+        told = quota.reset_s if quota else _LONGEST_PAUSE_S
+    return told + 1 if math.isfinite(told) else _LONGEST_PAUSE_S

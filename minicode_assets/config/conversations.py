@@ -31,6 +31,8 @@ class Gharchive:
     """Hours of a day that may be absent or damaged; more stop the run."""
     max_row_bytes: int = 10_000_000
     """Longer events are passed over and counted. Unit: bytes."""
+    block_bytes: int = 64_000_000
+    """Text held in memory before it is written. Unit: bytes."""
     timeout_s: float = operational(60.0)
     """Longest silence of the server. Unit: seconds."""
     attempts: int = operational(6)

@@ -97,8 +97,9 @@ def commits(run: StageRun) -> Outcome:
 def gharchive(run: StageRun) -> Outcome:
     """Collect one day of GitHub's events."""
     artifact = collect_day(
-        run.folder, date.fromisoformat(run.partition), params=run.config.gharchive, config_digest=run.config_digest
-    )
+        run.folder, date.fromisoformat(run.partition), work=run.layout.work / run.name / run.partition,
+        params=run.config.gharchive, config_digest=run.config_digest,
+    )  # fmt: skip
     figures = {name: artifact.metadata[name] for name in ("missing_hours", "skipped")}
     skipped = sum(figures["skipped"].values())
     return Outcome(

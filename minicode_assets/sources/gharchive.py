@@ -1,19 +1,20 @@
 """GHArchive's hourly files as rows of conversations: issues, pull requests, and what is said about them.
 
-An hour counts whole or not at all: a damaged gzip, or an hour that is not there, is named and counted, and too many of
-them stop the run. A line that is no event is counted. Source: software_heritage.md 6.
+An hour counts whole or not at all: it is read in blocks to disk, and a damaged gzip, or an hour that is not there, is
+named and counted; too many of them stop the run. A line that is no event is counted. Source: software_heritage.md 6.
 """
 
 import json
 import logging
+import shutil
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -23,19 +24,41 @@ from minicode_assets.errors import SourceError
 from minicode_assets.parquet import write_table
 from minicode_assets.schemas import CONVERSATION_EVENTS
 from minicode_assets.sources.document import whole_characters
-from minicode_assets.sources.rows import split_lines
+from minicode_assets.sources.harvest import Harvest
+from minicode_assets.sources.rows import Place, split_lines
 from minicode_assets.sources.web import RemoteFile, Web
 from minicode_model.artifact import Artifact
 
 ISSUE_TYPES = frozenset({"IssuesEvent", "IssueCommentEvent"})
 PULL_TYPES = frozenset({"PullRequestEvent", "PullRequestReviewEvent", "PullRequestReviewCommentEvent"})
+_TEXTS = ("title", "opening", "text", "diff_hunk")
 _TRIMMED_FRACTION = 0.5
 """Of the events of a kind that lack a title, more than this means that payloads are trimmed."""
 logger = logging.getLogger("minicode.sources")
 
 
-def collect_day(folder: Path, day: date, *, params: Gharchive, config_digest: str) -> Artifact:
-    """After this, `folder` holds the conversation events of one day, schema CONVERSATION_EVENTS, one part an hour.
+class Event(NamedTuple):
+    """A row of CONVERSATION_EVENTS, with what `Harvest` counts by, and the place behind it."""
+
+    values: dict[str, Any]
+    after: Place
+
+    def row(self) -> dict[str, Any]:
+        """The row."""
+        return self.values
+
+
+def collect_day(folder: Path, day: date, *, work: Path, params: Gharchive, config_digest: str) -> Artifact:
+    """After this, `folder` holds the conversation events of one day, schema CONVERSATION_EVENTS, in blocks by hour.
+
+    Memory is bounded by `params.block_bytes` of text, whatever an hour has.
+
+    Args:
+        folder: The artefact folder.
+        day: The day.
+        work: Scratch. A killed run finds the hours there that it read whole, and asks for the others.
+        params: The `gharchive` section.
+        config_digest: Digest of the sections that shape the asset.
 
     Returns:
         The artefact. Metadata: missing_hours (hour to problem), skipped (lines that are no events, by reason),
@@ -49,38 +72,59 @@ def collect_day(folder: Path, day: date, *, params: Gharchive, config_digest: st
         pause_s=params.pause_s,
     )  # fmt: skip
     notes: dict[str, Any] = {"missing_hours": {}, "skipped": Counter(), "events_by_type": Counter()}
+    names = [f"{day.isoformat()}-{hour}.json.gz" for hour in range(24)]
+    hours = [Harvest(work / name, [params.url, config_digest], to_frame=events_frame) for name in names]
     try:
         artifact = write_table(
-            folder, _hours(web, day, params, notes), CONVERSATION_EVENTS, config_digest=config_digest, inputs={},
+            folder, _blocks(web, hours, params, notes), CONVERSATION_EVENTS, config_digest=config_digest, inputs={},
             metadata=notes,
         )  # fmt: skip
     finally:
         web.close()
+    shutil.rmtree(work, ignore_errors=True)
     return artifact
 
 
-def _hours(web: Web, day: date, params: Gharchive, notes: dict[str, Any]) -> Iterator[pl.DataFrame]:
-    missing = notes["missing_hours"]
+def events_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Rows with schema CONVERSATION_EVENTS."""
+    return pl.DataFrame(rows, schema=CONVERSATION_EVENTS.polars)
+
+
+def _blocks(web: Web, hours: Sequence[Harvest], params: Gharchive, notes: dict[str, Any]) -> Iterator[pl.DataFrame]:
     seen: Counter[str] = Counter()
-    for hour in range(24):
-        name = f"{day.isoformat()}-{hour}.json.gz"
-        try:
-            rows = list(_events(web, f"{params.url}/{name}", name, params, notes["skipped"]))
-        except (_DamagedError, SourceError) as error:
-            missing[name] = getattr(error, "what", str(error))
-            logger.warning("%s: %s", name, missing[name])
-            if len(missing) > params.max_missing_hours:
-                raise SourceError(
-                    f"{day}: {len(missing)} hours are absent or damaged, expected {params.max_missing_hours} at most; "
-                    f"the last: {missing[name]}",
-                    hint="run again later, leave the day out, or raise [gharchive] max_missing_hours",
-                ) from error
+    for hour in hours:
+        if not _is_whole(web, hour, params, notes["missing_hours"]):
             continue
-        frame = pl.DataFrame(rows, schema=CONVERSATION_EVENTS.polars)
-        notes["events_by_type"].update(dict(frame.group_by("type").len().sort("type").iter_rows()))
-        _refuse_trimmed(name, frame, seen)
-        yield frame
-        time.sleep(params.courtesy_s)
+        notes["skipped"].update(hour.progress.uncounted)
+        for frame in hour.blocks():
+            notes["events_by_type"].update(dict(frame.group_by("type").len().sort("type").iter_rows()))
+            _refuse_trimmed(hour.work.name, frame, seen)
+            yield frame
+
+
+def _is_whole(web: Web, hour: Harvest, params: Gharchive, missing: dict[str, str]) -> bool:
+    """Read an hour unless that is done; false where it is absent or damaged, which is noted."""
+    if hour.progress.is_done:
+        return True
+    name = hour.work.name
+    hour.restart()  # nobody can enter a gzip in the middle
+    try:
+        url = f"{params.url}/{name}"
+        found = _events(web, RemoteFile(url, name, web.size(url)), params, hour.count)
+        hour.take(found, block_bytes=params.block_bytes, limit_rows=None, limit_bytes=None)
+    except (_DamagedError, SourceError) as error:
+        hour.remove()
+        missing[name] = getattr(error, "what", str(error))
+        logger.warning("%s: %s", name, missing[name])
+        if len(missing) > params.max_missing_hours:
+            raise SourceError(
+                f"{len(missing)} hours are absent or damaged, expected {params.max_missing_hours} at most; the last: "
+                f"{name}: {missing[name]}",
+                hint="run again later, leave the day out, or raise [gharchive] max_missing_hours",
+            ) from error
+        return False
+    time.sleep(params.courtesy_s)
+    return True
 
 
 def _refuse_trimmed(name: str, frame: pl.DataFrame, seen: Counter[str]) -> None:
@@ -101,22 +145,20 @@ class _DamagedError(Exception):
     """An hour's file that is no whole gzip."""
 
 
-def _events(web: Web, url: str, name: str, params: Gharchive, skipped: Counter[str]) -> Iterator[dict[str, Any]]:
-    """The rows of one hour, once all of it was read."""
-    file = RemoteFile(url, name, web.size(url))
-    problems: Counter[str] = Counter()
-    for line, _ in split_lines(unzipped(web.stream(file)), params.max_row_bytes):
+def _events(web: Web, file: RemoteFile, params: Gharchive, count: Callable[[str], None]) -> Iterator[Event]:
+    """The events of one hour that matter."""
+    for number, (line, _) in enumerate(split_lines(unzipped(web.stream(file)), params.max_row_bytes)):
         if line is None:
-            problems["too_long"] += 1
+            count("too_long")
         elif line.strip():
             try:
                 row = row_of(json.loads(line), params)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                problems["malformed"] += 1
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+                count("malformed")
                 continue
             if row:
-                yield row
-    skipped.update(problems)
+                size = sum(len(row[name] or "") for name in _TEXTS)
+                yield Event({**row, "status": "ok", "length_bytes": size}, Place(0, number + 1))
 
 
 def unzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -146,7 +188,7 @@ def row_of(event: dict[str, Any], params: Gharchive) -> dict[str, Any] | None:
     """The row of an event; None where it belongs to no conversation that is wanted.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: It is no event, or a field is of another kind.
+        KeyError, TypeError, ValueError, AttributeError, OverflowError: It is no event, or a field is of another kind.
     """
     repository, kind = _named(event["repo"]["name"]), event["type"]
     if kind not in ISSUE_TYPES | PULL_TYPES or (params.repositories and repository not in params.repositories):
@@ -163,7 +205,7 @@ def row_of(event: dict[str, Any], params: Gharchive) -> dict[str, Any] | None:
         "thread": thread,
         "bucket": blake2b(thread.encode(), digest_size=1).digest()[0],
         "repository": repository,
-        "event_id": int(event["id"]),
+        "event_id": whole_number(event["id"]),
         "date": _date(event["created_at"]),
         "type": kind,
         "action": _text(payload.get("action")) or "",
@@ -213,7 +255,15 @@ def _named(value: Any) -> str:
 
 
 def _number(value: Any) -> int | None:
-    return None if value is None else int(value)
+    return None if value is None else whole_number(value)
+
+
+def whole_number(value: Any) -> int:
+    """A field as a number that a column can hold. Raises ValueError, TypeError, OverflowError where it is none."""
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise OverflowError("found a number of more than 64 bits")
+    return number
 
 
 def _date(value: Any) -> str:

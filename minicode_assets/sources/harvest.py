@@ -86,10 +86,15 @@ class Harvest:
         if found and found.key == self.progress.key and all(map(Path.is_file, self._blocks(found))):
             self.progress = found
             logger.info("goes on at row %d", self.progress.row)
-            return
-        with storage_errors(work):
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True)
+        else:
+            self.restart()
+
+    def restart(self) -> None:
+        """Throw what was read away: the next row is the first."""
+        self.progress = Progress(self.progress.key)
+        with storage_errors(self.work):
+            shutil.rmtree(self.work, ignore_errors=True)
+            self.work.mkdir(parents=True)
 
     def count(self, reason: str) -> None:
         """Count a row that is no document."""

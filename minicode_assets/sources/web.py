@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from minicode_assets.blobs.http import retry_after_s
 from minicode_assets.errors import SourceError
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -150,7 +151,7 @@ class Web:
     def _check_status(self, file: RemoteFile, response: httpx.Response) -> None:
         status = response.status_code
         if status in _PASSING:
-            raise _PassingError(f"status {status}", _retry_after_s(response))
+            raise _PassingError(f"status {status}", retry_after_s(response.headers, time.time()))
         if status in (401, 403):
             raise SourceError(f"{file.url}: access refused (status {status})", hint=self.access)
         if status not in (200, 206):
@@ -170,8 +171,9 @@ class Web:
                 f"{file.url}: {failures} tries without progress, the last with: {told}",
                 hint="run again later: what was read stays",
             ) from error
-        asked = getattr(error, "pause_s", None)
-        time.sleep(min(self.pause_s * 2 ** (failures - 1) if asked is None else asked, _LONGEST_PAUSE_S))
+        asked_s = getattr(error, "pause_s", None)
+        pause_s = self.pause_s * 2 ** (failures - 1) if asked_s is None else max(asked_s, self.pause_s)
+        time.sleep(min(pause_s, _LONGEST_PAUSE_S))
 
 
 def _check_range(file: RemoteFile, response: httpx.Response, start: int) -> None:
@@ -188,14 +190,6 @@ def _check_range(file: RemoteFile, response: httpx.Response, start: int) -> None
             f"{file.url}: found range {found[0]!r}, expected bytes from {start} of {file.size}",
             hint="the file changed: pin a revision, and delete the source's folder in .work/",
         )
-
-
-def _retry_after_s(response: httpx.Response) -> float | None:
-    try:
-        asked_s = float(response.headers["Retry-After"])
-        return asked_s if asked_s >= 0 else None  # not a number is none either
-    except (KeyError, ValueError):
-        return None
 
 
 class RangeFile(io.RawIOBase):

@@ -24,7 +24,7 @@ class Served:
         files: Path in a data set to bytes, by repository; or by plain path under the repository "".
         gated: Repositories that want the token.
         script: What happens to the next requests for bytes: a status with headers, `cut` (half of the body), `whole`
-            (the range is ignored), `other` (another total).
+            (the range is ignored), `other` (another total), `hang` (half of the body, then silence; `hung` tells).
         ranges: False never answers with a range.
         log: (path, range, authorization) of each request.
     """
@@ -35,6 +35,7 @@ class Served:
     ranges: bool = True
     log: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
+    hung: threading.Event = field(default_factory=threading.Event)
     url: str = ""
     cdn: str = ""
 
@@ -103,23 +104,26 @@ class Handler(BaseHTTPRequestHandler):
             start, stop = int(asked[1]), int(asked[2] or len(data) - 1) + 1
             body = data[start:stop]
             headers = {"Content-Range": f"bytes {start}-{start + len(body) - 1}/{total}"}
-            self._answer(206, body, headers, cut=act == "cut", name=name)
+            self._answer(206, body, headers, act=act, name=name)
         else:
-            self._answer(200, data, {}, cut=act == "cut", name=name)
+            self._answer(200, data, {}, act=act, name=name)
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, Any], *, cut: bool = False, name: str = "") -> None:
+    def _answer(self, status: int, body: bytes, headers: dict[str, Any], *, act: str = "", name: str = "") -> None:
         self.send_response(status)
         for key, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(key, value)
         self.end_headers()
         try:
-            kept = body[: len(body) // 2] if cut else body
+            kept = body[: len(body) // 2] if act in ("cut", "hang") else body
             for start in range(0, len(kept), 1 << 16):  # so that what a client hangs up on is not counted
                 self.wfile.write(kept[start : start + (1 << 16)])
                 self.served.sent[name] += len(kept[start : start + (1 << 16)])
+            if act == "hang":
+                self.served.hung.set()
+                self.rfile.read(1)  # until the client is gone
         except (BrokenPipeError, ConnectionResetError):
             pass
-        if cut:
+        if act in ("cut", "hang"):
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:

@@ -5,6 +5,8 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -119,38 +121,6 @@ def test_a_sample_is_the_same_whatever_the_order_and_the_limit(served: Served, t
     assert set(part["record_id"]) <= set(whole["record_id"])
 
 
-def test_a_killed_run_goes_on_at_the_row(served: Served, tmp_path: Path) -> None:
-    data = jsonl([swallow_row(number) for number in range(300)])
-    served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: data}}
-    params = section("swallow_code", served, block_bytes=10_000)
-    whole, metadata = collect("swallow_code", served, tmp_path / "whole", params)
-    file = hub.list_files(params, tmp_path / "mirror", token=None)[0]
-    work = tmp_path / "cut" / "work"
-
-    def killed(found: Iterator[hub.Found]) -> Iterator[hub.Found]:
-        for number, item in enumerate(found):
-            if number == 201:
-                raise KeyboardInterrupt
-            yield item
-
-    harvest = Harvest(work, [file.url, file.size])
-    web = hub.open_web(params, None)
-    with pytest.raises(KeyboardInterrupt):
-        harvest.take(
-            killed(hub.read_file("swallow_code", file, web, harvest.progress.place, params, harvest.count)),
-            block_bytes=params.block_bytes, limit_rows=None, limit_bytes=None,
-        )  # fmt: skip
-    (work / ".partial-block-00099.parquet").write_bytes(b"half")
-    reached = Harvest(work, [file.url, file.size]).progress
-    assert 100 < reached.row <= 201
-    served.log.clear()
-    again, second = collect("swallow_code", served, tmp_path / "cut", params)
-    assert again.equals(whole)
-    assert second == metadata
-    assert f"bytes={reached.offset}-{len(data) - 1}" in {asked for _, asked, _ in served.log}
-    assert not work.exists()
-
-
 def test_progress_of_another_file_is_thrown_away(tmp_path: Path) -> None:
     Harvest(tmp_path / "work", ["a"])._note()
     harvest = Harvest(tmp_path / "work", ["b"])
@@ -199,11 +169,23 @@ def test_progress_without_its_blocks_is_thrown_away(tmp_path: Path) -> None:
     assert Harvest(tmp_path / "work", ["a"]).progress.row == 0
 
 
-@pytest.mark.parametrize("asked", ["-5", "nan", "Wed, 21 Oct 2015 07:28:00 GMT"])
-def test_a_pause_that_is_none_is_chosen_by_the_client(served: Served, tmp_path: Path, asked: str) -> None:
+@pytest.mark.parametrize(
+    ("asked", "pause_s"),
+    [
+        ("-5", 0.01), ("nan", 0.01), ("Wed, 99 Oct 2015", 0.01), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.01), ("7", 7),
+        ("900", 120), ("in 30 s", 30),
+    ],
+)  # fmt: skip
+def test_a_server_is_given_the_pause_that_it_asks_for(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, pause_s: float
+) -> None:
+    in_30_s = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: jsonl([swallow_row(1)])}}
-    served.script = [f"429 Retry-After={asked}"]
+    served.script = [f"429 Retry-After={in_30_s if asked == 'in 30 s' else asked}"]
+    pauses: list[float] = []
+    monkeypatch.setattr("minicode_assets.sources.web.time.sleep", pauses.append)
     assert collect("swallow_code", served, tmp_path, section("swallow_code", served))[0].height == 1
+    assert pauses == [pytest.approx(pause_s, abs=1 if pause_s == 30 else 0)]
 
 
 def test_another_schema_stops_the_run(served: Served, tmp_path: Path) -> None:

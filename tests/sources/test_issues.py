@@ -70,7 +70,7 @@ def collect(served: Served, folder: Path, hours: dict[int, bytes], **changes: An
     empty = hour([])
     served.files = {"": {f"2023-01-01-{h}.json.gz": hours.get(h, empty) for h in range(24) if hours.get(h) != b""}}
     params = replace(Gharchive(url=served.url, pause_s=0.01, attempts=2, courtesy_s=0.0), **changes)
-    return collect_day(folder / "2023-01-01", DAY, params=params, config_digest="")
+    return collect_day(folder / "2023-01-01", DAY, work=folder / "work", params=params, config_digest="")
 
 
 def documents(folder: Path, events: list[Any], params: Issues = ISSUES) -> dict[str, Any]:
@@ -221,10 +221,11 @@ def odd(**changes: Any) -> dict[str, Any]:
         {"payload__issue__title": 5}, {"payload__issue__body": {}}, {"payload__comment__id": "x7"}, {"created_at": 5},
         {"created_at": "yesterday"}, {"repo__name": None}, {"payload__comment__user": {"login": [1]}}, {"id": "one"},
         {"payload__issue__number": "first"}, {"payload__comment__body": ["a"]}, {"payload__action": 3}, {"payload": []},
+        {"id": 10**30}, {"payload__comment__id": float("inf")},
     ],
 )  # fmt: skip
 def test_a_field_of_another_kind_costs_its_event(changes: dict[str, Any]) -> None:
-    with pytest.raises((ValueError, KeyError, TypeError, AttributeError)):
+    with pytest.raises((ValueError, KeyError, TypeError, AttributeError, OverflowError)):
         row_of(odd(**changes), Gharchive())
 
 
@@ -268,3 +269,10 @@ def test_configurations_that_can_not_be(overrides: dict[str, Any], message: str)
 def test_only_some_repositories(served: Served, tmp_path: Path) -> None:
     artifact = collect(served, tmp_path, {0: hour([opened(1, "ann", LONG)])}, repositories=("other/one",))
     assert pl.read_parquet(artifact.path / "*.parquet").height == 0
+
+
+def test_an_hour_is_held_in_blocks(served: Served, tmp_path: Path) -> None:
+    artifact = collect(served, tmp_path, {3: hour([opened(n, "ann", LONG) for n in range(1, 90)])}, block_bytes=5_000)
+    parts = [pl.read_parquet(path) for path in sorted(artifact.path.glob("*.parquet"))]
+    assert max(part["opening"].str.len_bytes().sum() for part in parts) < 5_000
+    assert pl.concat(parts)["thread"].to_list() == [f"o/r/issues/{n}" for n in range(1, 90)], "in the order of the hour"
