@@ -1,8 +1,13 @@
-"""Heuristics, kernel by kernel, each beside OpenCoder's rules and the plain way of doing it: same files, one core.
+"""The annotators beside OpenCoder's rules and the plain way of doing it: each kernel, then all in one run; one core.
 
 The plain way is what curation pipelines do for each document: Python loops over characters, `re` for every pattern,
 `tokenize`, `ast.walk`, n-grams as tuples in a Counter, and lines split again for every rule. It gives the same figures,
 which the benchmark checks. OpenCoder's rules, in our own words, are benchmarks/opencoder_rules.py.
+
+All in one run: `language`, `heuristics`, `pii` and `malware` as their stages call them, one after the other, with one
+parse. Not in it: reading and writing of tables, `lint` (a process of its own), a model for personal data (off by
+default). OpenCoder has no rules about personal data in public, so that its side is at an advantage; beside the second
+part stands one backtracking pattern a kind and file, as BigCode had it. Last, the same with two processes, by clock.
 
     python benchmarks/annotate.py --megabytes 8
 """
@@ -17,19 +22,23 @@ import time
 import tokenize
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import opencoder_rules
-import polars as pl
 
-from minicode_assets.config import Heuristics, Language
+from minicode_assets.config import Annotators, Heuristics, Language, Malware, Pii
 from minicode_assets.corpus.annotate.characters import count_characters, split_lines
-from minicode_assets.corpus.annotate.encoded import PATTERNS, encoded_runs, may_have_runs
-from minicode_assets.corpus.annotate.heuristics import measure, scan_all
-from minicode_assets.corpus.annotate.language import describe, is_generated
+from minicode_assets.corpus.annotate.encoded import count_hex_words, encoded_runs
+from minicode_assets.corpus.annotate.heuristics import measure_rows
+from minicode_assets.corpus.annotate.language import describe_rows, is_generated
 from minicode_assets.corpus.annotate.lexer import Lexemes, measure_lexemes
+from minicode_assets.corpus.annotate.malware import scan_rows
+from minicode_assets.corpus.annotate.pii import examine_rows
 from minicode_assets.corpus.annotate.syntax import clear_cache, parsing, syntax_of
 from minicode_assets.corpus.annotate.words import count_lines, count_words
+from minicode_assets.corpus.annotate.workers import map_rows
 
 Texts = list[str]
 Runs = dict[str, tuple[Callable[[], float], Callable[[], float]]]
@@ -138,24 +147,44 @@ def run(function: Callable[[str], object], texts: Texts) -> float:
     return time.process_time() - started
 
 
-def run_encoded(texts: Texts) -> float:
-    started = time.process_time()
-    series = pl.Series(texts)
-    for text, found in zip(texts, may_have_runs(series), strict=True):
-        if found:
-            encoded_runs(text)
-    return time.process_time() - started
+STAGES: dict[str, tuple[Any, Any]] = {
+    "language": (describe_rows, Language()),
+    "heuristics": (measure_rows, Heuristics()),
+    "pii": (examine_rows, Pii()),
+    "malware": (scan_rows, Malware()),
+}
+MEASURES = ("language", "heuristics")
 
 
-def run_all(texts: Texts) -> float:
-    """The heuristics and the language sidecar: every measure, one parse."""
+def run_stages(texts: Texts, names: tuple[str, ...] = tuple(STAGES), num_workers: int = 1) -> list[list[Any]]:
+    """What these stages compute, in their order; what one learns of the syntax the next one knows."""
     clear_cache()
-    started = time.process_time()
-    heuristics, language = Heuristics(), Language()
-    for text, scan in zip(texts, scan_all(pl.Series(texts)), strict=True):
-        measure(text, scan, params=heuristics)
-        describe("a.py", text, params=language)
-    return time.process_time() - started
+    workers = Annotators(num_workers=num_workers, parallel_from_bytes=0)
+    found = []
+    for name in names:
+        function, params = STAGES[name]
+        rows = [(text, "a.py", "swh") if name == "language" else (text,) for text in texts]
+        found.append(list(map_rows(function, rows, params, workers=workers)))
+    return found
+
+
+def spent(function: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    """Seconds of one call, by default of the processor."""
+    started = clock()
+    function()
+    return clock() - started
+
+
+def plain_encoded(text: str) -> tuple[int, int]:
+    runs = sorted(match.span() for pattern in opencoder_rules.ENCODED for match in pattern.finditer(text))
+    total = longest = reached = 0
+    for start, end in runs:
+        longest, total, reached = (
+            max(longest, end - start),
+            total + max(0, end - max(start, reached)),
+            max(reached, end),
+        )
+    return total, longest
 
 
 KERNELS: dict[str, Callable[[str], object]] = {
@@ -163,6 +192,7 @@ KERNELS: dict[str, Callable[[str], object]] = {
     "words and repetition": lambda text: (count_words(text, long_word_length=20), count_lines(text)),
     "comments": lexemes,
     "strings": lexemes,
+    "encoded data": lambda text: (encoded_runs(text), count_hex_words(text)),
     "generated": lambda text: is_generated("a.py", text, first_lines=5),
     "statements": syntax_of,
     "syntax tree": syntax_of,
@@ -177,12 +207,19 @@ def against_opencoder(texts: Texts) -> Runs:
                lambda kernel=kernel: run(kernel, texts))  # type: ignore[misc]
         for name, kernel in KERNELS.items()
     }  # fmt: skip
-    timed["encoded data"] = (
-        lambda: run(lambda text: opencoder_rules.apply(text, rules["encoded data"]), texts),
-        lambda: run_encoded(texts),
-    )
-    timed["all rules"] = lambda: run(opencoder_rules.evaluate, texts), lambda: run_all(texts)
+    everything = lambda: run(opencoder_rules.evaluate, texts)  # noqa: E731
+    timed["all rules"] = everything, partial(spent, partial(run_stages, texts, MEASURES))
     return timed
+
+
+def parts(texts: Texts) -> Runs:
+    """The stages that look for patterns: personal data and secrets, malware (which has no peer here, so it is ours)."""
+    import pii
+
+    with parsing():
+        for text in texts:
+            syntax_of(text)  # which `pii` finds known, as after `language`
+    return {"personal data and secrets": (lambda: run(pii.plain, texts), lambda: pii.timed(pii.run_pii, texts))}
 
 
 def check(pairs: list[tuple[Callable[[str], object], Callable[[str], object]]], texts: Texts) -> None:
@@ -195,10 +232,11 @@ def check(pairs: list[tuple[Callable[[str], object], Callable[[str], object]]], 
                 raise SystemExit(f"{plain.__name__} {expected} differs from {fast.__name__} {found}: {text[:80]!r}")
 
 
-def main() -> None:
+def main(cores: set[int]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=float, default=8.0, help="bytes of Python to measure (default 8)")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats; the best counts (default 3)")
+    parser.add_argument("--wall-megabytes", type=float, default=30.0, help="for the two processes (default 30)")
     options = parser.parse_args()
     texts = read_texts(int(options.megabytes * 1e6))
     size = sum(len(text.encode()) for text in texts) / 1e6
@@ -206,6 +244,7 @@ def main() -> None:
         "characters and lines": (plain_characters, fast_characters),
         "words and repetition": (plain_words, fast_words),
         "comments": (plain_comments, fast_comments),
+        "encoded data": (plain_encoded, encoded_runs),
         "syntax": (plain_syntax, fast_syntax),
     }
     check(list(pairs.values()), texts[:: max(1, len(texts) // 60)])
@@ -213,23 +252,50 @@ def main() -> None:
         name: (lambda plain=plain: run(plain, texts), lambda fast=fast: run(fast, texts))  # type: ignore[misc]
         for name, (plain, fast) in pairs.items()
     }
-    runs[f"encoded data ({len(PATTERNS)} patterns)"] = lambda: run(encoded_runs, texts), lambda: run_encoded(texts)
     print(f"{len(texts)} files, {size:.1f} MB, Python {platform.python_version()}, {platform.machine()}, one core")
     show("plain", runs, size, options.repeats)
     show("OpenCoder", against_opencoder(texts), size, options.repeats)
+    show("BigCode", parts(texts), size, options.repeats)
+    everything = lambda: run(opencoder_rules.evaluate, texts), partial(spent, partial(run_stages, texts))
+    show("OpenCoder", {"language, heuristics, pii, malware": everything}, size, options.repeats)
+    os.sched_setaffinity(0, cores)
+    show_two(list(dict.fromkeys(read_texts(int(options.wall_megabytes * 1e6)))), options.repeats)
+
+
+def show_two(texts: Texts, repeats: int) -> None:
+    """Wall-clock seconds of all stages with one process and with two, in turn, and whether the results are equal.
+
+    Each repeat has texts of its own, since the processes remember the syntax of those that they have seen.
+    """
+    run_stages(["x = 1\n" * 2_000_000], num_workers=2)  # starts the processes
+    seconds = [_one_and_two([f"{text}\n# {repeat}\n" for text in texts]) for repeat in range(repeats)]
+    one, two = (min(row[k] for row in seconds) for k in (0, 1))
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    print(f"\nall stages, {size:.1f} MB, by the clock: one process {one:.2f} s, two {two:.2f} s, {one / two:.2f} times")
+
+
+def _one_and_two(texts: Texts) -> list[float]:
+    found = []
+    seconds = [
+        spent(lambda n=n: found.append(run_stages(texts, num_workers=n)), time.perf_counter)  # type: ignore[misc]
+        for n in (1, 2)
+    ]
+    if found[0] != found[1]:
+        raise SystemExit("the results differ with the number of processes")
+    return seconds
 
 
 def show(peer: str, runs: Runs, size: float, repeats: int) -> None:
     """One line a kernel: MB/s of the peer and of ours, best of the interleaved repeats."""
-    print(f"\n{'kernel':<28}{peer + ' MB/s':>16}{'ours MB/s':>12}{'ratio':>8}")
+    print(f"\n{'kernel':<36}{peer + ' MB/s':>16}{'ours MB/s':>12}{'ratio':>8}")
     with parsing():
         for name, (theirs, ours) in runs.items():
             seconds = [(theirs(), ours()) for _ in range(repeats)]
             slow, quick = min(s for s, _ in seconds), min(q for _, q in seconds)
-            print(f"{name:<28}{size / slow:>16.2f}{size / quick:>12.1f}{slow / quick:>8.1f}", flush=True)
+            print(f"{name:<36}{size / slow:>16.2f}{size / quick:>12.1f}{slow / quick:>8.1f}", flush=True)
 
 
 if __name__ == "__main__":
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    main()
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    main(cores)

@@ -8,6 +8,32 @@ import numpy.typing as npt
 def characters_of(text: str, /) -> tuple[int, int, int, int, int, int, int, int]:
     """The fields of annotate.characters.Characters."""
 
+def encoded_of(text: str, /) -> tuple[int, int]:
+    """Characters inside runs of encoded data, and the longest run; see annotate.encoded."""
+
+def hex_words_of(text: str, /) -> int:
+    """Words that are hexadecimal numbers; see annotate.encoded."""
+
+def key_places(text: str, makers: tuple[tuple[bytes, int, bytes, int], ...], /) -> list[int]:
+    """Where keys may begin.
+
+    Args:
+        text: Any text.
+        makers: First characters of a key (ASCII), least length of the run of letters, digits, `_` and `-` that begins
+            with them, what stands behind that run, and how many of the first characters stand before the key: if any,
+            nothing else counts.
+    """
+
+def joined_key_places(text: str, makers: tuple[tuple[bytes, int, bytes, int], ...], /) -> list[list[tuple[int, int]]]:
+    """The runs of neighbouring literals in which keys may begin once they are put together.
+
+    Returns:
+        For each run (start, end) of what is between the quotes of each of its literals, two and more.
+    """
+
+def spans_of(text: str, /) -> list[tuple[int, int]]:
+    """(start, end) of each comment and string literal, quotes included, in text order."""
+
 def lines_of(text: str, /) -> tuple[int, int, int, int]:
     """Lines of more than one character once stripped, the different ones, those with an equal one, those not blank."""
 

@@ -10,7 +10,6 @@ import tokenize
 from collections import Counter
 from pathlib import Path
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,11 +17,11 @@ from hypothesis import strategies as st
 from minicode_assets.config import Heuristics, Language
 from minicode_assets.corpus.annotate import heuristics, language, syntax
 from minicode_assets.corpus.annotate.characters import count_characters, split_lines
-from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
+from minicode_assets.corpus.annotate.encoded import count_hex_words, encoded_runs
 from minicode_assets.corpus.annotate.language import is_generated, is_vendored, language_of, says_vendored
 from minicode_assets.corpus.annotate.lexer import measure_lexemes, token_spans
 from minicode_assets.corpus.annotate.syntax import syntax_of
-from minicode_assets.corpus.annotate.words import Lines, count_hex_words, count_lines, count_words
+from minicode_assets.corpus.annotate.words import Lines, count_lines, count_words
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import DOCUMENTS, HEURISTICS
 from tests.corpus.worlds import documents_of
@@ -32,8 +31,7 @@ TEXTS = st.text(st.sampled_from("ab9 _\t\n\r\u2028é٣\U0001d517#'\"\\"), max_si
 
 
 def measure(text: str) -> dict[str, object]:
-    (scan,) = heuristics.scan_all(pl.Series([text]))
-    return heuristics.measure(text, scan, params=Heuristics())
+    return heuristics.measure(text, params=Heuristics())
 
 
 @settings(deadline=None)  # the first text beyond ASCII builds the table of all code points
@@ -128,16 +126,7 @@ def test_coverage_falls_with_n(words):
     ],
 )
 def test_encoded_runs(text, total, longest):
-    assert may_have_runs(pl.Series([text]))[0] == (total > 0)
     assert encoded_runs(text) == pytest.approx((total, longest), abs=1)
-
-
-@given(st.lists(st.sampled_from(["QUJD" * 16, "0x41, " * 9, "\\u0041" * 9, "de ad " * 5, "x = 1\n", "é"]), max_size=6))
-def test_the_fast_filter_misses_no_run(parts):
-    text = "".join(parts)
-    total, longest = encoded_runs(text)
-    assert may_have_runs(pl.Series([text]))[0] or total == 0
-    assert longest <= total <= len(text)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +171,7 @@ def test_measures(text, expected):
 def test_small_measures():
     assert count_lines("xx = 1\n xx = 1\n\n}\ny = 2") == Lines(4, pytest.approx(1 / 3), pytest.approx(2 / 3))
     assert count_lines("") == Lines(0, 0.0, 0.0)
-    texts = pl.Series(["0x1F deadbeef12 decorated facade \\xff", "x0x1f", None])
-    assert count_hex_words(texts).to_list() == [3, 0, None]
+    assert (count_hex_words("0x1F deadbeef12 decorated facade \\xff"), count_hex_words("x0x1f")) == (3, 0)
 
 
 @settings(deadline=None)

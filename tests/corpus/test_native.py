@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from minicode_assets.corpus import native
 from minicode_assets.corpus.annotate import syntax
 from minicode_assets.corpus.annotate.characters import split_lines
+from minicode_assets.corpus.annotate.encoded import count_hex_words, encoded_runs
 from minicode_assets.corpus.annotate.lexer import token_spans
 from minicode_assets.corpus.annotate.syntax import Syntax
 
@@ -28,12 +29,43 @@ CODE = (
     *("(", ")", "[", "{", "}", ":", ";", ",", "=", "f'{", "}'", "lambda", "for x in", "def f(", "class A:", "return "),
     *(".", "1e", "0x", "\x00"),
 )
+TOKEN = re.compile(
+    r'''\#[^\r\n]*
+    |"""(?:[^"\\]++|\\.|"(?!""))*+(?:"""|\Z)
+    |\'\'\'(?:[^'\\]++|\\.|'(?!''))*+(?:\'\'\'|\Z)
+    |"(?:[^"\\\r\n]++|\\(?:\r\n|.))*+"?
+    |'(?:[^'\\\r\n]++|\\(?:\r\n|.))*+'?''',
+    re.DOTALL | re.VERBOSE,
+)
+ENCODED = (
+    re.compile(r"[a-zA-Z0-9+/\n=]{64,}"),
+    re.compile(r"(?:\b(?:0x|\\x)?[0-9a-fA-F]{2}(?:,|\b\s*)){8,}"),
+    re.compile(r"(?:\\u[0-9a-fA-F]{4}){8,}"),
+)
+HEX_WORD = re.compile(r"(?:\b0[xX]|\\x)[0-9a-fA-F]{2,}\b|\b[0-9a-fA-F]{8,}\b")
+DATA = (
+    *("QUJD" * 8, "0x41,", "0x41, ", "\\x41", "\\u0041" * 4, "de ad ", "ab,cd,", "\n", "é", "z", "_", "==", " ", "0x"),
+    *("0X1f ", "deadbeef", "\\", "x41,42,", "\u00b2", "\u2003"),
+)
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
 
 
 def facts(found: Syntax) -> dict[str, object]:
     """The facts by name, without the problem."""
     return {name: fact for name, fact in dataclasses.asdict(found).items() if name != "problem"}
+
+
+@given(TEXTS)
+def test_spans_against_a_regular_expression(text):
+    assert token_spans(text) == [match.span() for match in TOKEN.finditer(text)]
+
+
+@given(st.lists(st.sampled_from(DATA), max_size=30).map("".join))
+def test_encoded_data_against_regular_expressions(text):
+    runs = sorted(match.span() for pattern in ENCODED for match in pattern.finditer(text))
+    covered = {place for start, end in runs for place in range(start, end)}
+    assert encoded_runs(text) == (len(covered), max((end - start for start, end in runs), default=0))
+    assert count_hex_words(text) == len(HEX_WORD.findall(text))
 
 
 @given(TEXTS)

@@ -15,9 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicode_assets.config import Pii, contradictions, load
+from minicode_assets.corpus import native
 from minicode_assets.corpus.annotate import pii
 from minicode_assets.corpus.annotate.pii import examine
+from minicode_assets.corpus.annotate.syntax import parses
+from minicode_assets.corpus.pii import secrets
 from minicode_assets.corpus.pii.detect import detect
+from minicode_assets.corpus.pii.secrets import MAKERS, Maker
 from minicode_assets.corpus.pii.spans import Span, without_overlaps
 from minicode_assets.corpus.rewrite.redact import (
     SPANS,
@@ -211,6 +215,7 @@ ATTACKS = {
     "comments": "#\n" * (LONG // 2),
     "spaces": " " * LONG,
     "split keys": "'sk-' '" * (LONG // 7),
+    "four numbers": "'1.2.3.4'" * (LONG // 9),
     "quotes": "'" * LONG,
 }
 
@@ -225,6 +230,8 @@ SPLIT_KEY = ("ghp_16C7e42F292c", "6912E7f8p4bG", "dHkLmNoPqRsT")
         ("x = (b'{}'\n     rb'{}'\n     b'{}')", 3),
         ('x = "{}" + \\\n  "{}" + "{}"', 3),
         ('x = """{}""" \'{}\' "{}"', 3),
+        ('x = "gh" "p_16C7e42F292c{1}{2}"', 2),
+        ('x = "g" \'hp_\' "16C7e42F292c" "{1}" + \'{2}\'', 5),
         ('x = "{}{}{}" "tail"', 1),
         ('x = ["{}", "{}", "{}"]', 0),
         ('# {}" "{}" "{}', 0),
@@ -237,6 +244,24 @@ def test_a_key_in_neighbouring_literals_is_one_key(form: str, finds: int) -> Non
     redacted = apply_changes(text, changes_of(text, found, replace=["key"]))
     assert not finds or not any(piece in redacted for piece in SPLIT_KEY)
     ast.parse(redacted)
+
+
+@given(
+    st.sampled_from(MAKERS).flatmap(lambda maker: st.tuples(st.just(maker), st.from_regex(maker.form, fullmatch=True)))
+)
+def test_each_form_has_the_beginning_that_is_looked_for(made: tuple[Maker, str]) -> None:
+    """Whatever has a maker's form is found at its place: `starts`, `least` and `then` leave none out."""
+    maker, key = made
+    assert (maker.starts == ()) == (maker.before != "")
+    assert len(maker.before) in native.key_places(f"{maker.before}{key}'", secrets._STARTS)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14))
+def test_what_is_called_harmless_is(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    changes = changes_of(text, finds(text), replace=Pii().replace)
+    if pii._is_harmless(text, changes) and parses(text):
+        assert parses(apply_changes(text, changes))
 
 
 @pytest.mark.slow

@@ -45,7 +45,6 @@ class Intervals:
 
 def signals(text: str, config: Config, document_id: str = "0" * 32) -> pl.DataFrame:
     """One row with every column that rules look at."""
-    (scan,) = heuristics.scan_all(pl.Series([text]))
     row: dict[str, object] = dict.fromkeys(
         name for table in (DOCUMENTS, CONTAMINATION, MALWARE, PII, QUALITY) for name in table.polars.names()
     )
@@ -61,7 +60,7 @@ def signals(text: str, config: Config, document_id: str = "0" * 32) -> pl.DataFr
     row |= dict.fromkeys(("num_exact", "num_ngrams", "num_long_ngrams", "num_statements", "num_shapes"), 0)
     described = language.describe("a.py", text, params=config.language)
     row |= dict(zip(LANGUAGE.polars.names()[1:], described, strict=True))
-    row |= heuristics.measure(text, scan, params=config.heuristics)
+    row |= heuristics.measure(text, params=config.heuristics)
     schema = {
         k: v
         for t in (DOCUMENTS, CONTAMINATION, MALWARE, PII, QUALITY, LANGUAGE, LICENSE, HEURISTICS)

@@ -9,17 +9,16 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 
 from minicode_assets.config import Annotators, Heuristics
 from minicode_assets.corpus.annotate.characters import count_characters
-from minicode_assets.corpus.annotate.encoded import encoded_runs, may_have_runs
+from minicode_assets.corpus.annotate.encoded import count_hex_words, encoded_runs
 from minicode_assets.corpus.annotate.lexer import Lexemes, measure_lexemes
 from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
 from minicode_assets.corpus.annotate.syntax import Syntax, syntax_of
-from minicode_assets.corpus.annotate.words import Lines, count_hex_words, count_lines, count_words
+from minicode_assets.corpus.annotate.words import Lines, count_lines, count_words
 from minicode_assets.corpus.annotate.workers import Row, map_rows
 from minicode_assets.schemas import HEURISTICS
 from minicode_model.artifact import Artifact
@@ -79,33 +78,14 @@ def _measure_all(texts: pl.Series, params: Heuristics, workers: Annotators | Non
 
 def measure_rows(rows: Sequence[Row], params: Heuristics) -> list[Measures]:
     """The measures of some texts, one a row."""
-    texts = pl.Series([text for (text,) in rows])
-    return [measure(text, scan, params=params) for text, scan in zip(texts, scan_all(texts), strict=True)]
+    return [measure(text, params=params) for (text,) in rows]
 
 
-class Scan(NamedTuple):
-    """What is found in a text by patterns that run over all texts at once, without backtracking.
-
-    Attributes:
-        has_runs: Whether encoded data may occur; see `may_have_runs`.
-        num_hex_words: See `count_hex_words`.
-    """
-
-    has_runs: bool
-    num_hex_words: int
-
-
-def scan_all(texts: pl.Series) -> list[Scan]:
-    """Scan texts, none of them null."""
-    return [Scan(*row) for row in zip(may_have_runs(texts), count_hex_words(texts), strict=True)]
-
-
-def measure(text: str, scan: Scan, *, params: Heuristics) -> Measures:
+def measure(text: str, *, params: Heuristics) -> Measures:
     """All measures of one text, by column name.
 
     Args:
         text: The text.
-        scan: Its row of `scan_all`.
         params: The `heuristics` section.
     """
     lines, syntax = count_lines(text), syntax_of(text)
@@ -113,17 +93,17 @@ def measure(text: str, scan: Scan, *, params: Heuristics) -> Measures:
         text, long_word_length=params.long_word_length, long_string_words=params.long_string_words
     )
     return {
-        **_character_measures(text, lines, lexemes, scan.has_runs),
-        **_word_measures(text, scan.num_hex_words, params),
+        **_character_measures(text, lines, lexemes),
+        **_word_measures(text, params),
         **_lexical_measures(text, lexemes, syntax),
         **_syntax_measures(text, lines, lexemes, syntax),
     }
 
 
-def _character_measures(text: str, lines: Lines, lexemes: Lexemes, has_runs: bool) -> Measures:
+def _character_measures(text: str, lines: Lines, lexemes: Lexemes) -> Measures:
     count = count_characters(text)
     num_characters = max(count.num_characters, 1)
-    encoded, longest = encoded_runs(text) if has_runs else (0, 0)
+    encoded, longest = encoded_runs(text)
     return {
         "num_characters": count.num_characters,
         "num_lines": count.num_lines,
@@ -142,14 +122,14 @@ def _character_measures(text: str, lines: Lines, lexemes: Lexemes, has_runs: boo
     }
 
 
-def _word_measures(text: str, num_hex_words: int, params: Heuristics) -> Measures:
+def _word_measures(text: str, params: Heuristics) -> Measures:
     words = count_words(text, long_word_length=params.long_word_length)
     top, duplicate = words.top_ngram_fractions, words.duplicate_ngram_fractions
     return {
         "num_words": words.num_words,
         "mean_word_length": words.mean_word_length,
         "long_word_fraction": words.long_word_fraction,
-        "hex_word_fraction": min(1.0, num_hex_words / max(words.num_words, 1)),
+        "hex_word_fraction": min(1.0, count_hex_words(text) / max(words.num_words, 1)),
         "top_2gram_fraction": top[0],
         "top_3gram_fraction": top[1],
         "top_4gram_fraction": top[2],

@@ -19,7 +19,7 @@ from minicode_assets.corpus.annotate.sidecar import check_rows, read_documents
 from minicode_assets.corpus.annotate.syntax import parses, parsing, syntax_of
 from minicode_assets.corpus.annotate.workers import Row, map_rows
 from minicode_assets.corpus.pii.detect import Detector, detect
-from minicode_assets.corpus.pii.spans import KINDS, Span
+from minicode_assets.corpus.pii.spans import KINDS, Regions, Span
 from minicode_assets.corpus.rewrite.redact import SPANS, Change, apply_changes, changes_of
 from minicode_assets.parquet import write_parquet
 from minicode_assets.schemas import PII, PII_SPANS
@@ -124,9 +124,15 @@ def _examine(text: str, finds: list[Span], replace: Sequence[str]) -> Examined:
     redacted = apply_changes(text, changes)
     if redacted == text:
         return Examined("clean", finds, [], fraction, None)
-    if not syntax_of(text).problem and not parses(redacted):
+    if not _is_harmless(text, changes) and not syntax_of(text).problem and not parses(redacted):
         return Examined("unsafe", finds, [], fraction, None)
     return Examined("redacted", finds, changes, fraction, hashlib.sha256(redacted.encode()).digest())
+
+
+def _is_harmless(text: str, changes: Sequence[Change]) -> bool:
+    """Whether each change stands in a comment or a plain literal, which spares the parser."""
+    regions = Regions(text)
+    return all(regions.may_hold(start, end, replacement) for start, end, replacement in changes)
 
 
 def _row(document_id: str, examined: Examined | None) -> tuple[Any, ...]:

@@ -2,11 +2,7 @@
 
 from dataclasses import dataclass
 
-import polars as pl
-
 from minicode_assets.corpus import native
-
-_HEX_WORD = r"(?:\b0[xX]|\\x)[0-9a-fA-F]{2,}\b|\b[0-9a-fA-F]{8,}\b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +68,3 @@ def count_lines(text: str) -> Lines:
     """Measure the lines of a text."""
     counted, distinct, repeated, filled = native.lines_of(text)
     return Lines(filled, 1 - distinct / counted if counted else 0.0, repeated / max(counted, 1))
-
-
-def count_hex_words(texts: pl.Series) -> pl.Series:
-    """Hexadecimal numbers in each text: with a prefix, or runs of 8 digits and more; null for null."""
-    return texts.str.count_matches(_HEX_WORD)

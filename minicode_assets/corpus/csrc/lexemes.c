@@ -1,8 +1,7 @@
 /* Comments and string literals of a text, whether it parses or not. Twin: annotate/lexer.py. */
 #include "text.h"
 
-/* Where the literal that begins with the quotes at `place` ends; a literal that never ends reaches the end. */
-static Py_ssize_t after_literal(const Py_UCS4 *at, Py_ssize_t place, Py_ssize_t size) {
+Py_ssize_t after_literal(const Py_UCS4 *at, Py_ssize_t place, Py_ssize_t size) {
     Py_UCS4 quote = at[place];
     if (place + 2 < size && at[place + 1] == quote && at[place + 2] == quote) {
         Py_ssize_t i = place + 3;
@@ -107,6 +106,33 @@ static int begins_line(const Py_UCS4 *at, Py_ssize_t reached, Py_ssize_t place) 
             return 0;
     }
     return reached == 0;
+}
+
+/* (start, end) of each comment and literal, quotes included */
+PyObject *spans_of(PyObject *module, PyObject *object) {
+    Text text;
+    PyObject *spans = PyList_New(0);
+    if (!spans || read_text(object, &text) < 0) {
+        Py_XDECREF(spans);
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; spans && i < text.size;) {
+        Py_ssize_t start = i;
+        if (text.at[i] == '#')
+            i = line_end(text.at, i, text.size);
+        else if (text.at[i] == '"' || text.at[i] == '\'')
+            i = after_literal(text.at, i, text.size);
+        else {
+            i++;
+            continue;
+        }
+        PyObject *span = Py_BuildValue("nn", start, i);
+        if (!span || PyList_Append(spans, span) < 0)
+            Py_CLEAR(spans);
+        Py_XDECREF(span);
+    }
+    free_text(&text);
+    return spans;
 }
 
 /* (characters of comments, comments that begin their line, those that say todo, characters of literals, of their long

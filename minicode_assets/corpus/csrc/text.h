@@ -25,15 +25,16 @@ static inline int read_text(PyObject *object, Text *text) {
 
 static inline void free_text(Text *text) { PyMem_Free(text->at); }
 
-static inline int is_space(Py_UCS4 c) {
-    return c < 128 ? c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31) : Py_UNICODE_ISSPACE(c);
-}
+enum { IN_SPACE = 1, IN_WORD = 2, IN_HEX = 4, IN_BASE64 = 8, IN_KEY = 16, IN_BYTES = 32, IN_ESCAPES = 64 };
 
-static inline int is_word(Py_UCS4 c) {
-    if (c < 128)
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-    return Py_UNICODE_ISALNUM(c);
-}
+/* Classes of the characters of ASCII. */
+extern const uint8_t CLASSES[128];
+
+static inline int is_space(Py_UCS4 c) { return c < 128 ? CLASSES[c] & IN_SPACE : (int)Py_UNICODE_ISSPACE(c); }
+
+static inline int is_word(Py_UCS4 c) { return (c < 128 ? CLASSES[c] & IN_WORD : (int)Py_UNICODE_ISALNUM(c)) != 0; }
+
+static inline int is_hex(Py_UCS4 c) { return c < 128 && CLASSES[c] & IN_HEX; }
 
 /* Where the line after the end of line at `place` begins: \r\n, \r and \n end lines, and nothing else. */
 static inline Py_ssize_t after_newline(const Py_UCS4 *at, Py_ssize_t place) {
@@ -70,11 +71,19 @@ static inline size_t table_size(size_t count) {
     return size;
 }
 
+/* Where the literal that begins with the quotes at `place` ends; a literal that never ends reaches the end. */
+Py_ssize_t after_literal(const Py_UCS4 *at, Py_ssize_t place, Py_ssize_t size);
+
 PyObject *characters_of(PyObject *module, PyObject *text);
-PyObject *words_of(PyObject *module, PyObject *arguments);
-PyObject *lines_of(PyObject *module, PyObject *text);
+PyObject *encoded_of(PyObject *module, PyObject *text);
+PyObject *hex_words_of(PyObject *module, PyObject *text);
+PyObject *joined_key_places(PyObject *module, PyObject *arguments);
+PyObject *key_places(PyObject *module, PyObject *arguments);
 PyObject *lexemes_of(PyObject *module, PyObject *arguments);
-PyObject *syntax_of(PyObject *module, PyObject *text);
+PyObject *lines_of(PyObject *module, PyObject *text);
 PyObject *screen_texts(PyObject *module, PyObject *arguments);
+PyObject *spans_of(PyObject *module, PyObject *text);
+PyObject *syntax_of(PyObject *module, PyObject *text);
+PyObject *words_of(PyObject *module, PyObject *arguments);
 
 #endif

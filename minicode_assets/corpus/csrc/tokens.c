@@ -49,8 +49,6 @@ static inline int is_name(Py_UCS4 c) {
 
 static inline int is_digit(Py_UCS4 c) { return c >= '0' && c <= '9'; }
 
-static inline int is_hex(Py_UCS4 c) { return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'f'); }
-
 /* The end of a number; a keyword may follow at once (`1if x else 2`). */
 static int32_t after_number(const Py_UCS4 *code, int32_t i, int32_t end) {
     if (code[i] == '0' && i + 1 < end && strchr("xXoObB", (int)code[i + 1]) && code[i + 1] < 128) {

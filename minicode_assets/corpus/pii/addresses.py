@@ -1,5 +1,6 @@
 """Public IP addresses in comments and string literals; version numbers, sections and private addresses are none."""
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
@@ -37,16 +38,17 @@ def find_addresses(regions: Regions, *, left: Sequence[str]) -> Iterator[Span]:
         regions: The text.
         left: Addresses that everybody knows, such as those of public name servers.
     """
-    known = {ipaddress.ip_address(address) for address in left}
+    known = {None, *(ipaddress.ip_address(address) for address in left)}
     for match in _IPV4.finditer(regions.text):
-        if _is_public(match[0]) not in (None, *known) and _is_address(regions, match):
+        if _is_public(match[0]) not in known and _is_address(regions, match):
             yield Span(*match.span(), "ip", "ipv4")
     for match in _IPV6.finditer(regions.text):
         address = _is_public(match[0])
-        if address not in (None, *known) and address in _GLOBAL_UNICAST and regions.around(*match.span()):
+        if address not in known and address in _GLOBAL_UNICAST and regions.around(*match.span()):
             yield Span(*match.span(), "ip", "ipv6")
 
 
+@functools.lru_cache(1 << 12)
 def _is_public(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address, if it is one that can be reached from everywhere: not private, local, documentation, reserved."""
     try:
@@ -64,10 +66,19 @@ def _is_address(regions: Regions, match: re.Match[str]) -> bool:
         return False
     if text[start - 1 : start] in ("-", "_") and text[start - 2 : start - 1].isalpha():
         return False
-    line = text[max(text.rfind("\n", 0, start) + 1, start - _CONTEXT_CHARACTERS) : start]
-    network = max((found.end() for found in _NETWORK.finditer(line)), default=-1)
-    version = _VERSION.search(line)
-    if version and version.start() >= network - 1:
+    line = text[max(0, start - _CONTEXT_CHARACTERS) : start].rpartition("\n")[2]
+    network, version = _last_words(line)
+    if version >= 0 and version >= network - 1:
         return False
     is_small = all(int(octet) <= _SMALL_OCTET for octet in match[0].split("."))
     return not is_small or network >= 0 or _PORT_OR_NETWORK.match(text, end) is not None
+
+
+@functools.lru_cache(1 << 12)
+def _last_words(line: str) -> tuple[int, int]:
+    """Where the last word about networks ends in what stands before an address, and where one about versions begins.
+
+    -1 where there is none. What stands before one address of a table stands before the next one too.
+    """
+    version = _VERSION.search(line)
+    return max((found.end() for found in _NETWORK.finditer(line)), default=-1), version.start() if version else -1

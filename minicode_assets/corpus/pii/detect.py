@@ -11,11 +11,11 @@ from minicode_assets.corpus.pii import addresses, emails, headers, names, secret
 from minicode_assets.corpus.pii.spans import Regions, Span, without_overlaps
 
 Rule = Callable[[Regions, Pii], Iterator[Span]]
-_RULES: tuple[tuple[str, Rule], ...] = (
+_RULES: tuple[tuple[str | None, Rule], ...] = (
     (emails.MAY_OCCUR, lambda regions, params: emails.find_emails(regions, left=params.left_domains)),
     (addresses.MAY_OCCUR, lambda regions, params: addresses.find_addresses(regions, left=params.left_addresses)),
-    (secrets.MAY_HAVE_PREFIX, lambda regions, _: secrets.find_prefixed(regions)),
-    (split.MAY_OCCUR, lambda regions, _: split.find_split(regions)),
+    (None, lambda regions, _: secrets.find_prefixed(regions)),
+    (None, lambda regions, _: split.find_split(regions)),
     (secrets.MAY_HAVE_PRIVATE_KEY, lambda regions, _: secrets.find_private_keys(regions)),
     (secrets.MAY_HAVE_LOGIN, lambda regions, _: secrets.find_logins(regions)),
     (secrets.MAY_HAVE_AUTHORIZATION, lambda regions, params: secrets.find_authorizations(regions, **_limits(params))),
@@ -28,7 +28,8 @@ _RULES: tuple[tuple[str, Rule], ...] = (
     (names.MAY_HAVE_MENTION, lambda regions, _: names.find_mentions(regions)),
     (headers.MAY_OCCUR, lambda regions, _: headers.find_headers(regions)),
 )
-"""A pattern without which a rule finds nothing, for an engine without backtracking; and the rule."""
+"""A pattern without which a rule finds nothing, for an engine without backtracking, or None for a rule that tells by
+itself as quickly; and the rule."""
 _PREFERENCE = ("key", "password", "email", "ip", "name")
 """Of two finds at one place the more dangerous one stays."""
 
@@ -51,7 +52,7 @@ def detect(texts: pl.Series, *, params: Pii, model: Detector | None = None) -> l
     Returns:
         The finds of each text, in text order; none overlaps another but for headers, which hold whole lines.
     """
-    flags = [texts.str.contains(pattern) for pattern, _ in _RULES]
+    flags = [texts.str.contains(pattern) if pattern else itertools.repeat(True) for pattern, _ in _RULES]
     more: Iterable[list[Span]] = model(texts.to_list()) if model else itertools.repeat([])
     return [
         _finds(text, [rule for (_, rule), may in zip(_RULES, row, strict=True) if may], extra, params)
@@ -60,11 +61,11 @@ def detect(texts: pl.Series, *, params: Pii, model: Detector | None = None) -> l
 
 
 def _finds(text: str, rules: Sequence[Rule], extra: Sequence[Span], params: Pii) -> list[Span]:
-    if not rules and not extra:
-        return []
     regions = Regions(text)
     found = [span for span in extra if regions.around(span.start, span.end)]
     found += itertools.chain.from_iterable(rule(regions, params) for rule in rules)
+    if not found:
+        return []
     private = without_overlaps((span for span in found if span.kind != "copyright"), _PREFERENCE)
     return sorted([*private, *(span for span in found if span.kind == "copyright")])
 

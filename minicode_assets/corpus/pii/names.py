@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from minicode_assets.corpus.pii.spans import Regions, Span
+from minicode_assets.corpus.pii.spans import Regions, Span, places_of
 
 MAY_HAVE_CREDIT = (
     r"(?:[Aa]uthor|AUTHOR|[Mm]aintainer|MAINTAINER)[sS]?(?:__)?[\"']?[ \t]*(?:[:=]|[\"']?[A-Z])"
@@ -28,7 +28,8 @@ _CREDIT_STARTS = (
 _FIELD = re.compile(
     r"(?:author|maintainer)s?(?:__)?[\"']?[ \t]{0,4}([=:])[ \t]{0,4}[\[(]?[ \t]{0,4}u?([\"'])([^\"'\n]{2,120})\2"
 )
-_TODO = re.compile(r"\b(?:TODO|FIXME|XXX|HACK|NOTE|BUG|todo|fixme)\(@?([A-Za-z][\w.-]{1,38})\)")
+_TODO_WORDS = ("TODO(", "FIXME(", "XXX(", "HACK(", "NOTE(", "BUG(", "todo(", "fixme(")
+_TODO = re.compile(r"\b[A-Za-z]+\(@?([A-Za-z][\w.-]{1,38})\)")
 _MENTION = re.compile(r"(?<![\w.@/`\"'(])@([A-Za-z][A-Za-z0-9_-]{1,38})(?![\w(`\"'/@-]|\.\w)")
 _CUE = re.compile(
     r"(?:\b(?:by|thanks|thank|thx|kudos|cc|credits?|ask|ping|contact|courtesy|via|authors?|maintainers?|assignee"
@@ -191,15 +192,17 @@ def find_credits(regions: Regions) -> Iterator[Span]:
 
 def find_todos(regions: Regions) -> Iterator[Span]:
     """`TODO(user)` in comments."""
-    for match in _TODO.finditer(regions.text):
-        if regions.in_comment(*match.span()) and not _NOT_TODO_USERS.match(match[1]):
+    for place in sorted(place for word in _TODO_WORDS for place in places_of(word, regions.text)):
+        match = _TODO.match(regions.text, place)
+        if match and regions.in_comment(*match.span()) and not _NOT_TODO_USERS.match(match[1]):
             yield Span(*match.span(1), "name", "todo")
 
 
 def find_mentions(regions: Regions) -> Iterator[Span]:
     """`@user` in comments."""
-    for match in _MENTION.finditer(regions.text):
-        if regions.in_comment(*match.span()) and _is_user(regions.text, match):
+    for place in places_of("@", regions.text):
+        match = _MENTION.match(regions.text, place)
+        if match and regions.in_comment(*match.span()) and _is_user(regions.text, match):
             yield Span(*match.span(1), "name", "mention")
 
 

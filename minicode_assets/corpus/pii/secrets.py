@@ -9,43 +9,75 @@ import re
 import string
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from minicode_assets.corpus import native
 from minicode_assets.corpus.pii.spans import Regions, Span, after_escape
 
-PREFIXES = {
-    "aws_access_key": r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}",
-    "github": r"gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}",
-    "gitlab": r"gl(?:pat|dt|rt|ptt|cbt)-[\w-]{20,64}",
-    "slack": r"xox[abeoprs]-[A-Za-z0-9-]{10,250}|xapp-\d-[A-Za-z0-9-]{20,200}",
-    "slack_webhook": r"(?<=hooks\.slack\.com/services/)T\w{8,12}/B\w{8,12}/\w{20,30}",
-    "discord_webhook": r"(?<=/api/webhooks/)\d{17,20}/[\w-]{60,80}",
-    "stripe": r"(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{24,247}",
-    "google_api": r"AIza[\w-]{35}",
-    "google_oauth": r"ya29\.[\w-]{30,500}|GOCSPX-[\w-]{28}",
-    "openai": r"sk-(?:proj-|svcacct-|admin-|None-)?[\w-]{20,160}T3BlbkFJ[\w-]{20,160}|sk-[A-Za-z0-9]{48}",
-    "anthropic": r"sk-ant-[a-z]{3,8}\d\d-[\w-]{60,120}",
-    "hugging_face": r"(?:hf|api_org)_[A-Za-z]{34}",
-    "npm": r"npm_[A-Za-z0-9]{36}",
-    "pypi": r"pypi-Ag[\w-]{50,400}",
-    "sendgrid": r"SG\.[\w-]{22}\.[\w-]{43}",
-    "mailgun": r"key-[0-9a-f]{32}",
-    "twilio": r"SK[0-9a-f]{32}",
-    "telegram": r"\d{8,10}:AA[\w-]{33}",
-    "discord": r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}",
-    "jwt": r"eyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{20,1000}",
-    "digitalocean": r"do[opr]_v1_[0-9a-f]{64}",
-    "shopify": r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}",
-    "databricks": r"dapi[0-9a-f]{32}(?:-\d)?",
-    "square": r"sq0(?:atp|csp)-[\w-]{22,43}",
-    "azure_storage": r"(?<=AccountKey=)[A-Za-z0-9+/]{86}==",
-    "new_relic": r"NRAK-[A-Z0-9]{27}",
-    "linear": r"lin_api_[A-Za-z0-9]{40}",
-    "atlassian": r"ATATT3[\w=-]{60,300}",
-    "groq": r"gsk_[A-Za-z0-9]{52}",
-    "doppler": r"dp\.(?:pt|st|ct)\.[A-Za-z0-9]{40,48}",
-    "age": r"AGE-SECRET-KEY-1[0-9A-Z]{58}",
-}
-"""Form of each maker's keys, as their documentation shows it. Every length is bounded, so time is linear."""
+
+class Maker(NamedTuple):
+    """How the keys of one maker look.
+
+    Attributes:
+        rule: The maker, and what it is for.
+        starts: First characters, one of which every key has.
+        form: The whole key. Every length is bounded, so time is linear.
+        least: Least length of the run of letters, digits, `_` and `-` that a key begins with. Unit: characters.
+        then: What stands behind that run.
+        before: What stands before the key where only that tells it; the key may begin with anything then.
+    """
+
+    rule: str
+    starts: tuple[str, ...]
+    form: str
+    least: int = 15
+    then: str = ""
+    before: str = ""
+
+
+MAKERS = (
+    Maker("aws_access_key", ("AKIA", "ASIA", "ABIA", "ACCA"), r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"),
+    Maker("github", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"gh[pousr]_[A-Za-z0-9]{36,251}", 40),
+    Maker("github", ("github_pat_",), r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}", 93),
+    Maker("gitlab", ("glpat-", "gldt-", "glrt-", "glptt-", "glcbt-"), r"gl(?:pat|dt|rt|ptt|cbt)-[\w-]{20,64}", 25),
+    Maker("slack", ("xox",), r"xox[abeoprs]-[A-Za-z0-9-]{10,250}"),
+    Maker("slack", ("xapp-",), r"xapp-\d-[A-Za-z0-9-]{20,200}", 27),
+    Maker("slack_webhook", (), r"T\w{8,12}/B\w{8,12}/\w{20,30}", before="hooks.slack.com/services/"),
+    Maker("discord_webhook", (), r"\d{17,20}/[\w-]{60,80}", before="/api/webhooks/"),
+    Maker("stripe", ("sk_live_", "sk_test_", "rk_live_", "rk_test_", "whsec_"),
+          r"(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{24,247}", 30),
+    Maker("google_api", ("AIza",), r"AIza[\w-]{35}", 39),
+    Maker("google_oauth", ("ya29",), r"ya29\.[\w-]{30,500}", 4, "."),
+    Maker("google_oauth", ("GOCSPX-",), r"GOCSPX-[\w-]{28}", 35),
+    Maker("openai", ("sk-",), r"sk-(?:proj-|svcacct-|admin-|None-)?[\w-]{20,160}T3BlbkFJ[\w-]{20,160}", 51),
+    Maker("openai", ("sk-",), r"sk-[A-Za-z0-9]{48}", 51),
+    Maker("anthropic", ("sk-ant-",), r"sk-ant-[a-z]{3,8}\d\d-[\w-]{60,120}", 73),
+    Maker("hugging_face", ("hf_", "api_org_"), r"(?:hf|api_org)_[A-Za-z]{34}", 37),
+    Maker("npm", ("npm_",), r"npm_[A-Za-z0-9]{36}", 40),
+    Maker("pypi", ("pypi-Ag",), r"pypi-Ag[\w-]{50,400}", 57),
+    Maker("sendgrid", ("SG",), r"SG\.[\w-]{22}\.[\w-]{43}", 2, "."),
+    Maker("mailgun", ("key-",), r"key-[0-9a-f]{32}", 36),
+    Maker("twilio", ("SK",), r"SK[0-9a-f]{32}", 34),
+    Maker("telegram", tuple(string.digits), r"\d{8,10}:AA[\w-]{33}", 8, ":AA"),
+    Maker("discord", ("M", "N", "O"), r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}", 24, "."),
+    Maker("jwt", ("eyJ",), r"eyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{20,1000}", 13, ".eyJ"),
+    Maker("digitalocean", ("doo_v1_", "dop_v1_", "dor_v1_"), r"do[opr]_v1_[0-9a-f]{64}", 71),
+    Maker("shopify", ("shpat_", "shpca_", "shppa_", "shpss_"), r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}", 38),
+    Maker("databricks", ("dapi",), r"dapi[0-9a-f]{32}(?:-\d)?", 36),
+    Maker("square", ("sq0atp-", "sq0csp-"), r"sq0(?:atp|csp)-[\w-]{22,43}", 29),
+    Maker("azure_storage", (), r"[A-Za-z0-9+/]{86}==", before="AccountKey="),
+    Maker("new_relic", ("NRAK-",), r"NRAK-[A-Z0-9]{27}", 32),
+    Maker("linear", ("lin_api_",), r"lin_api_[A-Za-z0-9]{40}", 48),
+    Maker("atlassian", ("ATATT3",), r"ATATT3[\w=-]{60,300}", 6),
+    Maker("groq", ("gsk_",), r"gsk_[A-Za-z0-9]{52}", 56),
+    Maker("doppler", ("dp",), r"dp\.(?:pt|st|ct)\.[A-Za-z0-9]{40,48}", 2, "."),
+    Maker("age", ("AGE-SECRET-KEY-1",), r"AGE-SECRET-KEY-1[0-9A-Z]{58}", 74),
+)  # fmt: skip
+"""Form of each maker's keys, as their documentation shows it. Of two forms that fit at one place the first counts."""
+_STARTS = (
+    *((start.encode(), maker.least, maker.then.encode(), 0) for maker in MAKERS for start in maker.starts),
+    *((maker.before.encode(), 0, b"", len(maker.before)) for maker in MAKERS if maker.before),
+)
 _NAMES = (
     r"passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|auth[_-]?key|private[_-]?key"
     r"|encryption[_-]?key|signing[_-]?key|credential"
@@ -63,20 +95,17 @@ _ASSIGNED = (
     rf"(?:{_NAMES})[A-Za-z0-9_-]{{0,24}}[\"'\]]{{0,2}}[ \t]{{0,4}}(?::[ \t]?[A-Za-z_]{{1,12}}[ \t]?)?"
     r"(?::|==?|=>|,)[ \t]{0,4}[A-Za-z]{0,2}"
 )
-MAY_HAVE_PREFIX = (
-    r"A[KSBC][IC]A[A-Z0-9]{9}|gh[pousr]_[A-Za-z0-9]{9}|github_pat_|gl(?:pat|dt|rt|ptt|cbt)-|xox[abeoprs]-|xapp-"
-    r"|hooks\.slack|/webhooks/[0-9]|[sr]k_(?:live|test)_|whsec_|AIza|ya29\.|GOCSPX-|sk-[A-Za-z0-9-]{9}|hf_[A-Za-z]{20}"
-    r"|api_org_|npm_[A-Za-z0-9]{20}|pypi-Ag|SG\.[A-Za-z0-9_-]{9}|key-[0-9a-f]{9}|SK[0-9a-f]{9}|:AA[A-Za-z0-9_-]{9}"
-    r"|\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}|eyJ[A-Za-z0-9_-]{9}|do[opr]_v1_|shp(?:at|ca|pa|ss)_|dapi[0-9a-f]{9}|sq0"
-    r"|AccountKey=|NRAK-|lin_api_|ATATT3|gsk_|dp\.[psc]t\.|AGE-SECRET"
-)
 MAY_HAVE_PRIVATE_KEY = "PRIVATE KEY"
 MAY_HAVE_LOGIN = r"://[^ \n:/@'\"<>]{1,64}:[^ \n/@'\"<>]{1,64}@"
 MAY_HAVE_AUTHORIZATION = r"(?i:bearer|basic) [A-Za-z0-9_.~+/-]{16}"
 MAY_HAVE_ASSIGNMENT = rf"(?i:{_ASSIGNED})[\"'][^\"'\s]{{4}}"
 """Patterns without which the finds of the functions below are not in a text."""
-_PREFIXED = re.compile(
-    r"(?<![A-Za-z0-9_-])(?:" + "|".join(f"(?P<{name}>{form})" for name, form in PREFIXES.items()) + r")(?![A-Za-z0-9_])"
+_KEY = re.compile(
+    r"(?<![A-Za-z0-9_-])(?:"
+    + "|".join(
+        f"((?<={re.escape(maker.before)}){maker.form})" if maker.before else f"({maker.form})" for maker in MAKERS
+    )
+    + r")(?![A-Za-z0-9_])"
 )
 _ESCAPE = re.compile(r"\\[ntr](?=[A-Za-z0-9])")
 _SAMPLE_KEY = re.compile(r"EXAMPLE|example|x{6}|X{6}|0{8}|12345678")
@@ -117,11 +146,22 @@ def find_prefixed(regions: Regions) -> Iterator[Span]:
 
 def find_keys(text: str) -> Iterator[tuple[int, int, str]]:
     """Start, end and maker of what has the form of a maker's key, wherever it stands."""
+    places = native.key_places(text, _STARTS)
+    if not places:
+        return
     # An escape sequence such as \\n before a key hides its start: blank it out, at the same length.
-    shown = _ESCAPE.sub("  ", text) if "\\" in text else text
-    for match in _PREFIXED.finditer(shown):
-        if entropy_bits(match[0]) > 2.5 and not _SAMPLE_KEY.search(match[0]):
-            yield *match.span(), str(match.lastgroup)
+    shown, reached = _ESCAPE.sub("  ", text) if "\\" in text else text, 0
+    for place in sorted(places):
+        match = _KEY.match(shown, place) if place >= reached else None
+        if match:
+            reached = match.end()
+            if entropy_bits(match[0]) > 2.5 and not _SAMPLE_KEY.search(match[0]):
+                yield *match.span(), MAKERS[(match.lastindex or 1) - 1].rule
+
+
+def joined_literals(text: str) -> list[list[tuple[int, int]]]:
+    """(start, end) of what is between the quotes of literals that are put together, where a key may begin in them."""
+    return native.joined_key_places(text, _STARTS)
 
 
 def find_private_keys(regions: Regions) -> Iterator[Span]:

@@ -2,6 +2,7 @@
 
 import bisect
 import functools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,9 @@ from minicode_assets.corpus.annotate.lexer import token_spans
 
 KINDS = ("email", "ip", "key", "password", "name", "copyright")
 """What can be found. `copyright` is a header, which is not private: it can be removed, not replaced."""
+_HARMLESS = re.compile(r"[\w<>.:]+")
+_ESCAPE_CHARACTERS = 128
+"""More than the longest escape sequence has. Source: the longest of Unicode's names has 88 characters."""
 _ESCAPE_LENGTHS = {"x": 3, "u": 5, "U": 9}
 
 
@@ -48,12 +52,9 @@ class Regions:
         return "".join(small if len(small := letter.lower()) == 1 else letter for letter in self.text)
 
     def places(self, words: Sequence[str]) -> Iterator[int]:
-        """Where each of some words (in lower case) begins, in any case: many times faster than `re` with IGNORECASE."""
+        """Where each of some words (in lower case) begins, in any case."""
         for word in words:
-            place = self._lower.find(word)
-            while place >= 0:
-                yield place
-                place = self._lower.find(word, place + 1)
+            yield from places_of(word, self._lower)
 
     def around(self, start: int, end: int) -> tuple[int, int] | None:
         """The comment or literal, as (start, end), in which all these characters stand; None outside of one."""
@@ -63,17 +64,35 @@ class Regions:
             return None
         return starts[index], ends[index]
 
-    def behind(self, place: int) -> Iterator[tuple[int, int]]:
-        """The comment or literal that a place stands in, and those that follow; none for a place outside of one."""
-        starts, ends = self._spans
-        if self.around(place, place):
-            for index in range(bisect.bisect_right(starts, place) - 1, len(starts)):
-                yield starts[index], ends[index]
-
     def in_comment(self, start: int, end: int) -> bool:
         """Whether these characters stand in one comment."""
         region = self.around(start, end)
         return region is not None and self.text[region[0]] == "#"
+
+    def may_hold(self, start: int, end: int, replacement: str) -> bool:
+        """Whether a text that parses surely still does when these characters become `replacement`.
+
+        So it is inside a comment, and inside a literal that is not formatted and has no escape nearby: the longest is
+        that of a character by its name. False says nothing.
+        """
+        region = self.around(start, end)
+        if region is None or not replacement.isascii() or not _HARMLESS.fullmatch(replacement):
+            return False
+        first, last = region
+        if self.text[first] == "#":
+            return start > first
+        width = 3 if self.text[first : first + 3] == 3 * self.text[first] else 1
+        prefix = self.text[max(0, first - 2) : first].lower()
+        near = self.text[max(first, start - _ESCAPE_CHARACTERS) : end]
+        return "f" not in prefix and first + width <= start and end <= last - width and "\\" not in near
+
+
+def places_of(word: str, text: str) -> Iterator[int]:
+    """Where a word begins in a text: many times faster than `re`, which tries every place."""
+    place = text.find(word)
+    while place >= 0:
+        yield place
+        place = text.find(word, place + 1)
 
 
 def after_escape(text: str, start: int, end: int) -> int:
