@@ -1,21 +1,22 @@
 """Packing: padding, cuts and discarded tokens beside concatenate-and-chunk and crop packing; speed and memory by size.
 
 Text: the installed packages and the standard library; sizes beyond it repeat the packages under other names, so that
-every document has an id, an order and fill-in-the-middle cuts of its own. The stage runs in a process of its own,
-whose peak memory is measured; so does the training of a tokenizer on a sample of fixed size. Sizes are millions of
-tokens. On two quiet cores 10 and 50 take some 2 minutes together, 500 some 12, most of it writing the corpus.
+every document has an id, an order and fill-in-the-middle cuts of its own. The stage runs in a process of its own; it
+and its workers are looked at fifty times a second, for memory that is theirs (anonymous) and pages of files. So is the
+training of a tokenizer on a sample of fixed size. Sizes are millions of tokens. On two quiet cores 10 and 50 take some
+2 minutes together, 500 some 12, most of it writing the corpus.
 
     python benchmarks/packing.py --megabytes 40 > benchmarks/results/packing.md
     python benchmarks/packing.py --megabytes 20 --no-compare --scale 10 50 500 > benchmarks/results/packing-scale.md
 """
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import sysconfig
@@ -110,10 +111,47 @@ def write_part(rows: list[dict[str, object]], path: Path) -> None:
 
 
 def run_stage(home: Path, **changes: object) -> dict[str, object]:
-    """Run the stage in a process of its own; figures of the training split, seconds, and peak memory in MB."""
+    """Run the stage in a process of its own; figures of the training split, seconds, and peak memory."""
     command = [sys.executable, __file__, "--stage", str(home), "--changes", json.dumps(changes)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(output.splitlines()[-1])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        peaks = watch(process)
+        output = process.stdout.read()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return json.loads(output.splitlines()[-1]) | peaks
+
+
+def watch(process: subprocess.Popen[str]) -> dict[str, float]:
+    """The most anonymous and file-backed memory that the process, and any of its workers, was seen with. MB."""
+    peaks = dict.fromkeys(("anonymous_mb", "file_mb", "worker_anonymous_mb", "worker_file_mb"), 0.0)
+    while process.poll() is None:
+        for pid in descendants(process.pid):
+            role = "" if pid == process.pid else "worker_"
+            for name, found in zip(("anonymous_mb", "file_mb"), resident_mb(pid), strict=True):
+                peaks[role + name] = max(peaks[role + name], found)
+        time.sleep(0.02)
+    return peaks
+
+
+def descendants(pid: int) -> list[int]:
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, children.read_text().split())
+    return found
+
+
+def resident_mb(pid: int) -> tuple[float, float]:
+    """Resident memory of a process: anonymous, and pages of files (which the kernel can drop). MB."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0, 0.0
+    kb = {
+        name: value.split()[0] for name, _, value in (line.partition(":") for line in lines) if name.startswith("Rss")
+    }
+    return int(kb.get("RssAnon", 0)) / 1000, int(kb.get("RssFile", 0)) / 1000
 
 
 def train(home: Path) -> None:
@@ -121,7 +159,7 @@ def train(home: Path) -> None:
     start = time.perf_counter()
     params = TokenizerParams(sample_bytes=SAMPLE_BYTES)
     train_tokenizer(home / "corpus", home / "sampled_tokenizer", params=params, config_digest="")
-    print(json.dumps({"seconds": time.perf_counter() - start, "peak_mb": own_peak_mb()}))
+    print(json.dumps({"seconds": time.perf_counter() - start}))
 
 
 def stage(home: Path, changes: dict[str, object]) -> None:
@@ -132,7 +170,7 @@ def stage(home: Path, changes: dict[str, object]) -> None:
     encoded_at = time.perf_counter()
     artifact = write_token_shards(encoded, home / "tokenizer", home / "token_shards", params=params, config_digest="")
     seconds = time.perf_counter() - start
-    own, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = os.times()
     lengths = document_lengths(artifact.path)
     print(
         json.dumps(
@@ -140,9 +178,7 @@ def stage(home: Path, changes: dict[str, object]) -> None:
                 **artifact.metadata["train"],
                 "seconds": seconds,
                 "encode_seconds": encoded_at - start,
-                "cpu_seconds": own.ru_utime + own.ru_stime + workers.ru_utime + workers.ru_stime,
-                "peak_mb": own_peak_mb(),
-                "worker_peak_mb": workers.ru_maxrss / 1000,
+                "cpu_seconds": cpu.user + cpu.system + cpu.children_user + cpu.children_system,
                 "crop_discarded": crop_discards(lengths, params.seq_len) if changes.get("num_workers") == 1 else None,
             }
         )
@@ -156,12 +192,6 @@ def encoded_parts(home: Path) -> list[Path]:
 def encode(home: Path, num_threads: int) -> list[Path]:
     params = EncodedDocuments(num_threads=num_threads)
     return encode_corpus(home / "corpus", home / "tokenizer", home / "encoded", params=params)
-
-
-def own_peak_mb() -> float:
-    """Peak memory of this process; ru_maxrss would begin with the parent's."""
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1000
 
 
 def document_lengths(folder: Path) -> list[int]:
@@ -220,8 +250,8 @@ def compare(home: Path, seq_lens: list[int]) -> None:
 
 def scale(home: Path, millions: list[float], num_workers: int) -> None:
     print(
-        "\n| tokens | MB | s | encoding s | tokens/s | CPU s | tokens/CPU s | peak MB | worker peak MB | padding "
-        f"| tokenizer on {SAMPLE_BYTES // 1_000_000} MB of it: s | peak MB |\n{'|---' * 12}|"
+        "\n| tokens | files | MB | s | encoding s | tokens/s | CPU s | tokens/CPU s | peak MB anonymous + of files "
+        f"| a worker's | padding | tokenizer on {SAMPLE_BYTES // 1_000_000} MB of it: s | peak MB |\n{'|---' * 13}|"
     )
     speeds = []
     for size in millions:
@@ -232,10 +262,13 @@ def scale(home: Path, millions: list[float], num_workers: int) -> None:
         tokens, seconds, cpu = figures["num_tokens"], figures["seconds"], figures["cpu_seconds"]
         speeds.append((tokens / seconds, tokens / cpu))
         print(
-            f"| {tokens:,} | {num_bytes / 1e6:.0f} | {seconds:.1f} | {figures['encode_seconds']:.1f} "
-            f"| {tokens / seconds:,.0f} | {cpu:.1f} | {tokens / cpu:,.0f} | {figures['peak_mb']:.0f} "
-            f"| {figures['worker_peak_mb']:.0f} | {figures['padding_fraction']:.4%} "
-            f"| {trained['seconds']:.1f} | {trained['peak_mb']:.0f} |",
+            f"| {tokens:,} | {figures['num_files']:,} | {num_bytes / 1e6:.0f} | {seconds:.1f} "
+            f"| {figures['encode_seconds']:.1f} "
+            f"| {tokens / seconds:,.0f} | {cpu:.1f} | {tokens / cpu:,.0f} "
+            f"| {figures['anonymous_mb']:.0f} + {figures['file_mb']:.0f} "
+            f"| {figures['worker_anonymous_mb']:.0f} + {figures['worker_file_mb']:.0f} "
+            f"| {figures['padding_fraction']:.4%} | {trained['seconds']:.1f} "
+            f"| {trained['anonymous_mb']:.0f} + {trained['file_mb']:.0f} |",
             flush=True,
         )
     by_clock, by_cpu = (max(values) / min(values) for values in zip(*speeds, strict=True))

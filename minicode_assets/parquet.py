@@ -1,10 +1,11 @@
 """Table artefacts: written atomically with their schema checked, scanned with their digest checked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet
 
 from minicode_assets.errors import CorruptArtifactError, TableError
 from minicode_assets.schemas import Table
@@ -34,6 +35,34 @@ def conform(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
 def write_parquet(frame: pl.DataFrame, path: Path, table: Table) -> None:
     """Write one Parquet file (zstd, statistics), after checking the schema."""
     conform(frame, table).write_parquet(path, compression="zstd", compression_level=COMPRESSION_LEVEL)
+
+
+class BlockWriter:
+    """One Parquet file that is written block by block, a row group each; memory is bounded by a block.
+
+    Args:
+        path: The file.
+        table: The schema that every block must have.
+        distinct: Columns that hardly repeat a value; they get no dictionary, which a reader would hold.
+    """
+
+    def __init__(self, path: Path, table: Table, *, distinct: Collection[str] = ()) -> None:
+        self._table = table
+        self._file = pyarrow.parquet.ParquetWriter(
+            path,
+            pl.DataFrame(schema=table.polars).to_arrow().schema,
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+            use_dictionary=[column.name for column in table.columns if column.name not in distinct],
+        )
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Append rows, after checking the schema."""
+        self._file.write_table(conform(frame, self._table).to_arrow())
+
+    def close(self) -> None:
+        """The file is whole afterwards."""
+        self._file.close()
 
 
 def write_table(

@@ -198,7 +198,8 @@ def run_mixture(options: argparse.Namespace) -> int:
     """`minicode mixture`."""
     from minicode_assets.defs.settings import from_environment
     from minicode_assets.layout import Layout, partition_keys
-    from minicode_assets.tokens.mixture_table import as_text, mixture_rows, phase_mixtures, tokens_at_hand
+    from minicode_assets.tokens.mixture import tokens_at_hand
+    from minicode_assets.tokens.mixture_table import as_text, mixture_rows, phase_mixtures
 
     settings = from_environment()
     layout, keys = Layout(settings.data_folder), partition_keys(settings.config.partitions.num_prefixes)

@@ -40,8 +40,9 @@ class Tokenizer:
 class EncodedDocuments:
     """How documents are encoded; nothing here shapes the tokens."""
 
-    batch_bytes: int = operational(8_000_000)
-    """Text that is encoded at a time, at least; bounds the memory. Unit: bytes."""
+    batch_bytes: int = 1_000_000
+    """Text that is encoded at a time, at least, and then lies in one row group of the file; packing reads a row group
+    of every partition at once. Unit: bytes."""
     num_threads: int = operational(2)
     """Encoding threads; the engine runs outside of Python's lock."""
 

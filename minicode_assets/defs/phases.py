@@ -12,7 +12,8 @@ from minicode_assets.defs.tokens import stars_of
 from minicode_assets.defs.training import training_outcome
 from minicode_assets.errors import ConfigError
 from minicode_assets.tokens.instruct import write_instruct_shards
-from minicode_assets.tokens.mixture_table import COLUMNS, mixture_rows, phase_mixtures, tokens_at_hand
+from minicode_assets.tokens.mixture import tokens_at_hand
+from minicode_assets.tokens.mixture_table import COLUMNS, mixture_rows, phase_mixtures
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.shards import open_split
 

@@ -13,7 +13,8 @@ from minicode_assets.layout import partition_keys
 from minicode_assets.schemas import ENCODED_DOCUMENTS
 from minicode_assets.tokens.budget import chinchilla_rows
 from minicode_assets.tokens.encoded import count_mismatches, encode_documents
-from minicode_assets.tokens.mixture_table import COLUMNS, mixture_rows, phase_mixtures, tokens_at_hand
+from minicode_assets.tokens.mixture import tokens_at_hand
+from minicode_assets.tokens.mixture_table import COLUMNS, mixture_rows, phase_mixtures
 from minicode_assets.tokens.show import decoded_sequences
 from minicode_assets.tokens.train import train_tokenizer
 from minicode_assets.tokens.write import write_token_shards

@@ -1,7 +1,6 @@
 """Where a document that is already written can be cut: behind the end of a line, never inside a character."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,9 @@ _MAX_UTF8_BYTES = 4
 
 
 class CutPlaces:
-    """Reads tokens of written shards, memory-mapped; a place is a number of tokens from the split's first on.
+    """Reads tokens of written shards; a place is a number of tokens from the split's first on.
+
+    A shard is mapped for each look and let go of, or in the end all of them would be resident.
 
     Args:
         path: The split's folder; its shards are there.
@@ -27,13 +28,13 @@ class CutPlaces:
         self._ends_line = np.array([piece.endswith(b"\n") for piece in table])
         self._continues = np.array([bool(piece) and piece[0] & 0xC0 == 0x80 for piece in table])
         self._firsts = np.cumsum([0, *shard_sizes])
-        self._shard = cache(lambda number: map_tensors(path / shard_name(number))[0]["tokens"])
+        self._path = path
 
     def _tokens(self, place: int, count: int) -> TokenIds:
         shard = int(np.searchsorted(self._firsts, place, side="right")) - 1
         start = place - int(self._firsts[shard])
-        tokens: TokenIds = self._shard(shard)[start : start + count]
-        return tokens
+        tokens: TokenIds = map_tensors(self._path / shard_name(shard))[0]["tokens"]
+        return tokens[start : start + count].copy()
 
     def choose(self, first: int, room: int, *, least: int) -> int:
         """How many tokens from `first` on to take, `room` at most: behind the last line end, if `least` are taken."""

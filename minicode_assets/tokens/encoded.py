@@ -1,15 +1,15 @@
 """Encoded documents: every document of the corpus as tokens, once, so that packing anew encodes little."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet
 
 from minicode_assets.config import EncodedDocuments
-from minicode_assets.parquet import COMPRESSION_LEVEL, scan_table
+from minicode_assets.parquet import BlockWriter, scan_table
 from minicode_assets.schemas import CORPUS, ENCODED_DOCUMENTS
 from minicode_assets.tokens.read import parquet_rows
 from minicode_assets.tokens.source_formats import format_of
@@ -67,11 +67,10 @@ def encode_corpus(corpus: Path, tokenizer: Path, folder: Path, *, params: Encode
 
 def _encode_split(source: Path, target: Path, tokenizer: Tokenizer, params: EncodedDocuments) -> dict[str, int]:
     counts = dict.fromkeys(("num_documents", "num_tokens", "num_bytes"), 0)
-    schema = pl.DataFrame(schema=ENCODED_DOCUMENTS.polars).to_arrow().schema
-    with pyarrow.parquet.ParquetWriter(target, schema, compression="zstd", compression_level=COMPRESSION_LEVEL) as file:
+    with contextlib.closing(BlockWriter(target, ENCODED_DOCUMENTS, distinct=("document_id", "tokens"))) as file:
         for rows in _batches(source, params.batch_bytes):
             frame = _encode_rows(rows, tokenizer, params.num_threads)
-            file.write_table(frame.to_arrow())
+            file.write(frame)
             counts["num_documents"] += frame.height
             counts["num_tokens"] += int(frame["num_tokens"].sum())
             counts["num_bytes"] += int(frame["num_bytes"].sum())
@@ -84,7 +83,7 @@ def _batches(source: Path, batch_bytes: int) -> Iterator[list[tuple[Any, ...]]]:
     size = 0
     for row in parquet_rows(source, _CORPUS_COLUMNS, batch_rows=128):
         batch.append(row)
-        size += len(row[-1])
+        size += len(row[-1].encode())
         if size >= batch_bytes:
             yield batch
             batch, size = [], 0

@@ -35,11 +35,11 @@ def fill_rooms(placed: Placed, loose: Numbers, *, seq_len: int, least: int, cut:
     if not len(loose):
         return placed
     room = (seq_len - np.bincount(placed.row, weights=placed.length)).astype(np.int64)
-    alone = np.bincount(placed.row) == 1
-    donors = [piece for piece in loose.tolist() if alone[placed.row[piece]]]
+    donors = loose[np.bincount(placed.row)[placed.row[loose]] == 1]
+    donors = donors[np.argsort(placed.length[donors], kind="stable")]
     free = sorted((int(room[row]), row) for row in np.flatnonzero(room >= least).tolist())
     total, parts, filled = sum(size for size, _ in free), list[Part](), set[int]()
-    for piece in sorted(donors, key=lambda piece: (placed.length[piece], piece)):
+    for piece in map(int, donors):
         own, length = int(placed.row[piece]), int(placed.length[piece])
         if own in filled:
             continue
@@ -75,7 +75,8 @@ def _deal(placed: Placed, piece: int, free: list[tuple[int, int]], *, least: int
 def _with_parts(placed: Placed, parts: list[Part]) -> Placed:
     dealt = np.array(parts, dtype=np.int64).reshape(-1, 4)
     piece, first, length, row = dealt.T
-    whole = np.setdiff1d(np.arange(len(placed.row)), piece)
+    whole = np.ones(len(placed.row), np.bool_)
+    whole[piece] = False
     return Placed(
         np.concatenate([placed.document[whole], placed.document[piece]]),
         np.concatenate([placed.start[whole], placed.start[piece] + first]),

@@ -71,17 +71,27 @@ def shares(at_hand: Mapping[str, int], params: TokenShards) -> dict[str, float]:
 
 def read_units(encoded: Sequence[Path], *, repository_context: bool) -> pl.DataFrame:
     """Tokens of each unit of the training split: columns source, unit, num_tokens, sorted by source and unit."""
-    rows = pl.concat(
-        [
-            scan_table(folder, ENCODED_DOCUMENTS, pattern="train.parquet", verify=False)
-            .select("source", "origin_url", "document_id", "num_tokens")
-            .collect()
-            for folder in encoded
-        ]
-    )
     together = [source for source, form in FORMATS.items() if form.context and repository_context]
     unit = pl.when(pl.col("source").is_in(together)).then("origin_url").otherwise("document_id")
-    return rows.group_by("source", unit.alias("unit")).agg(pl.col("num_tokens").sum()).sort("source", "unit")
+    return _sums(encoded, pl.col("source"), unit.alias("unit")).sort("source", "unit")
+
+
+def tokens_at_hand(encoded: Sequence[Path]) -> dict[str, int]:
+    """Training tokens of each source, one epoch, of the encoded_documents artefacts."""
+    return dict(_sums(encoded, pl.col("source")).sort("source").iter_rows())
+
+
+def _sums(encoded: Sequence[Path], *by: pl.Expr) -> pl.DataFrame:
+    """Tokens of the training split by key; memory is bounded by a partition's documents and the keys."""
+    parts = [
+        scan_table(folder, ENCODED_DOCUMENTS, pattern="train.parquet", verify=False)
+        .group_by(by)
+        .agg(pl.col("num_tokens").sum())
+        .collect()
+        for folder in encoded
+    ]
+    keys = [key.meta.output_name() for key in by]
+    return pl.concat(parts).group_by(keys).agg(pl.col("num_tokens").sum())
 
 
 def copies(units: pl.DataFrame, times: Mapping[str, float], *, seed: int) -> dict[tuple[str, str], int]:

@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import polars as pl
 
 from minicode_assets.config import Config, TokenShards
 from minicode_assets.config.phases import FIRST
-from minicode_assets.tokens.mixture import epochs, read_units
+from minicode_assets.tokens.mixture import epochs
 from minicode_model.config import Checkpoint
 
 PAPER_TOKENS: dict[str, float] = {
@@ -98,12 +95,6 @@ def _row(phase: str, source: str, at_hand: int, times: float, read: Mapping[str,
         phase, source, f"{at_hand:,}", f"{times:.4g}", f"{read[source]:,.0f}",
         f"{read[source] / sum(read.values()):.4f}", f"{paper:,.0f}" if paper else "", share,
     )  # fmt: skip
-
-
-def tokens_at_hand(encoded: Sequence[Path]) -> dict[str, int]:
-    """Training tokens of each source, one epoch, of the encoded_documents artefacts."""
-    units = read_units(encoded, repository_context=False)
-    return dict(units.group_by("source").agg(pl.col("num_tokens").sum()).sort("source").iter_rows())
 
 
 def as_text(rows: Sequence[tuple[str, ...]], columns: Sequence[str] = COLUMNS) -> str:

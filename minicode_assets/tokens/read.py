@@ -16,6 +16,7 @@ from minicode_assets.tokens.format import File
 from minicode_assets.tokens.source_formats import format_of
 
 _BATCH_ROWS = 512
+_READ_BYTES = 1 << 16
 _DOCUMENT_COLUMNS = ["document_id", "source", "swhid", "origin_url", "path", "license_expression", "text"]
 _FILE_COLUMNS = ["document_id", "source", "swhid", "origin_url", "path", "license_expression", "num_bytes", "tokens"]
 
@@ -83,7 +84,11 @@ def encoded_files(encoded: Sequence[Path], split: str, dtype: np.dtype[Any]) -> 
 
 
 def parquet_rows(path: Path, columns: list[str], *, batch_rows: int) -> Iterator[tuple[Any, ...]]:
-    """The rows of one file as tuples, in order."""
-    with pyarrow.parquet.ParquetFile(path) as parquet:
-        for batch in parquet.iter_batches(batch_size=batch_rows, columns=columns):
-            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+    """The rows of one file as tuples, in order.
+
+    Arrow by itself reads ahead, several row groups at once; so they are asked for one by one, in small reads.
+    """
+    with pyarrow.parquet.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False) as parquet:
+        for group in range(parquet.num_row_groups):
+            for batch in parquet.iter_batches(batch_rows, row_groups=[group], columns=columns, use_threads=False):
+                yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)

@@ -1,6 +1,7 @@
 """One split of the token shards, written as its examples come: shards, index, and the file behind every token."""
 
 import logging
+from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -8,17 +9,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from minicode_assets.config import TokenShards
 from minicode_assets.errors import ShardError
-from minicode_assets.parquet import write_parquet
-from minicode_assets.schemas import TOKEN_DOCUMENTS
 from minicode_assets.tokens.cut_places import CutPlaces
+from minicode_assets.tokens.documents_table import DocumentsTable
 from minicode_assets.tokens.encode import MIN_PART_TOKENS
 from minicode_assets.tokens.fill import fill_rooms
 from minicode_assets.tokens.format import Example
-from minicode_assets.tokens.pack import Numbers, Packing, Placed, pack_best_fit, pack_concatenated
+from minicode_assets.tokens.pack import Packing, Placed, pack_best_fit, pack_concatenated
 from minicode_assets.tokens.pieces import Encoded
 from minicode_model.shards import DOCUMENTS_FILE, FORMAT_VERSION, INDEX_FILE, shard_name
 from minicode_model.tensors import write_tensors
@@ -28,9 +27,16 @@ _LOG = logging.getLogger("minicode.token_shards")
 _LOG_EVERY_S = 5.0
 
 
+def _integers() -> "array[int]":
+    return array("q")
+
+
 @dataclass
 class SplitWriter:
-    """Takes encoded examples in order and writes one split; memory is bounded by a shard and the index.
+    """Takes encoded examples in order and writes one split.
+
+    Memory: a shard, and in numbers what the index needs: 60 bytes a file, 24 a document, some 100 a piece while it is
+    packed (benchmarks/packing.py measures it).
 
     Attributes:
         path: The split's folder, created here.
@@ -46,19 +52,19 @@ class SplitWriter:
     _shard: list[TokenIds] = field(default_factory=list)
     _num_shards: int = 0
     _shard_tokens: int = 0
-    _doc_lengths: list[int] = field(default_factory=list)
-    _doc_bytes: list[int] = field(default_factory=list)
     _shard_sizes: list[int] = field(default_factory=list)
-    _piece_lengths: list[Numbers] = field(default_factory=list)
-    _loose: list[int] = field(default_factory=list)
-    _num_pieces: int = 0
-    _rows: list[tuple[Any, ...]] = field(default_factory=list)
-    _tables: list[pl.DataFrame] = field(default_factory=list)
+    _num_tokens: int = 0
+    _doc_lengths: "array[int]" = field(default_factory=_integers)
+    _doc_bytes: "array[int]" = field(default_factory=_integers)
+    _doc_pieces: "array[int]" = field(default_factory=_integers)
+    _piece_lengths: "array[int]" = field(default_factory=_integers)
+    _loose: "array[int]" = field(default_factory=_integers)
     _counts: dict[str, int] = field(default_factory=dict)
     _said_at: float = field(default_factory=monotonic)
 
     def __post_init__(self) -> None:
         self.path.mkdir()
+        self._documents = DocumentsTable(self.path / DOCUMENTS_FILE, self.tokenizer)
 
     def add(self, example: Example, encoded: Encoded) -> None:
         """Append one example as a document.
@@ -78,41 +84,23 @@ class SplitWriter:
             self._flush()
         self._shard.append(encoded.tokens)
         self._shard_tokens += length
-        document = len(self._doc_lengths)
-        self._piece_lengths.append(np.array(encoded.piece_lengths, dtype=np.int64))
-        self._loose += [self._num_pieces + number for number in encoded.loose_pieces]
-        self._num_pieces += len(encoded.piece_lengths)
+        # Only before the first file stands text that is no file's: the repository's name.
+        lead = encoded.tokens[: encoded.file_ranges[0][0]]
+        num_bytes = self.tokenizer.num_bytes(lead) + self._documents.add(len(self._doc_lengths), example, encoded)
+        self._loose.extend(len(self._piece_lengths) + number for number in encoded.loose_pieces)
+        self._piece_lengths.extend(encoded.piece_lengths)
+        self._doc_pieces.append(len(encoded.piece_lengths))
         self._doc_lengths.append(length)
-        self._doc_bytes.append(self.tokenizer.num_bytes(encoded.tokens))
-        self._add_rows(document, example, encoded)
+        self._doc_bytes.append(num_bytes)
+        self._num_tokens += length
         self._count(encoded)
-
-    def _add_rows(self, document: int, example: Example, encoded: Encoded) -> None:
-        for number, (start, length) in zip(encoded.file_order, encoded.file_ranges, strict=True):
-            file = example.files[number]
-            num_bytes = self.tokenizer.num_bytes(encoded.tokens[start : start + length])
-            self._rows.append(
-                (
-                    document,
-                    example.example_id,
-                    start,
-                    length,
-                    num_bytes,
-                    file.document_id,
-                    file.source,
-                    file.swhid,
-                    file.origin_url,
-                    file.path,
-                    file.license_expression,
-                )
-            )
 
     def _count(self, encoded: Encoded) -> None:
         for name in ("num_psm", "num_spm", "num_long_files", "num_cut_files", "num_cuts", "num_line_cuts"):
             self._counts[name] = self._counts.get(name, 0) + getattr(encoded, name)
         if monotonic() - self._said_at > _LOG_EVERY_S:
             self._said_at = monotonic()
-            _LOG.info("%s: %d documents, %d tokens", self.split, len(self._doc_lengths), sum(self._doc_lengths))
+            _LOG.info("%s: %d documents, %d tokens", self.split, len(self._doc_lengths), self._num_tokens)
 
     def _flush(self) -> None:
         if not self._shard:
@@ -122,13 +110,13 @@ class SplitWriter:
         write_tensors(
             self.path / shard_name(self._num_shards),
             {
-                "tokens": np.concatenate(self._shard).astype(self.tokenizer.dtype),
+                "tokens": np.concatenate(self._shard, dtype=self.tokenizer.dtype),
                 "doc_offsets": np.cumsum([0, *lengths]).astype(np.uint64),
             },
             self._header(),
         )
-        self._tables.append(pl.DataFrame(self._rows, schema=TOKEN_DOCUMENTS.polars, orient="row"))
-        self._rows, self._shard, self._shard_tokens, self._num_shards = [], [], 0, self._num_shards + 1
+        self._documents.flush()
+        self._shard, self._shard_tokens, self._num_shards = [], 0, self._num_shards + 1
 
     def _header(self) -> dict[str, str]:
         return {
@@ -142,8 +130,7 @@ class SplitWriter:
     def finish(self) -> dict[str, Any]:
         """Write the last shard, documents.parquet and the index; return the split's figures."""
         self._flush()
-        documents = pl.concat([pl.DataFrame(schema=TOKEN_DOCUMENTS.polars), *self._tables])
-        write_parquet(documents, self.path / DOCUMENTS_FILE, TOKEN_DOCUMENTS)
+        files = self._documents.close()
         packing = self._pack()
         write_tensors(
             self.path / INDEX_FILE,
@@ -153,29 +140,29 @@ class SplitWriter:
                 "piece_start": packing.piece_start.astype(np.uint64),
                 "piece_length": packing.piece_length.astype(np.uint64),
                 "doc_num_bytes": np.array(self._doc_bytes, dtype=np.uint64),
-                **file_arrays(documents),
+                **files,
             },
             {**self._header(), "num_shards": str(self._num_shards)},
         )
-        return self.figures(documents, packing)
+        return self.figures(packing)
 
     def _pack(self) -> Packing:
-        doc_lengths = np.array(self._doc_lengths, dtype=np.int64)
+        doc_lengths = np.array(self._doc_lengths)
         seq_len, seed = self.params.seq_len, self.params.seed
         if self.params.packing == "concatenate":
             return pack_concatenated(doc_lengths, seq_len=seq_len)
-        lengths = np.concatenate([np.zeros(0, np.int64), *self._piece_lengths])
-        documents = np.repeat(np.arange(len(doc_lengths)), [len(pieces) for pieces in self._piece_lengths])
+        lengths = np.array(self._piece_lengths)
+        documents = np.repeat(np.arange(len(doc_lengths)), np.array(self._doc_pieces))
         starts = np.cumsum(lengths) - lengths - (np.cumsum(doc_lengths) - doc_lengths)[documents]
         return pack_best_fit(documents, starts, lengths, seq_len=seq_len, seed=seed, fill=self._fill)
 
     def _fill(self, placed: Placed) -> Placed:
         """Fill the rooms that best fit left, and count the cuts that it takes."""
         places = CutPlaces(self.path, self.tokenizer, self._shard_sizes)
-        before = np.cumsum([0, *self._doc_lengths])
+        before = np.concatenate([[0], np.cumsum(np.array(self._doc_lengths))])
         filled = fill_rooms(
             placed,
-            np.array(self._loose, dtype=np.int64),
+            np.array(self._loose),
             seq_len=self.params.seq_len,
             least=MIN_PART_TOKENS,
             cut=lambda document, first, room: places.choose(before[document] + first, room, least=MIN_PART_TOKENS),
@@ -187,18 +174,14 @@ class SplitWriter:
         self._counts["num_line_cuts"] = self._counts.get("num_line_cuts", 0) + lines
         return filled
 
-    def figures(self, documents: pl.DataFrame, packing: Packing) -> dict[str, Any]:
+    def figures(self, packing: Packing) -> dict[str, Any]:
         """Counts of the split: documents, tokens, bytes, sequences, padding, cuts, orders, tokens by licence ..."""
-        lengths = np.array(self._doc_lengths, dtype=np.int64)
-        num_tokens, capacity = int(lengths.sum()), packing.num_rows * self.params.seq_len
+        lengths, num_tokens = np.array(self._doc_lengths), self._num_tokens
+        capacity = packing.num_rows * self.params.seq_len
         pieces = np.bincount(packing.piece_document, minlength=len(lengths))
-        by = {
-            name: documents.group_by(name).agg(pl.col("num_tokens").sum()).sort(pl.all())
-            for name in ("license_expression", "source")
-        }
         return {
             "num_documents": len(lengths),
-            "num_files": documents.height,
+            "num_files": self._documents.num_files,
             "num_tokens": num_tokens,
             "num_bytes": sum(self._doc_bytes),
             "num_sequences": packing.num_rows,
@@ -210,8 +193,8 @@ class SplitWriter:
             "num_avoidable_cut_documents": int(((pieces > 1) & (lengths <= self.params.seq_len)).sum()),
             **self._counts,
             "document_lengths": length_histogram(lengths),
-            "tokens_by_license": {str(name): count for name, count in by["license_expression"].iter_rows()},
-            "tokens_by_source": dict(by["source"].iter_rows()),
+            "tokens_by_license": dict(sorted(self._documents.tokens_by["license_expression"].items())),
+            "tokens_by_source": dict(sorted(self._documents.tokens_by["source"].items())),
         }
 
 
@@ -219,16 +202,3 @@ def length_histogram(lengths: npt.NDArray[np.int64]) -> dict[str, int]:
     """How many documents have at least 1, 2, 4, 8 ... tokens and fewer than twice as many; by the lower edge."""
     counts = np.bincount(np.frexp(lengths)[1] - 1) if len(lengths) else np.zeros(0, np.int64)
     return {str(1 << power): int(count) for power, count in enumerate(counts)}
-
-
-def file_arrays(documents: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
-    """documents.parquet's key columns for readers without Parquet: ids as raw bytes, sha1_git zero where unknown."""
-    ids = bytes.fromhex("".join(documents["document_id"]))
-    contents = documents["swhid"].str.extract(r"^swh:1:cnt:([0-9a-f]{40})").fill_null("0" * 40)
-    return {
-        "file_document": documents["document"].to_numpy().astype(np.uint64),
-        "file_start": documents["token_start"].to_numpy().astype(np.uint64),
-        "file_length": documents["num_tokens"].to_numpy().astype(np.uint64),
-        "file_document_id": np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16),
-        "file_sha1_git": np.frombuffer(bytes.fromhex("".join(contents)), dtype=np.uint8).reshape(-1, 20),
-    }

@@ -9,14 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import polars as pl
-
 from minicode_assets.config import TokenShards
 from minicode_assets.errors import CorpusError, ShardError
 from minicode_assets.tokens.encode import ExampleEncoder
 from minicode_assets.tokens.encoded import SPLITS
 from minicode_assets.tokens.format import Example, File, Format, training_examples, validation_examples
-from minicode_assets.tokens.mixture import copies, epochs, read_units
+from minicode_assets.tokens.mixture import copies, epochs, read_units, tokens_at_hand
 from minicode_assets.tokens.pieces import Encoded
 from minicode_assets.tokens.read import encoded_files
 from minicode_assets.tokens.split_writer import SplitWriter
@@ -87,9 +85,7 @@ def _check_tokenizer(encoded: Sequence[Artifact], tokenizer: Tokenizer) -> None:
 
 def plan(encoded: Sequence[Path], params: TokenShards) -> dict[str, float]:
     """How many times each source is read."""
-    units = read_units(encoded, repository_context=params.repository_context)
-    at_hand = units.group_by("source").agg(pl.col("num_tokens").sum()).sort("source")
-    return epochs(dict(at_hand.iter_rows()), params)
+    return epochs(tokens_at_hand(encoded), params)
 
 
 def split_examples(

@@ -25,7 +25,8 @@ from minicode_assets.defs.stage import keys_of
 from minicode_assets.layout import Layout
 from minicode_assets.provenance.explain import explain
 from minicode_assets.swhid import content_ids
-from minicode_assets.tokens.mixture_table import mixture_rows, phase_mixtures, tokens_at_hand
+from minicode_assets.tokens.mixture import tokens_at_hand
+from minicode_assets.tokens.mixture_table import mixture_rows, phase_mixtures
 from minicode_assets.tokens.source_formats import CODE, FORMATS
 from minicode_model.shards import DOCUMENTS_FILE, open_split
 from minicode_model.tokenizer import Tokenizer

@@ -1,17 +1,20 @@
 """Every document encoded once; the shards don't depend on how the documents were partitioned."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow
 import pytest
 
 from minicode_assets.config import EncodedDocuments
 from minicode_assets.errors import CorpusError, CorruptArtifactError, ShardError
-from minicode_assets.parquet import read_table, write_parquet
+from minicode_assets.parquet import BlockWriter, read_table, write_parquet
 from minicode_assets.schemas import CORPUS, ENCODED_DOCUMENTS
 from minicode_assets.tokens.encoded import SPLITS, count_mismatches, encode_corpus, encode_documents
+from minicode_assets.tokens.read import parquet_rows
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.artifact import write_artifact
 from minicode_model.tokenizer import Tokenizer
@@ -47,6 +50,18 @@ def test_how_it_is_run_does_not_show(changes: dict[str, int], tmp_path: Path) ->
     for split in SPLITS:
         found, expected = (pl.read_parquet(path / f"{split}.parquet") for path in (tmp_path / "x", small_encoded()[0]))
         assert found.equals(expected)
+
+
+def test_a_row_group_at_a_time_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with contextlib.closing(BlockWriter(path, ENCODED_DOCUMENTS, distinct=("tokens",))) as file:
+        for number in range(24):
+            row = (str(number), "swh", "", "", "", None, 0, 0, np.random.default_rng(number).bytes(1 << 20))
+            file.write(pl.DataFrame([row], schema=ENCODED_DOCUMENTS.polars, orient="row"))
+    before = pyarrow.total_allocated_bytes()
+    for number, (key, _) in enumerate(parquet_rows(path, ["document_id", "tokens"], batch_rows=16)):
+        assert key == str(number)
+        assert pyarrow.total_allocated_bytes() - before < 8 << 20
 
 
 def test_partitions_do_not_show_in_the_shards(tmp_path: Path) -> None:

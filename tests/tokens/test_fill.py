@@ -23,7 +23,7 @@ SEQ_LEN = 32
 def place(lengths: list[int]) -> Placed:
     order = np.argsort(-np.array(lengths, np.int64), kind="stable")
     rows = np.empty(len(lengths), np.int64)
-    rows[order] = assign_rows(np.array(lengths)[order].tolist(), SEQ_LEN)
+    rows[order] = assign_rows(np.array(lengths)[order], SEQ_LEN)
     return Placed(np.arange(len(lengths)), np.full(len(lengths), 100), np.array(lengths, np.int64), rows)
 
 

@@ -23,7 +23,7 @@ def slow_rooms(lengths: list[int], seq_len: int) -> list[int]:
 
 @given(LENGTHS)
 def test_best_fit_leaves_the_room_that_a_slow_search_leaves(lengths: list[int]) -> None:
-    rows = assign_rows(lengths, 32)
+    rows = assign_rows(np.array(lengths, np.int64), 32)
     used = np.bincount(rows, weights=lengths) if lengths else np.zeros(0)
     assert sorted((32 - used).astype(int).tolist()) == slow_rooms(lengths, 32)
 

@@ -74,6 +74,8 @@ def test_figures_and_lineage(tmp_path: Path) -> None:
         assert set(figures["tokens_by_license"]) == set(corpus["license_expression"])
         assert figures["num_avoidable_cut_documents"] == 0
         lengths = [len(packed.document(d)[0]) for d in range(packed.num_documents)]
+        for tokens, num_bytes in map(packed.document, range(packed.num_documents)):
+            assert small_tokenizer().num_bytes(tokens) == num_bytes
         expected = {
             low: sum(int(low) <= length < 2 * int(low) for length in lengths) for low in figures["document_lengths"]
         }
