@@ -70,7 +70,7 @@ def stages(config: Config) -> list[Stage]:
     measured = [name for phase in config.phases for name in phase.measured]
     added = {"documents": document_sources(config), "leaderboard": measured}
     added |= {name: list(MANIFEST_INPUTS) for name in enabled if reads_manifest(config, name)}
-    added |= {name: ["archive"] for name in enabled if name in MAPPINGS and MAPPINGS[name].by_blob}
+    added |= {name: ["archive", "opt_out"] for name in enabled if name in MAPPINGS and MAPPINGS[name].by_blob}
     if config.commits.enabled and config.commits.history:
         added["commits"] = ["archive", *HISTORY_INPUTS]
     left_out = {"archive"} if config.tables.export != "embedded" else set()

@@ -143,17 +143,18 @@ def hub_dataset(run: StageRun) -> Outcome:
     if number >= len(files):
         return source_outcome(run, (), metadata={"file": "", "num_files": len(files)}, may_be_empty=True)
     file, web = files[number], hub.open_web(params, token)
-    harvest = Harvest(run.layout.work / run.name / run.partition, [file.url, file.size, file.sha256, run.config_digest])
+    by_blob, opt_out = MAPPINGS[run.name].by_blob, run.layout.asset("opt_out")
+    inputs = {"opt_out": open_artifact(opt_out).digest} if by_blob else {}
+    key = [file.url, file.size, file.sha256, run.config_digest, inputs]
+    harvest = Harvest(run.layout.work / run.name / run.partition, key)
     try:
         if not harvest.progress.is_done:
             found = hub.read_file(run.name, file, web, harvest.progress.place, params, harvest.count)
-            if MAPPINGS[run.name].by_blob:
-                found = with_contents(found, source_of(run), max_bytes=params.max_row_bytes)
+            if by_blob:
+                wishes = load_opt_out(opt_out)
+                found = with_contents(found, source_of(run), max_bytes=params.max_row_bytes, wishes=wishes)
             harvest.take(
-                found,
-                block_bytes=params.block_bytes,
-                limit_rows=params.limit_rows,
-                limit_bytes=params.limit_bytes,
+                found, block_bytes=params.block_bytes, limit_rows=params.limit_rows, limit_bytes=params.limit_bytes
             )
     finally:
         web.close()
@@ -163,7 +164,7 @@ def hub_dataset(run: StageRun) -> Outcome:
         name=run.name,
         keys=partition_keys(run.config.partitions.num_prefixes),
         config_digest=run.config_digest,
-        inputs={},
+        inputs=inputs,
         metadata={"file": file.name, "url": file.url, "num_files": len(files), "next_row": harvest.progress.row},
     )
     return Outcome(artifact, checks_of(artifact, may_be_empty=False), {"records": records_table(artifact)})

@@ -5,26 +5,30 @@
 
 import json
 import logging
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 
 from minicode_assets.blobs.backends import Absent, Backend, Wanted
+from minicode_assets.blobs.opt_out import OptOut
 from minicode_assets.sources.decode import decode
 from minicode_assets.sources.document import Document, Figures, PrefixFiles, frame_of
 from minicode_assets.sources.hub import Found
 from minicode_assets.sources.rows import Place
+from minicode_assets.sources.swh import covered_documents
 from minicode_assets.swhid import content_ids
 from minicode_model.artifact import Artifact, digest_of, open_artifact, storage_errors, write_artifact, write_file
 
 PLACE = "place.json"
 _PROGRESS_S = 5.0
 _FETCHED_ROWS = 1000
+_SHA1 = re.compile("[0-9a-f]{40}")
 logger = logging.getLogger("minicode.sources")
 
 
@@ -184,15 +188,31 @@ def seal_harvest(
     return open_artifact(folder, verify=False)
 
 
-def with_contents(found: Iterable[Found], backend: Backend, *, max_bytes: int) -> Iterator[Found]:
-    """The documents with the bytes of their `blob_id` (sha1) as text, in order, a thousand asked for at a time."""
+def with_contents(
+    found: Iterable[Found], backend: Backend, *, max_bytes: int, wishes: OptOut | None = None
+) -> Iterator[Found]:
+    """The documents with the bytes of their `blob_id` (sha1) as text, in order, a thousand asked for at a time.
+
+    What the wishes cover is not asked for.
+    """
     batch: list[Found] = []
     for item in found:
         batch.append(item)
         if len(batch) >= _FETCHED_ROWS:
-            yield from _fetched(batch, backend, max_bytes)
+            yield from _fetched(_honoured(batch, wishes), backend, max_bytes)
             batch = []
-    yield from _fetched(batch, backend, max_bytes)
+    yield from _fetched(_honoured(batch, wishes), backend, max_bytes)
+
+
+def _honoured(batch: list[Found], wishes: OptOut | None) -> list[Found]:
+    if wishes is None or not batch:
+        return batch
+    rows = [replace(item.document, sha1_git=_digest(item.values.get("content_id")) or None).row() for item in batch]
+    covered = covered_documents(frame_of(rows), wishes)
+    return [
+        item._replace(document=item.document.dropped("opted_out")) if is_covered else item
+        for item, is_covered in zip(batch, covered, strict=True)
+    ]
 
 
 def _fetched(batch: list[Found], backend: Backend, max_bytes: int) -> Iterator[Found]:
@@ -204,20 +224,26 @@ def _fetched(batch: list[Found], backend: Backend, max_bytes: int) -> Iterator[F
         elif rank in answers:
             yield item._replace(document=_with_text(item.document, answers[rank], item.values))
         else:
-            too_long = int(item.values.get("length_bytes") or 0) > max_bytes
+            too_long = (_length(item.values) or 0) > max_bytes
             yield item._replace(document=item.document.dropped("too_long" if too_long else "malformed"))
 
 
 def _wanted(rank: int, item: Found, max_bytes: int) -> Wanted | None:
     """What to ask for; None where there is nothing to ask for or it is too long."""
-    try:
-        sha1 = bytes.fromhex(str(item.values["blob_id"]))
-        sha1_git = bytes.fromhex(str(item.values.get("content_id") or ""))
-        length = int(item.values["length_bytes"])
-    except (KeyError, ValueError, TypeError):
+    sha1, length = _digest(item.values.get("blob_id")), _length(item.values)
+    if not sha1 or length is None or length > max_bytes or item.document.status != "ok":
         return None
-    usable = len(sha1) == 20 and length <= max_bytes and item.document.status == "ok"
-    return Wanted(rank, sha1_git, sha1, length) if usable else None
+    return Wanted(rank, _digest(item.values.get("content_id")), sha1, length)
+
+
+def _digest(value: Any) -> bytes:
+    """40 hex digits as 20 bytes; empty where it is something else."""
+    return bytes.fromhex(value) if isinstance(value, str) and _SHA1.fullmatch(value) else b""
+
+
+def _length(values: Mapping[str, Any]) -> int | None:
+    length = values.get("length_bytes")
+    return length if isinstance(length, int) and length >= 0 else None
 
 
 def _with_text(document: Document, found: bytes | Absent, values: Mapping[str, Any]) -> Document:

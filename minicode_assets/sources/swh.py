@@ -89,12 +89,17 @@ def _files(file_manifest: Path, partition: str, wishes: OptOut) -> pl.DataFrame:
 
 def _honoured(documents: pl.DataFrame, wishes: OptOut) -> pl.DataFrame:
     """Another source's documents, those that the wishes cover without text and with the status opted_out."""
-    files = documents.lazy().with_columns(pl.col("path").cast(pl.Binary), snapshot=pl.lit(None, pl.Binary))
-    covered = files.select(covered=is_opted_out(files, wishes)).collect()["covered"]
+    covered = covered_documents(documents, wishes)
     return documents.with_columns(
         pl.when(covered).then(pl.lit("opted_out")).otherwise("status").alias("status"),
         *(pl.when(~covered).then(pl.col(name)).alias(name) for name in ("encoding", "text")),
     )
+
+
+def covered_documents(documents: pl.DataFrame, wishes: OptOut) -> pl.Series:
+    """Whether the wishes cover each of another source's documents."""
+    files = documents.lazy().with_columns(pl.col("path").cast(pl.Binary), snapshot=pl.lit(None, pl.Binary))
+    return files.select(covered=is_opted_out(files, wishes)).collect()["covered"]
 
 
 PROVENANCE = ("record_id", "url", "declared_license", "date")

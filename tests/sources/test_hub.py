@@ -3,18 +3,19 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
 
-from minicode_assets.blobs.backends import LocalBackend
+from minicode_assets.blobs.backends import Answer, LocalBackend, Wanted
+from minicode_assets.blobs.opt_out import OptOut, read_opt_out
 from minicode_assets.config import Config
 from minicode_assets.config.hub import HubDataset
 from minicode_assets.errors import SourceError
@@ -67,7 +68,13 @@ def section(name: str, served: Served, **changes: Any) -> HubDataset:
 
 
 def collect(
-    name: str, served: Served, folder: Path, params: HubDataset, token: str | None = None, backend: Any = None
+    name: str,
+    served: Served,
+    folder: Path,
+    params: HubDataset,
+    token: str | None = None,
+    backend: Any = None,
+    wishes: OptOut | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """As the stage does it."""
     file = hub.list_files(params, folder / "mirror", token=token)[0]
@@ -76,7 +83,7 @@ def collect(
     if not harvest.progress.is_done:
         found = hub.read_file(name, file, web, harvest.progress.place, params, harvest.count)
         if backend:
-            found = with_contents(found, backend, max_bytes=params.max_row_bytes)
+            found = with_contents(found, backend, max_bytes=params.max_row_bytes, wishes=wishes)
         harvest.take(
             found, block_bytes=params.block_bytes, limit_rows=params.limit_rows, limit_bytes=params.limit_bytes
         )
@@ -294,6 +301,36 @@ def test_contents_by_blob_id(served: Served, tmp_path: Path) -> None:
         "m0.py": "ok", "m1.py": "undecodable", "m2.py": "missing", "m3.py": "damaged", "m4.py": "malformed",
     }  # fmt: skip
     assert frame.filter(pl.col("path") == "m0.py").row(0, named=True)["sha1_git"] == content_ids(bodies[0])[0]
+
+
+class Asked(LocalBackend):
+    """A folder that remembers what it was asked for."""
+
+    sha1s: ClassVar[list[bytes]] = []
+
+    def fetch(self, wanted: Iterable[Wanted]) -> Iterator[Answer]:
+        for content in wanted:
+            self.sha1s.append(content.sha1)
+            yield from super().fetch([content])
+
+
+def test_what_is_opted_out_is_not_asked_for(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "wishes").write_text(
+        f"owner gone\norigin https://github.com/o/secret\npath *m3.py\nswhid swh:1:cnt:{4:040x}\n"
+    )
+    rows = [
+        {"blob_id": f"{n:040x}", "content_id": f"{n:040x}", "repo_name": name, "path": f"m{n}.py", "length_bytes": 9}
+        for n, name in enumerate(["o/r", "Gone/r", "o/secret", "o/r", "o/r"])
+    ]
+    served.files = {"HuggingFaceTB/smollm-corpus": {"python-edu/train-00000-of-00001.parquet": parquet(rows)}}
+    backend = Asked(tmp_path)
+    frame, _ = collect(
+        "python_edu", served, tmp_path, section("python_edu", served), backend=backend,
+        wishes=read_opt_out(tmp_path / "wishes"),
+    )  # fmt: skip
+    assert [sha1.hex() for sha1 in backend.sha1s] == [f"{0:040x}"]
+    statuses = dict(frame.select("path", "status").iter_rows())
+    assert statuses == {"m0.py": "missing", **{f"m{n}.py": "opted_out" for n in range(1, 5)}}
 
 
 GOLDEN = [
