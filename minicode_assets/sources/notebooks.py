@@ -8,6 +8,7 @@ where a run printed nothing. Source: StarCoder2, curation.md 2.6.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from minicode_assets.config.sources import NOTEBOOK_SUFFIXES, Notebooks
@@ -16,6 +17,7 @@ from minicode_assets.sources.document import Document
 from minicode_assets.sources.files import Licensing, has_suffix, listing, origins
 from minicode_assets.sources.manifest_files import Manifest, ManifestFile, manifest_files
 from minicode_assets.sources.marks import escaped, mark
+from minicode_assets.sources.meta_kaggle import DataSets, load_data_sets, table_sizes
 from minicode_model.artifact import digest_of
 
 FORMAT = 1
@@ -37,6 +39,7 @@ class NotebookFile:
     Attributes:
         origin_url, path, content, license: As in `Document`.
         file: Of a file of the manifest, what it is; its status may say that there are no bytes.
+        about: A text cell that is put before its first.
     """
 
     origin_url: str
@@ -44,6 +47,7 @@ class NotebookFile:
     content: bytes
     license: str | None = None
     file: ManifestFile | None = None
+    about: str = ""
 
     @property
     def document(self) -> Document:
@@ -72,8 +76,10 @@ def read_notebooks(files: Iterable[NotebookFile], params: Notebooks) -> Iterator
             status = "too_long"
         if file.document.status != "ok":
             status = file.document.status
+        if cleaned and file.about:
+            cleaned = replace(cleaned, cells=(Cell("markdown", file.about), *cleaned.cells))
         for source, form in forms:
-            text = form(cleaned, params) if cleaned else ""
+            text = form(cleaned, params) if cleaned and status == "ok" else ""
             yield replace(file.document, source=source, text=text, status=status)
 
 
@@ -81,15 +87,17 @@ def local_notebooks(params: Notebooks, *, licensing: Licensing) -> Iterator[Note
     """The notebooks of distributions and folders, by name and path.
 
     Raises:
-        ArchiveError, SourceError: As `files.origins`.
+        ArchiveError, SourceError: As `files.origins`, `load_data_sets`.
     """
+    tables, characters = params.meta_kaggle, params.max_description_characters
     for origin in origins(params.distributions, params.folders):
         chosen = origin.chosen(is_notebook)
         license_expression = origin.license(licensing) if chosen else None
+        data_sets = load_data_sets(Path(tables), chosen, max_characters=characters) if tables else DataSets()
         for path, place in chosen.items():
             with place.open("rb") as stream:
                 content = stream.read(params.max_notebook_bytes + 1)
-            yield NotebookFile(origin.url, path, content, license_expression)
+            yield NotebookFile(origin.url, path, content, license_expression, about=data_sets.about(path))
 
 
 def manifest_notebooks(manifest: Manifest) -> Iterator[NotebookFile]:
@@ -100,7 +108,8 @@ def manifest_notebooks(manifest: Manifest) -> Iterator[NotebookFile]:
 
 def fingerprint(params: Notebooks) -> str:
     """Digest (hex) of the files that would be read: names and sizes."""
-    return digest_of([FORMAT, listing(origins(params.distributions, params.folders), is_notebook)])
+    files = listing(origins(params.distributions, params.folders), is_notebook)
+    return digest_of([FORMAT, files, table_sizes(params.meta_kaggle)])
 
 
 def judge(notebook: Notebook, params: Notebooks) -> tuple[str, Notebook]:
