@@ -7,7 +7,8 @@ training of a tokenizer on a sample of fixed size. Sizes are millions of tokens.
 2 minutes together, 500 some 12, most of it writing the corpus.
 
     python benchmarks/packing.py --megabytes 40 > benchmarks/results/packing.md
-    python benchmarks/packing.py --megabytes 20 --no-compare --scale 10 50 500 > benchmarks/results/packing-scale.md
+    python benchmarks/packing.py --megabytes 20 --no-compare --scale 10 50 500
+    python benchmarks/packing.py --samples 5 20 40
 """
 
 import argparse
@@ -154,10 +155,10 @@ def resident_mb(pid: int) -> tuple[float, float]:
     return int(kb.get("RssAnon", 0)) / 1000, int(kb.get("RssFile", 0)) / 1000
 
 
-def train(home: Path) -> None:
-    """A tokenizer on a sample of fixed size, in this process."""
+def train(home: Path, sample_bytes: int) -> None:
+    """A tokenizer on a sample of so many bytes, in this process."""
     start = time.perf_counter()
-    params = TokenizerParams(sample_bytes=SAMPLE_BYTES)
+    params = TokenizerParams(sample_bytes=sample_bytes)
     train_tokenizer(home / "corpus", home / "sampled_tokenizer", params=params, config_digest="")
     print(json.dumps({"seconds": time.perf_counter() - start}))
 
@@ -257,7 +258,7 @@ def scale(home: Path, millions: list[float], num_workers: int) -> None:
     for size in millions:
         num_bytes = int(size * 1_000_000 * BYTES_PER_TOKEN)
         write_corpus(home / "corpus", num_bytes)
-        trained = run_stage(home, train=True)
+        trained = run_stage(home, train=SAMPLE_BYTES)
         figures = run_stage(home, seq_len=2048, num_workers=num_workers)
         tokens, seconds, cpu = figures["num_tokens"], figures["seconds"], figures["cpu_seconds"]
         speeds.append((tokens / seconds, tokens / cpu))
@@ -275,18 +276,29 @@ def scale(home: Path, millions: list[float], num_workers: int) -> None:
     print(f"\nlargest speed / smallest: {by_clock:.2f} by the clock, {by_cpu:.2f} by processor time (linear is 1)")
 
 
+def train_samples(home: Path, megabytes: list[float]) -> None:
+    """Peak memory of tokenizers on samples of corpora that are ten times as large."""
+    print("\n| sample MB | corpus MB | s | peak MB anonymous + of files |\n|---|---|---|---|")
+    for size in megabytes:
+        write_corpus(home / "corpus", int(10 * size * 1e6))
+        figures = run_stage(home, train=int(size * 1e6))
+        memory = f"{figures['anonymous_mb']:.0f} + {figures['file_mb']:.0f}"
+        print(f"| {size:g} | {10 * size:g} | {figures['seconds']:.1f} | {memory} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=60)
     parser.add_argument("--seq-lens", type=int, nargs="*", default=[512, 2048, 4096])
     parser.add_argument("--scale", type=float, nargs="*", default=[], help="speed and memory at so many M tokens")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--samples", type=float, nargs="*", default=[], help="memory to train on so many MB of text")
     parser.add_argument("--no-compare", action="store_true", help="only the scale")
     parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--changes", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.stage and "train" in arguments.changes:
-        train(arguments.stage)
+        train(arguments.stage, arguments.changes["train"])
         return
     if arguments.stage:
         stage(arguments.stage, arguments.changes)
@@ -298,6 +310,9 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
+        if arguments.samples:
+            train_samples(home, arguments.samples)
+            return
         write_corpus(home / "corpus", arguments.megabytes * 1_000_000)
         params = TokenizerParams(vocab_size=VOCAB_SIZE, sample_bytes=arguments.megabytes * 1_000_000)
         train_tokenizer(home / "corpus", home / "tokenizer", params=params, config_digest="")

@@ -27,7 +27,7 @@ from tokens import begin, train_byte_level, train_ours
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from minicode_assets.tokens.train import fair_cap
+from minicode_assets.tokens.train import balanced
 
 Encode = Callable[[str], list[int]]
 OPTIONS: dict[str, dict[str, object]] = {
@@ -64,16 +64,18 @@ def num_bytes(texts: list[str]) -> int:
 
 
 def capped(origins: dict[str, list[str]], total: int) -> dict[str, list[str]]:
-    """Whole files of each origin, in the order of their hash, up to the cap that makes the sample `total` bytes."""
-    sizes = np.array(sorted(num_bytes(texts) for texts in origins.values()))
-    cap, result = fair_cap(sizes, total), {}
-    for name, texts in origins.items():
-        used, kept = 0, []
-        for text in sorted(texts, key=lambda text: zlib.crc32(text.encode())):
-            if used < cap:
-                kept.append(text)
-                used += len(text.encode())
-        result[name] = kept
+    """Whole files of `total` bytes, drawn as the pipeline draws them."""
+    files = [(name, text) for name, texts in origins.items() for text in texts]
+    numbers = {name: number for number, name in enumerate(origins)}
+    chosen = balanced(
+        np.array([numbers[name] for name, _ in files]),
+        np.array([len(text.encode()) for _, text in files]),
+        np.array([zlib.crc32(text.encode()) for _, text in files], float),
+        total,
+    )
+    result: dict[str, list[str]] = defaultdict(list)
+    for place in np.flatnonzero(chosen):
+        result[files[place][0]].append(files[place][1])
     return result
 
 

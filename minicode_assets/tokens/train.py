@@ -25,8 +25,6 @@ from minicode_model.tokenizer import MODEL_FILE, SPACE, SPECIAL_TOKENS, UNKNOWN_
 
 _LOG = logging.getLogger("minicode.tokenizer")
 _NUM_BYTES = 256
-_MOST_EXCESS = 2
-"""The sample is at most so many times as large as it should be, however many origins there are."""
 _AGAIN = "then minicode materialize --select tokenizer"
 _UNTRAINABLE = str.maketrans("", "", f"\0{SPACE}\u2585")
 """Left out of the sample: NUL, SentencePiece's space, and its reserved mark, for which it would skip the document.
@@ -72,14 +70,12 @@ def train_tokenizer(corpus: Path, folder: Path, *, params: TokenizerParams, conf
 def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> list[npt.NDArray[np.bool_]]:
     """Choose whole training documents, so that no origin gives more than its share.
 
-    Each origin gives its documents in the order of hash(seed, document) until it reaches the cap that makes the
-    whole sample `sample_bytes`; an origin below the cap gives all. Memory: some 60 bytes a document of the corpus,
+    Documents are drawn as `balanced` says, by hash(seed, document). Memory: some 60 bytes a document of the corpus,
     whatever the texts hold, and the origins' names (benchmarks/packing.py measures it).
 
     Args:
         corpus: The corpus artefact.
-        sample_bytes: Size of the sample, exceeded by at most one document an origin, and by no more than as much
-            again and one document.
+        sample_bytes: Size of the sample, exceeded by less than one document.
         seed: Seed of the order.
 
     Returns:
@@ -97,15 +93,7 @@ def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> list[npt.NDA
             f"{corpus / 'train'}: found {len(size)} documents without a byte of text, expected some text to train on",
             hint="minicode funnel shows which rules dropped the documents",
         )
-    cap = fair_cap(np.sort(np.bincount(origin, weights=size)).astype(np.int64), sample_bytes)
-    order = np.lexsort((key, origin))
-    before = np.cumsum(size[order]) - size[order]
-    first = np.searchsorted(origin[order], np.arange(len(origins)))
-    chosen = np.zeros(len(size), np.bool_)
-    chosen[order] = before - before[first][origin[order]] < cap
-    # Of more origins than the sample has room for each would give a document: those with the first hashes stay.
-    drawn = np.flatnonzero(chosen)[np.argsort(key[chosen], kind="stable")]
-    chosen[drawn[np.cumsum(size[drawn]) - size[drawn] >= _MOST_EXCESS * sample_bytes]] = False
+    chosen = balanced(origin, size, key, sample_bytes)
     return np.split(chosen, np.cumsum([len(part[0]) for part in parts])[:-1])
 
 
@@ -119,17 +107,29 @@ def _part_keys(path: Path, origins: dict[str, int], seed: int) -> tuple[npt.NDAr
     return np.array(origin, np.int32), np.array(size, np.int64), np.array(key, np.float64)
 
 
-def fair_cap(sizes: npt.NDArray[np.int64], total: int) -> float:
-    """The cap c for which the sum of min(size, c) is `total`, or the largest size where all of them are fewer.
+def balanced(
+    origin: npt.NDArray[np.int32], size: npt.NDArray[np.int64], key: npt.NDArray[np.float64], total: int
+) -> npt.NDArray[np.bool_]:
+    """Which documents make a sample in which no origin has more than its share.
+
+    Each origin gives its documents in the order of their keys. All of them give alike: a document comes the sooner the
+    less its origin gave before it, until the sample is full; an origin that has less than the others give gives all.
 
     Args:
-        sizes: At least one size, in ascending order.
-        total: What the capped sizes add up to.
+        origin: Number of each document's origin, from 0.
+        size: Its bytes.
+        key: Its place in the order.
+        total: Size of the sample, exceeded by less than one document.
     """
-    below = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    caps = (total - below) / np.arange(len(sizes), 0, -1)
-    reached = np.flatnonzero(caps <= sizes)
-    return float(caps[reached[0]]) if len(reached) else float(sizes[-1])
+    order = np.lexsort((key, origin))
+    given = np.cumsum(size[order]) - size[order]
+    first = np.flatnonzero(np.diff(origin[order], prepend=-1))
+    before = np.empty(len(size), np.int64)
+    before[order] = given - np.repeat(given[first], np.diff(first, append=len(size)))
+    order = np.lexsort((key, before))
+    chosen = np.zeros(len(size), np.bool_)
+    chosen[order] = np.cumsum(size[order]) - size[order] < total
+    return chosen
 
 
 def train_model(texts: Iterator[str], *, params: TokenizerParams, where: str = "the sample") -> bytes:

@@ -1,5 +1,6 @@
 """The tokenizer's training: exact, balanced, deterministic, and clear about text that is too small."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,8 @@ from minicode_assets.parquet import read_table
 from minicode_assets.schemas import CORPUS
 from minicode_assets.tokens.measure import kind_of, measure
 from minicode_assets.tokens.read import Document
-from minicode_assets.tokens.train import choose_sample, fair_cap, train_tokenizer
+from minicode_assets.tokens.train import balanced, choose_sample, train_tokenizer
 from minicode_model.artifact import open_artifact
-from minicode_model.fim import uniforms
 from minicode_model.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tests.tokens.corpora import SMALL_TOKENIZER, library_files, small_home, small_tokenizer, write_corpus
 
@@ -96,59 +96,34 @@ def test_round_trip_failures_are_counted(tmp_path: Path) -> None:
     assert measure(liar, small_home() / "corpus", "validation")["num_id_differences"] > 0
 
 
-def test_sample_is_balanced_and_seeded() -> None:
+def test_sample_is_seeded_and_whole_where_there_is_room() -> None:
     corpus = small_home() / "corpus"
-    rows = read_table(corpus, CORPUS, pattern="train/*.parquet")
-    by_origin = rows.group_by("origin_url").agg(pl.col("length_bytes").sum())
-    least = by_origin["length_bytes"].min()
-    chosen = np.concatenate(choose_sample(corpus, sample_bytes=4 * least, seed=1))
-    sampled = rows.filter(chosen)
-    sizes = sampled.group_by("origin_url").agg(pl.col("length_bytes").sum(), pl.col("length_bytes").last().alias("x"))
-    assert sizes.height == by_origin.height, "every origin gives something"
-    assert sizes["length_bytes"].min() >= least
-    for origin, size in sizes.select("origin_url", "length_bytes").iter_rows():
-        longest = sampled.filter(pl.col("origin_url") == origin)["length_bytes"].max()
-        assert size < least + longest
-    again, other = (np.concatenate(choose_sample(corpus, sample_bytes=4 * least, seed=seed)) for seed in (1, 2))
+    chosen, again, other = (
+        np.concatenate(choose_sample(corpus, sample_bytes=100_000, seed=seed)) for seed in (1, 1, 2)
+    )
     assert (chosen == again).all()
-    assert (chosen != other).any()
-    assert all(part.all() for part in choose_sample(corpus, sample_bytes=10**9, seed=1))
-
-
-def test_the_sample_is_the_first_documents_of_each_origin_by_their_hash() -> None:
-    """The slow way as the oracle: origin by origin, in the order of the hash, until the cap is reached."""
-    corpus = small_home() / "corpus"
-    rows = read_table(corpus, CORPUS, pattern="train/*.parquet")
-    cap = fair_cap(np.sort(rows.group_by("origin_url").agg(pl.col("length_bytes").sum())["length_bytes"]), 150_000)
-    expected = set()
-    for _, group in rows.group_by("origin_url"):
-        used = 0
-        for document_id, length in sorted(
-            group.select("document_id", "length_bytes").iter_rows(),
-            key=lambda row: uniforms(1, 5, "sample", row[0]),
-        ):
-            if used < cap:
-                expected.add(document_id)
-                used += length
-    chosen = np.concatenate(choose_sample(corpus, sample_bytes=150_000, seed=5))
-    assert set(rows.filter(chosen)["document_id"]) == expected
-    assert 0 < len(expected) < rows.height
-
-
-def test_many_small_origins_do_not_swell_the_sample(tmp_path: Path) -> None:
-    """A million origins would each give a document to a sample that has room for a thousand."""
-    files = [(f"pkg:generic/{number}@1", "a.py", "x = 1  # " + "y" * 991) for number in range(60)]
-    corpus = write_corpus(tmp_path / "corpus", files, [])
-    chosen, other = (np.concatenate(choose_sample(corpus, sample_bytes=5000, seed=seed)) for seed in (1, 2))
-    assert chosen.sum() == other.sum() == 10
     assert (chosen != other).any(), "by the seed's hash, not by place"
+    assert all(part.all() for part in choose_sample(corpus, sample_bytes=10**9, seed=1))
+    rows = read_table(corpus, CORPUS, pattern="train/*.parquet").filter(chosen)
+    by_origin = rows.group_by("origin_url").agg(
+        pl.col("length_bytes").sum(), pl.col("length_bytes").max().alias("most")
+    )
+    assert by_origin.height == 4, "every origin gives something"
+    assert by_origin["length_bytes"].max() < by_origin["length_bytes"].min() + by_origin["most"].max()
 
 
-@given(st.lists(st.integers(0, 1000), min_size=1, max_size=20), st.integers(0, 5000))
-def test_fair_cap_fills_the_total(sizes: list[int], total: int) -> None:
-    array = np.array(sorted(sizes))
-    cap = fair_cap(array, total)
-    assert np.minimum(array, cap).sum() == pytest.approx(min(total, array.sum()))
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1000), st.floats(0, 1)), max_size=30), st.integers(0, 9000))
+def test_who_gave_least_gives_next_until_the_sample_is_full(drawn: list[tuple[int, int, float]], total: int) -> None:
+    origin, size, key = (np.array([row[part] for row in drawn], kind) for part, kind in enumerate(("i4", "i8", "f8")))
+    chosen = balanced(origin, size, key, total)
+    given, waiting, expected = Counter(), sorted(range(len(drawn)), key=lambda n: drawn[n][2]), set()
+    while waiting and given.total() < total:
+        document = min(waiting, key=lambda n: (given[drawn[n][0]], drawn[n][2]))
+        waiting.remove(document)
+        given[drawn[document][0]] += drawn[document][1]
+        expected.add(document)
+    assert set(np.flatnonzero(chosen).tolist()) == expected
+    assert size[chosen].sum() < total + max(size, default=0) + 1
 
 
 def test_a_vocabulary_larger_than_the_text_allows(tmp_path: Path) -> None:
