@@ -7,6 +7,7 @@ training of a tokenizer on a sample of fixed size. Sizes are millions of tokens.
 2 minutes together, 500 some 12, most of it writing the corpus.
 
     python benchmarks/packing.py --megabytes 40 > benchmarks/results/packing.md
+    python benchmarks/packing.py --megabytes 40 --no-compare --modes
     python benchmarks/packing.py --megabytes 20 --no-compare --scale 10 50 500
     python benchmarks/packing.py --samples 5 20 40
 """
@@ -23,7 +24,8 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,21 @@ from minicode_model.artifact import write_artifact
 
 VOCAB_SIZE = 32_768
 PART_BYTES = 64_000_000
+SOURCES = ("swh", "swh", "swh", "documentation", "issues")
+"""What a package's files are said to be, by its name, where several sources are packed."""
+MODES: dict[str, dict[str, object]] = {
+    "as configured": {},
+    "nothing rearranged": {"fim_rate": 0.0},
+    "every part rearranged": {"fim_rate": 1.0, "fim_file_rate": 1.0},
+    "middles from the syntax": {"fim_syntax_rate": 1.0},
+    "each file by itself": {"repository_context": False},
+    "each by itself, rearranged": {"repository_context": False, "fim_rate": 1.0},
+    "three sources": {"several": True},
+    "three sources, weighted": {"several": True, "mixing": "target", "target_shares": ["swh=0.5", "documentation=0.5"]},
+    "three sources, 2.5 epochs, every part rearranged": {
+        "several": True, "epochs": ["swh=2.5", "issues=0.5"], "fim_rate": 1.0, "fim_file_rate": 1.0,
+    },
+}  # fmt: skip
 BYTES_PER_TOKEN = 3.5
 """Of the text at VOCAB_SIZE, roughly: how much text a number of tokens takes."""
 SAMPLE_BYTES = 20_000_000
@@ -63,7 +80,7 @@ def python_files() -> Iterator[tuple[str, str, str]]:
                 continue
 
 
-def corpus_rows(max_bytes: int) -> Iterator[dict[str, object]]:
+def corpus_rows(max_bytes: int, sources: Sequence[str]) -> Iterator[dict[str, object]]:
     size = copy = 0
     while True:
         for package, path, text in python_files():
@@ -73,7 +90,7 @@ def corpus_rows(max_bytes: int) -> Iterator[dict[str, object]]:
             swhid = f"swh:1:cnt:{sha1_git};origin={origin};path=/{path}"
             yield {
                 "document_id": hashlib.blake2b(swhid.encode(), digest_size=16).hexdigest(),
-                "source": "swh",
+                "source": sources[zlib.crc32(package.encode()) % len(sources)],
                 "swhid": swhid,
                 "origin_url": origin,
                 "path": path,
@@ -90,13 +107,13 @@ def corpus_rows(max_bytes: int) -> Iterator[dict[str, object]]:
         copy += 1
 
 
-def write_corpus(folder: Path, max_bytes: int) -> None:
+def write_corpus(folder: Path, max_bytes: int, sources: Sequence[str] = ("swh",)) -> None:
     with write_artifact(folder, name="corpus", config_digest="", inputs={}) as writer:
         for split in ("train", "validation"):
             (writer.path / split).mkdir()
         rows: list[dict[str, object]] = []
         size = parts = 0
-        for row in corpus_rows(max_bytes):
+        for row in corpus_rows(max_bytes, sources):
             rows.append(row)
             size += len(str(row["text"]))
             if size >= PART_BYTES:
@@ -165,6 +182,7 @@ def train(home: Path, sample_bytes: int) -> None:
 
 def stage(home: Path, changes: dict[str, object]) -> None:
     num_threads = changes.get("num_workers", 1)
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()}
     params = dataclasses.replace(TokenShards(), **changes)
     start = time.perf_counter()
     encoded = encode(home, num_threads) if num_threads > 1 or not (home / "encoded").exists() else encoded_parts(home)
@@ -249,6 +267,29 @@ def compare(home: Path, seq_lens: list[int]) -> None:
         print(f"| {seq_len} | crop (nanochat), files | discards {figures['crop_discarded']:.1%} | | | | | | | | |")
 
 
+def compare_modes(home: Path, num_bytes: int, seq_lens: list[int]) -> None:
+    """Padding and cuts of every way to pack, on the same text."""
+    print(
+        "\n| mode | seq_len | padding | files longer than seq_len | cut | cut / unavoidable | tokens |\n"
+        + "|---" * 7
+        + "|"
+    )
+    several = home / "several"
+    write_corpus(several / "corpus", num_bytes, SOURCES)
+    (several / "tokenizer").symlink_to(home / "tokenizer")
+    for name, changes in MODES.items():
+        where, changes = several if "several" in changes else home, {**changes, "num_workers": 1}
+        changes.pop("several", None)
+        for seq_len in seq_lens:
+            figures = run_stage(where, **changes, seq_len=seq_len)
+            long, cut = figures["num_long_files"], figures["num_cut_files"]
+            print(
+                f"| {name} | {seq_len} | {figures['padding_fraction']:.4%} | {long} | {cut} | {cut / max(long, 1):.3f} "
+                f"| {figures['num_tokens']} |",
+                flush=True,
+            )
+
+
 def scale(home: Path, millions: list[float], num_workers: int) -> None:
     print(
         "\n| tokens | files | MB | s | encoding s | tokens/s | CPU s | tokens/CPU s | peak MB anonymous + of files "
@@ -292,6 +333,7 @@ def main() -> None:
     parser.add_argument("--seq-lens", type=int, nargs="*", default=[512, 2048, 4096])
     parser.add_argument("--scale", type=float, nargs="*", default=[], help="speed and memory at so many M tokens")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--modes", action="store_true", help="also every way to pack")
     parser.add_argument("--samples", type=float, nargs="*", default=[], help="memory to train on so many MB of text")
     parser.add_argument("--no-compare", action="store_true", help="only the scale")
     parser.add_argument("--stage", type=Path, help=argparse.SUPPRESS)
@@ -318,6 +360,8 @@ def main() -> None:
         train_tokenizer(home / "corpus", home / "tokenizer", params=params, config_digest="")
         if not arguments.no_compare:
             compare(home, arguments.seq_lens)
+        if arguments.modes:
+            compare_modes(home, arguments.megabytes * 1_000_000, arguments.seq_lens)
         if arguments.scale:
             scale(home, arguments.scale, arguments.workers)
 

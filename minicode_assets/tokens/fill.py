@@ -1,9 +1,10 @@
-"""Rooms that best fit leaves are filled with parts of long files, which are cut anyway.
+"""Rooms that best fit leaves are filled with parts of long files, which are cut anyway, and then with whole files.
 
 Where no other file of a repository fits, its piece ends, so that no file is cut in vain; best fit then pairs such
 pieces, and what still stays empty is filled here. A row that holds nothing but a plain part from inside a long file is
-dissolved: the part is cut again and dealt out to the largest rooms. No more files are cut, hardly any padding is left,
-and every token stays.
+dissolved: the part is cut again and dealt out to the largest rooms. Where all parts are rearranged, none may be cut
+again; then rows of small files are dissolved instead, and each file goes to the room that it fills best. No more files
+are cut, hardly any padding is left, and every token stays.
 """
 
 from bisect import bisect_left, insort
@@ -17,6 +18,8 @@ Cut = Callable[[int, int, int], int]
 """(document, first token, room) -> how many tokens to take, 1 to room."""
 Part = tuple[int, int, int, int]
 """(piece, first token in it, tokens, row)"""
+_MOST_FAILURES = 64
+"""So many rows in turn that can't be dissolved end the search."""
 
 
 def fill_rooms(placed: Placed, loose: Numbers, *, seq_len: int, least: int, cut: Cut) -> Placed:
@@ -69,6 +72,65 @@ def _deal(placed: Placed, piece: int, free: list[tuple[int, int]], *, least: int
         if room - taken >= least:
             insort(free, (room - taken, row))
         first += taken
+    return parts
+
+
+def move_files(placed: Placed, begin: Numbers, edges: Numbers, *, seq_len: int, least: int) -> Placed:
+    """Dissolve rows into the rooms of others, cut between files only; those with the smallest files first.
+
+    Args:
+        placed: Pieces in rows.
+        begin: Where each piece begins, in tokens of the whole split.
+        edges: Where files begin that may stand apart from what is before them, counted the same way.
+        seq_len: Tokens a row.
+        least: Smaller rooms are left as they are. Unit: tokens.
+
+    Returns:
+        The same tokens in as many rows or fewer; the parts of dissolved rows come last.
+    """
+    used = np.bincount(placed.row, weights=placed.length).astype(np.int64)
+    room = seq_len - used
+    free = sorted((int(room[row]), row) for row in np.flatnonzero(room >= least).tolist())
+    if sum(size for size, _ in free) < used.min(initial=seq_len):
+        return placed
+    files = _files(placed, begin, edges)
+    largest = np.zeros(len(used), np.int64)
+    np.maximum.at(largest, files[:, 3], files[:, 2])
+    files = files[np.lexsort((files[:, 1], -files[:, 2], files[:, 3]))]
+    bounds = np.searchsorted(files[:, 3], np.arange(len(used) + 1))
+    parts, filled, failures = list[Part](), set[int](), 0
+    for row in np.argsort(largest, kind="stable").tolist():
+        if failures == _MOST_FAILURES or row in filled:
+            continue
+        dealt = _rehouse(files[bounds[row] : bounds[row + 1]].tolist(), row, free, least=least)
+        failures = 0 if dealt else failures + 1
+        filled |= {target for *_, target in dealt}
+        parts += dealt
+    return _with_parts(placed, parts)
+
+
+def _files(placed: Placed, begin: Numbers, edges: Numbers) -> Numbers:
+    """Rows of (piece, first token in it, tokens, row): what lies between two edges or ends of a piece."""
+    order = np.argsort(begin)
+    starts = np.union1d(begin, edges)
+    piece = order[np.searchsorted(begin[order], starts, side="right") - 1]
+    lengths = np.diff(starts, append=placed.length.sum())
+    return np.stack([piece, starts - begin[piece], lengths, placed.row[piece]], axis=1)
+
+
+def _rehouse(files: list[Part], row: int, free: list[tuple[int, int]], *, least: int) -> list[Part]:
+    """The files in the rooms of other rows, which are taken from `free`; nothing if one of them finds none."""
+    rooms = [entry for entry in free if entry[1] != row]
+    parts: list[Part] = []
+    for piece, first, length, _ in files:
+        place = bisect_left(rooms, (length, -1))
+        if place == len(rooms):
+            return []
+        room, target = rooms.pop(place)
+        parts.append((piece, first, length, target))
+        if room - length >= least:
+            insort(rooms, (room - length, target))
+    free[:] = rooms
     return parts
 
 

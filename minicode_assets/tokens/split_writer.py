@@ -15,7 +15,7 @@ from minicode_assets.errors import ShardError
 from minicode_assets.tokens.cut_places import CutPlaces
 from minicode_assets.tokens.documents_table import DocumentsTable
 from minicode_assets.tokens.encode import MIN_PART_TOKENS
-from minicode_assets.tokens.fill import fill_rooms
+from minicode_assets.tokens.fill import fill_rooms, move_files
 from minicode_assets.tokens.format import Example
 from minicode_assets.tokens.pack import Packing, Placed, pack_best_fit, pack_concatenated
 from minicode_assets.tokens.pieces import Encoded
@@ -130,7 +130,7 @@ class SplitWriter:
     def finish(self) -> dict[str, Any]:
         """Write the last shard, documents.parquet and the index; return the split's figures."""
         self._flush()
-        files = self._documents.close()
+        self._files = self._documents.close()
         packing = self._pack()
         write_tensors(
             self.path / INDEX_FILE,
@@ -140,7 +140,7 @@ class SplitWriter:
                 "piece_start": packing.piece_start.astype(np.uint64),
                 "piece_length": packing.piece_length.astype(np.uint64),
                 "doc_num_bytes": np.array(self._doc_bytes, dtype=np.uint64),
-                **files,
+                **self._files,
             },
             {**self._header(), "num_shards": str(self._num_shards)},
         )
@@ -172,7 +172,10 @@ class SplitWriter:
         self._counts["num_cuts"] = self._counts.get("num_cuts", 0) + len(cuts)
         lines = sum(map(places.is_behind_line, cuts.tolist()))
         self._counts["num_line_cuts"] = self._counts.get("num_line_cuts", 0) + lines
-        return filled
+        document = self._files["file_document"].astype(np.int64)
+        follows = np.diff(document, prepend=-1) == 0
+        edges = before[document[follows]] + self._files["file_start"].astype(np.int64)[follows]
+        return move_files(filled, new, edges, seq_len=self.params.seq_len, least=MIN_PART_TOKENS)
 
     def figures(self, packing: Packing) -> dict[str, Any]:
         """Counts of the split: documents, tokens, bytes, sequences, padding, cuts, orders, tokens by licence ..."""

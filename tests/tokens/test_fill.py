@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicode_assets.tokens.cut_places import CutPlaces
-from minicode_assets.tokens.fill import fill_rooms
+from minicode_assets.tokens.fill import fill_rooms, move_files
 from minicode_assets.tokens.pack import Placed, assign_rows
 from minicode_assets.tokens.write import write_token_shards
 from minicode_model.shards import open_split, shard_name
@@ -54,6 +54,32 @@ def test_a_row_of_a_loose_piece_is_dissolved_into_the_rooms() -> None:
     assert sorted(np.bincount(filled.row, weights=filled.length).astype(int).tolist(), reverse=True)[:3] == [32, 31, 30]
 
 
+@given(st.lists(st.lists(st.integers(1, SEQ_LEN), min_size=1, max_size=4), min_size=1, max_size=20), st.integers(1, 6))
+def test_files_are_moved_whole_and_every_token_stays(drawn: list[list[int]], least: int) -> None:
+    files = [[length for length, so_far in zip(piece, np.cumsum(piece), strict=True) if so_far <= SEQ_LEN]
+             for piece in drawn]  # fmt: skip
+    placed = place(list(map(sum, files)))
+    begin = np.cumsum([0, *placed.length])[:-1]
+    starts = {int(at) for first, piece in zip(begin, files, strict=True) for at in first + np.cumsum([0, *piece])[:-1]}
+    edges = np.array(sorted(starts - set(begin.tolist())), np.int64)
+    moved = move_files(placed, begin, edges, seq_len=SEQ_LEN, least=least)
+    where = begin[moved.document] + moved.start - 100
+    order = np.argsort(where)
+    assert (where[order] == np.cumsum([0, *moved.length[order]])[:-1]).all()
+    assert moved.length.sum() == placed.length.sum()
+    assert set(where.tolist()) <= starts
+    assert np.bincount(moved.row, weights=moved.length).max() <= SEQ_LEN
+    assert len(np.unique(moved.row)) <= len(np.unique(placed.row))
+
+
+def test_a_row_of_small_files_is_dissolved_into_the_rooms() -> None:
+    placed = place([20, 25, 19])
+    moved = move_files(placed, np.array([0, 20, 45]), np.array([52, 57]), seq_len=SEQ_LEN, least=2)
+    assert len(set(placed.row)) == 3
+    assert sorted(moved.length.tolist()) == [5, 7, 7, 20, 25]
+    assert np.bincount(moved.row, weights=moved.length).tolist().count(SEQ_LEN) == len(set(moved.row)) == 2
+
+
 @pytest.mark.parametrize("least", [1, 16])
 def test_places_are_behind_lines_or_between_characters(tmp_path: Path, least: int) -> None:
     tokenizer = small_tokenizer()
@@ -71,9 +97,9 @@ def test_places_are_behind_lines_or_between_characters(tmp_path: Path, least: in
             assert rest[0] & 0xC0 != 0x80, "no character is cut"
 
 
-@pytest.mark.parametrize("seq_len", [256, 1024])
-def test_only_files_longer_than_a_sequence_are_cut(tmp_path: Path, seq_len: int) -> None:
-    params = dataclasses.replace(SMALL_SHARDS, seq_len=seq_len)
+@pytest.mark.parametrize(("seq_len", "fim_rate"), [(256, 0.5), (1024, 0.5), (1024, 1.0)])
+def test_only_files_longer_than_a_sequence_are_cut(tmp_path: Path, seq_len: int, fim_rate: float) -> None:
+    params = dataclasses.replace(SMALL_SHARDS, seq_len=seq_len, fim_rate=fim_rate, fim_file_rate=fim_rate)
     folder, tokenizer = tmp_path / "token_shards", small_home() / "tokenizer"
     figures = write_token_shards(small_encoded(), tokenizer, folder, params=params, config_digest="").metadata["train"]
     packed = open_split(folder, "train")
