@@ -292,7 +292,7 @@ def compare_modes(home: Path, num_bytes: int, seq_lens: list[int]) -> None:
 
 def scale(home: Path, millions: list[float], num_workers: int) -> None:
     print(
-        "\n| tokens | files | MB | s | encoding s | tokens/s | CPU s | tokens/CPU s | peak MB anonymous + of files "
+        "\n| tokens | MB | s | encoding s | tokens/s | CPU s | tokens/CPU s | files | peak MB anonymous + of files "
         f"| a worker's | padding | tokenizer on {SAMPLE_BYTES // 1_000_000} MB of it: s | peak MB |\n{'|---' * 13}|"
     )
     speeds = []
@@ -304,9 +304,9 @@ def scale(home: Path, millions: list[float], num_workers: int) -> None:
         tokens, seconds, cpu = figures["num_tokens"], figures["seconds"], figures["cpu_seconds"]
         speeds.append((tokens / seconds, tokens / cpu))
         print(
-            f"| {tokens:,} | {figures['num_files']:,} | {num_bytes / 1e6:.0f} | {seconds:.1f} "
+            f"| {tokens:,} | {num_bytes / 1e6:.0f} | {seconds:.1f} "
             f"| {figures['encode_seconds']:.1f} "
-            f"| {tokens / seconds:,.0f} | {cpu:.1f} | {tokens / cpu:,.0f} "
+            f"| {tokens / seconds:,.0f} | {cpu:.1f} | {tokens / cpu:,.0f} | {figures['num_files']:,} "
             f"| {figures['anonymous_mb']:.0f} + {figures['file_mb']:.0f} "
             f"| {figures['worker_anonymous_mb']:.0f} + {figures['worker_file_mb']:.0f} "
             f"| {figures['padding_fraction']:.4%} | {trained['seconds']:.1f} "

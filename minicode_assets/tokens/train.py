@@ -71,7 +71,7 @@ def choose_sample(corpus: Path, *, sample_bytes: int, seed: int) -> list[npt.NDA
     """Choose whole training documents, so that no origin gives more than its share.
 
     Documents are drawn as `balanced` says, by hash(seed, document). Memory: some 60 bytes a document of the corpus,
-    whatever the texts hold, and the origins' names (benchmarks/packing.py measures it).
+    whatever the texts hold, and the origins' names.
 
     Args:
         corpus: The corpus artefact.
