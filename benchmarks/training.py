@@ -194,14 +194,15 @@ def build_variants(options: argparse.Namespace, config: Model, params: Checkpoin
     if options.masters:
         variants["minicode bf16, masters"] = with_masters(config, params, "bf16")
     if options.compile:
-        variants["minicode bf16, compiled"] = ours(config, params, "bf16", compiled=True)
+        for dtype in ("bf16", "fp32"):
+            variants[f"minicode {dtype}, compiled"] = ours(config, params, dtype, compiled=True)
         if options.masters:
             variants["minicode bf16, masters, compiled"] = with_masters(config, params, "bf16", compiled=True)
     if options.nanogpt:
         for dtype in ("bf16", "fp32"):
             variants[f"nanoGPT {dtype}"] = nanogpt(options.nanogpt, config, params, dtype, compiled=False)
-        if options.compile:
-            variants["nanoGPT bf16, compiled"] = nanogpt(options.nanogpt, config, params, "bf16", compiled=True)
+            if options.compile:
+                variants[f"nanoGPT {dtype}, compiled"] = nanogpt(options.nanogpt, config, params, dtype, compiled=True)
     return variants
 
 

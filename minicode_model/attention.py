@@ -65,22 +65,63 @@ def attend(query_BHTK: Tensor, key_BGSK: Tensor, value_BGSK: Tensor, mask: Mask)
         return functional.scaled_dot_product_attention(
             query_BHTK, key_BGSK, value_BGSK, attn_mask=mask, enable_gqa=shares_keys
         )
-    blocks = [
-        _attend_block(
-            query_BHTK[:, :, start:end], key_BGSK[:, :, :end], value_BGSK[:, :, :end], mask[..., start:end, :end]
+    read_BHTK: Tensor = BlockedAttention.apply(query_BHTK, key_BGSK, value_BGSK, mask)  # type: ignore[no-untyped-call]
+    return read_BHTK
+
+
+class BlockedAttention(torch.autograd.Function):
+    """Masked softmax attention in blocks of queries, each with no key after its last; keeps the weights.
+
+    The query heads of a group stand below each other as rows, so that no key is copied. Matrices carry Z for
+    batch x groups.
+    """
+
+    @staticmethod
+    def forward(ctx, query_BHTK: Tensor, key_BGSK: Tensor, value_BGSK: Tensor, mask: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        """(B, H, T, K) from what `attend` takes; S is T."""
+        batch, groups, length, size = key_BGSK.shape
+        key_ZSK, value_ZSK = key_BGSK.reshape(-1, length, size), value_BGSK.reshape(-1, length, size)
+        query_BGRTK = query_BHTK.mul(size**-0.5).view(batch, groups, -1, length, size)
+        read_BGRTK = torch.empty(query_BGRTK.shape, dtype=value_ZSK.dtype)
+        saved = []
+        for start, end in _blocks(length):
+            query = query_BGRTK[..., start:end, :].reshape(len(key_ZSK), -1, size)
+            scores = (query @ key_ZSK[:, :end].transpose(1, 2)).view(batch, groups, -1, end - start, end)
+            hidden = torch.zeros((batch, 1, 1, end - start, end), dtype=scores.dtype)
+            hidden.masked_fill_(~mask[:, :, None, start:end, :end], float("-inf"))
+            weights = scores.add_(hidden).softmax(dim=-1).view(*query.shape[:2], end)
+            read_BGRTK[..., start:end, :] = (weights @ value_ZSK[:, :end]).view(batch, groups, -1, end - start, size)
+            saved += [query, weights]
+        ctx.save_for_backward(key_ZSK, value_ZSK, *saved)
+        return read_BGRTK.view(query_BHTK.shape)
+
+    @staticmethod
+    def backward(ctx, gradient_BHTK: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[no-untyped-def]
+        """Gradients of queries, keys and values."""
+        key_ZSK, value_ZSK, *saved = ctx.saved_tensors
+        length, size = key_ZSK.shape[1:]
+        batch = len(gradient_BHTK)
+        groups = len(key_ZSK) // batch
+        upstream_BGRTK = gradient_BHTK.reshape(batch, groups, -1, length, size)
+        query_BGRTK = torch.empty(upstream_BGRTK.shape, dtype=key_ZSK.dtype)
+        gradient_key_ZSK, gradient_value_ZSK = torch.zeros_like(key_ZSK), torch.zeros_like(value_ZSK)
+        for (start, end), query, weights in zip(_blocks(length), saved[::2], saved[1::2], strict=True):
+            upstream = upstream_BGRTK[..., start:end, :].reshape(query.shape)
+            gradient_value_ZSK[:, :end] += weights.transpose(1, 2) @ upstream
+            scores = torch._softmax_backward_data(
+                upstream @ value_ZSK[:, :end].transpose(1, 2), weights, -1, weights.dtype
+            )
+            gradient_key_ZSK[:, :end] += scores.transpose(1, 2) @ query
+            part = (scores @ key_ZSK[:, :end]).mul_(size**-0.5)
+            query_BGRTK[..., start:end, :] = part.view(batch, groups, -1, end - start, size)
+        shape = (batch, groups, length, size)
+        return (
+            query_BGRTK.view(gradient_BHTK.shape),
+            gradient_key_ZSK.view(shape),
+            gradient_value_ZSK.view(shape),
+            None,
         )
-        for start, end in ((start, min(start + BLOCK_TOKENS, length)) for start in range(0, length, BLOCK_TOKENS))
-    ]
-    return torch.cat(blocks, dim=2)
 
 
-def _attend_block(query_BHTK: Tensor, key_BGSK: Tensor, value_BGSK: Tensor, mask: Tensor) -> Tensor:
-    """The query heads of a group stand below each other as rows, so that no key is copied."""
-    batch, heads, length, size = query_BHTK.shape
-    groups, num_keys = key_BGSK.shape[1:3]
-    query = (query_BHTK * size**-0.5).reshape(batch, groups, -1, size)
-    scores = (query @ key_BGSK.transpose(2, 3)).view(batch, groups, -1, length, num_keys)
-    hidden = torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(~mask, float("-inf"))
-    weights = (scores + hidden[:, :, None]).softmax(dim=-1).view(batch, groups, -1, num_keys)
-    read_BHTK: Tensor = weights @ value_BGSK
-    return read_BHTK.view(batch, heads, length, size)
+def _blocks(length: int) -> list[tuple[int, int]]:
+    return [(start, min(start + BLOCK_TOKENS, length)) for start in range(0, length, BLOCK_TOKENS)]

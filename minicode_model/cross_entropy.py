@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SLICE_TOKENS = 256
+SLICE_TOKENS = 512
 """Tokens a slice on the CPU, where its logits should stay in the cache."""
 DEVICE_SLICE_TOKENS = 16_384
 """Tokens a slice elsewhere, where only the memory counts: 2 GB of float32 logits at V = 32768."""
@@ -65,5 +65,8 @@ def _loss_by_slices(
         if needs_gradient:
             error = probability.scatter_add_(1, target, torch.full_like(log_sum, -1.0)).to(hidden.dtype)
             gradient_NC[part] = (error @ weight_VC) * counts
-            gradient_VC += error.T @ (hidden * counts)
+            if error.dtype == gradient_VC.dtype:
+                gradient_VC.addmm_(error.T, hidden * counts)
+            else:
+                gradient_VC += error.T @ (hidden * counts)
     return (total, gradient_NC, gradient_VC) if needs_gradient else (total,)

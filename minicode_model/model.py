@@ -243,10 +243,37 @@ def rotary_table(config: Model, positions_BT: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rotate(heads_BHTK: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each pair of channels (i, i + K/2) by its angle."""
+    """Turn each pair of channels (i, i + K/2) by its angle; torch.compile fuses the plain form better."""
     cosine_B1TK, sine_B1TK = (table.to(heads_BHTK.dtype) for table in rotation)
-    first, second = heads_BHTK.chunk(2, dim=-1)
-    return heads_BHTK * cosine_B1TK + torch.cat((-second, first), dim=-1) * sine_B1TK
+    if torch.compiler.is_compiling():
+        first, second = heads_BHTK.chunk(2, dim=-1)
+        return heads_BHTK * cosine_B1TK + torch.cat((-second, first), dim=-1) * sine_B1TK
+    turned_BHTK: Tensor = Rotation.apply(heads_BHTK, cosine_B1TK, sine_B1TK)  # type: ignore[no-untyped-call]
+    return turned_BHTK
+
+
+class Rotation(torch.autograd.Function):
+    """The rotation in two passes over the heads; its gradient is the rotation back."""
+
+    @staticmethod
+    def forward(ctx, heads_BHTK: Tensor, cosine_B1TK: Tensor, sine_B1TK: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        """(B, H, T, K) to (B, H, T, K)."""
+        ctx.save_for_backward(cosine_B1TK, sine_B1TK)
+        return _turn(heads_BHTK, cosine_B1TK, sine_B1TK)
+
+    @staticmethod
+    def backward(ctx, gradient_BHTK: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
+        """The gradient turned by the opposite angle."""
+        cosine_B1TK, sine_B1TK = ctx.saved_tensors
+        return _turn(gradient_BHTK, cosine_B1TK, -sine_B1TK), None, None
+
+
+def _turn(heads_BHTK: Tensor, cosine_B1TK: Tensor, sine_B1TK: Tensor) -> Tensor:
+    half = heads_BHTK.shape[-1] // 2
+    turned_BHTK = heads_BHTK * cosine_B1TK
+    turned_BHTK[..., :half].addcmul_(heads_BHTK[..., half:], sine_B1TK[..., :half], value=-1)
+    turned_BHTK[..., half:].addcmul_(heads_BHTK[..., :half], sine_B1TK[..., half:])
+    return turned_BHTK
 
 
 # -- The cache for generation
