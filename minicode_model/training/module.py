@@ -10,7 +10,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from minicode_model.config import Checkpoint
-from minicode_model.errors import DivergenceError
+from minicode_model.errors import CheckpointError, DivergenceError
 from minicode_model.model import Starcoder2
 from minicode_model.training.batches import Batch
 from minicode_model.training.optim import make_optimizer
@@ -47,6 +47,21 @@ class TrainingModule(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; the learning rate is set before each step."""
         return make_optimizer(self.network, self.params)
+
+    def on_train_start(self) -> None:
+        """Refuse a resumed optimizer whose tensors aren't of their weights' shape; torch itself would read past them.
+
+        Raises:
+            CheckpointError: The state was made by other means than a training with these sections.
+        """
+        for optimizer in self.trainer.optimizers:
+            for parameter, state in optimizer.state.items():
+                for name, value in state.items():
+                    if isinstance(value, Tensor) and value.ndim and value.shape != parameter.shape:
+                        raise CheckpointError(
+                            f"optimizer state {name}: found shape {[*value.shape]}, expected {[*parameter.shape]}",
+                            hint="delete the training states; then run again",
+                        )
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The batch's share of the step's mean loss.

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from minicode_model.artifact import write_artifact
 from minicode_model.config import Checkpoint, Model
@@ -138,19 +138,36 @@ def some_states(tmp_path_factory, train_split, validation_split, tiny_model, tin
     return states
 
 
+def reseal(newest: Path, sealed: Path) -> None:
+    """Give the files of a state a manifest that fits them."""
+    with write_artifact(sealed, name="training_state", config_digest="states", inputs={}) as writer:
+        for name in (TENSORS, TREE):
+            shutil.copy(newest / name, writer.path / name)
+    shutil.rmtree(newest)
+    sealed.rename(newest)
+
+
 @pytest.mark.parametrize("attack", [pickled, nested, emptied, without_tensors, huge_header])
 def test_a_state_whose_manifest_fits_and_whose_files_do_not_is_passed_over(some_states, tmp_path, attack) -> None:
     """Never loaded, and never an error that a person can't read."""
     states = shutil.copytree(some_states, tmp_path / "states")
     newest = states / "step-00000009"
     attack(newest)
-    with write_artifact(tmp_path / "sealed", name="training_state", config_digest="states", inputs={}) as writer:
-        for name in (TENSORS, TREE):
-            shutil.copy(newest / name, writer.path / name)
-    shutil.rmtree(newest)
-    (tmp_path / "sealed").rename(newest)
+    reseal(newest, tmp_path / "sealed")
     assert newest_state(states) == states / "step-00000006"
     assert (states / "damaged-step-00000009").is_dir()
+
+
+def test_an_optimizer_state_of_another_shape_is_refused(
+    some_states, tmp_path, train_split, validation_split, tiny_model, tiny_params
+) -> None:
+    newest = shutil.copytree(some_states, tmp_path / "states") / "step-00000009"
+    tensors = load_file(newest / TENSORS)
+    name = next(name for name in tensors if name.endswith("exp_avg") and tensors[name].ndim == 2)
+    save_file(tensors | {name: torch.zeros(3, 5)}, newest / TENSORS)
+    reseal(newest, tmp_path / "sealed")
+    with pytest.raises(CheckpointError, match=r"optimizer state exp_avg: found shape \[3, 5\], expected"):
+        fit(initialise(tiny_model, 0), train_split, validation_split, tmp_path / "states", params=tiny_params)
 
 
 def test_a_state_of_another_training_is_passed_over(some_states, tmp_path, caplog) -> None:
