@@ -130,7 +130,7 @@ def test_rules_that_come_with_the_package_count_where_they_are_read(
     for file in (rules, texts):
         file.write_text("a")
     monkeypatch.setattr(files, "_SHIPPED", {"minicode": str(rules), "minicode:spdx_texts": str(texts)})
-    assert moved_by(lambda: rules.write_text("b")) == {"malware"}
+    assert moved_by(lambda: rules.write_text("b")) == {"malware", "llm_rewrite"}
     assert moved_by(lambda: rules.write_text("c"), {"malware": {"scanners": ["clamd"]}}) == set()
     readers = {"license_files", "notebooks", "documentation", "commits", "pull_requests"}
     assert moved_by(lambda: texts.write_text("b")) == readers

@@ -38,7 +38,7 @@ from minicode_assets.config.corpus import Corpus, SearchIndex, corpus_problems
 from minicode_assets.config.files import content_digests
 from minicode_assets.config.phases import Phase, build_phases, merge_phases
 from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
-from minicode_assets.config.safety import Malware, QualityModel, malware_problems, quality_problems
+from minicode_assets.config.safety import Malware, QualityModel, malware_files, malware_problems, quality_problems
 from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, source_problems, wanted_files
 from minicode_assets.config.tables import BranchHeads, FileManifest, Tables, manifest_problems
 from minicode_assets.config.tokens import EncodedDocuments, Tokenizer, TokenShards, shown_stars, tokens_problems
@@ -196,7 +196,7 @@ ASSET_SECTIONS: dict[str, tuple[str, ...]] = {
     "quality": ("partitions", "quality_model"),
     "redact": ("partitions",),
     "reformat": ("partitions", "reformat"),
-    "llm_rewrite": ("partitions", "llm_rewrite", "reformat", "pii", "contamination"),
+    "llm_rewrite": ("partitions", "llm_rewrite", "reformat", "pii", "contamination", "malware"),
     "corpus": ("partitions", "corpus"),
     "search_index": ("near_dup", "search_index"),
     "tokenizer": ("tokenizer",),
@@ -364,8 +364,9 @@ def named_files(config: Config, asset: str) -> list[str]:
         "pull_requests": (config.pull_requests.opt_out,),
         "origin_facts": (stars,),
         "benchmarks": config.benchmarks.files,
-        **dict.fromkeys(("pii", "llm_rewrite"), (config.pii.model,)),
-        "malware": config.malware.yara_files if "yara" in config.malware.scanners else (),
+        "pii": (config.pii.model,),
+        "llm_rewrite": (config.pii.model, *malware_files(config.malware)),
+        "malware": malware_files(config.malware),
         "quality_model": (config.quality_model.labels,),
         "token_shards": shown_stars(config.token_shards, stars),
         "benchmark_scores": problems,

@@ -1,9 +1,11 @@
-"""Files whose content counts as configuration: those that the user names, and data that come with packages."""
+"""What counts as configuration beside numbers: content of named files, data of packages, a scanner's signatures."""
 
 import functools
 from collections.abc import Iterable
 from pathlib import Path
 
+from minicode_assets.corpus.malware.clamd import clamd_version
+from minicode_assets.errors import MalwareError
 from minicode_model.artifact import digest_of, sha256_of
 from minicode_model.errors import BenchmarkError
 from minicode_model.evaluation.problems import benchmark_file
@@ -13,16 +15,31 @@ _SHIPPED = {
     "minicode:spdx_texts": "corpus/annotate/spdx_texts.tsv.xz",
 }
 """Data of this package by the name that stands for it, below minicode_assets/."""
+CLAMD = "clamd:"
+"""Begins the name that stands for the signatures of the clamd at the address behind it."""
+_CLAMD_TIMEOUT_S = 2.0
+"""The configuration's digest is asked for often, and a scan of nothing but the version takes a millisecond."""
 
 
 def content_digests(names: Iterable[str]) -> dict[str, str | None]:
     """SHA-256 (hex) of what each name stands for; null for what is absent.
 
     Args:
-        names: Paths of files or folders, `package:` and the name of a package with a benchmark, or a name of this
-            package's own data. The key of the latter two is no path, so that two machines agree.
+        names: Paths of files or folders, `package:` and the name of a package with a benchmark, a name of this
+            package's own data, or CLAMD and an address, of which the version counts. The key of those of packages is no
+            path, so that two machines agree.
     """
-    return {name: _digest(path) if (path := _path_of(name)) else None for name in names}
+    return {name: _content_digest(name) for name in names}
+
+
+def _content_digest(name: str) -> str | None:
+    if name.startswith(CLAMD):
+        try:
+            return digest_of(clamd_version(name.removeprefix(CLAMD), timeout_s=_CLAMD_TIMEOUT_S))
+        except MalwareError:
+            return None
+    path = _path_of(name)
+    return _digest(path) if path else None
 
 
 def _path_of(name: str) -> Path | None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from minicode_assets.config.files import CLAMD
+
 
 @dataclass(frozen=True, kw_only=True)
 class Malware:
@@ -16,7 +18,8 @@ class Malware:
     yara_timeout_s: int = 30
     """Longest scan of one text; one that takes longer has failed. Unit: seconds."""
     clamd_address: str = "/var/run/clamav/clamd.ctl"
-    """Path of clamd's Unix socket (Debian's, by default), or tcp://host:port."""
+    """Path of clamd's Unix socket (Debian's, by default), or tcp://host:port. The version of its signatures counts as
+    configuration: new ones make `malware` stale, and so does a clamd that is not there."""
     clamd_timeout_s: float = 120.0
     """Longest wait for an answer of clamd. Unit: seconds. Source: clamd's own ReadTimeout."""
 
@@ -63,6 +66,13 @@ def quality_problems(model: QualityModel) -> list[str]:
     if model.max_ngram_words < 1 or model.num_steps < 1:
         problems.append("[quality_model] max_ngram_words and num_steps: expected at least 1")
     return problems
+
+
+def malware_files(malware: Malware) -> tuple[str, ...]:
+    """What the scanners that are on know: names as `config.files` takes them."""
+    rules = malware.yara_files if "yara" in malware.scanners else ()
+    signatures = (f"{CLAMD}{malware.clamd_address}",) if "clamd" in malware.scanners else ()
+    return (*rules, *signatures)
 
 
 def malware_problems(malware: Malware, *, drops: bool) -> list[str]:

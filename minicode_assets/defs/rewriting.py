@@ -46,7 +46,7 @@ def llm_rewrite(run: StageRun) -> Outcome:
         cache=run.layout.work / "llm_answers",
         line_length=run.config.reformat.line_length,
         params=run.config.llm_rewrite,
-        rules=Recheck(run.input("benchmarks"), run.config.pii, run.config.contamination),
+        rules=Recheck(run.input("benchmarks"), run.config.pii, run.config.contamination, run.config.malware),
         config_digest=run.config_digest,
     )
     scores = scan_table(run.folder, LLM_SCORES, pattern=SCORES).collect()
@@ -103,7 +103,8 @@ STAGES = [
         "reformat",
         LLM_REWRITE,
         "The texts as a language model rewrote them, beside the changes so far, and its scores; off by default. "
-        "What it wrote is redacted and looked at for benchmarks as the documents are. The corpus gets these texts.",
+        "What it wrote is redacted and looked at for benchmarks and malware as the documents are. The corpus gets "
+        "these texts.",
         more=("benchmarks",),
     ),
 ]

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from minicode_assets.config import Benchmarks, Config, Contamination, LlmRewrite, Pii, Reformat, contradictions
+from minicode_assets.config import Benchmarks, Config, Contamination, LlmRewrite, Malware, Pii, Reformat, contradictions
 from minicode_assets.corpus.annotate import pii
 from minicode_assets.corpus.benchmarks import build_benchmarks
 from minicode_assets.corpus.rewrite.answers import AXES, marker_of, messages_of, read_code, read_scores
@@ -126,7 +126,7 @@ def run(
     params = LlmRewrite(base_url=url, **{**PARAMS, **changes})
     rewrite_partition(
         documents, root / "reformat", root / out, cache=root / "cache", line_length=88, params=params, config_digest="",
-        rules=Recheck(root / "benchmarks", Pii(), Contamination()),
+        rules=Recheck(root / "benchmarks", Pii(), Contamination(), Malware()),
     )  # fmt: skip
     frame = read_table(documents, DOCUMENTS).select("document_id", "path", before="text")
     scores = read_table(root / out, LLM_SCORES, pattern=SCORES)
@@ -163,6 +163,7 @@ def test_what_a_model_recites_or_makes_up_is_looked_at_again(endpoint: Endpoint,
         "recite": f"{problem.prompt}{problem.canonical}\n",
         "invent": "# Ask ada@lovelace-mills.org.\n",
         "login": 'PASSWORD = "hunter2!Xy9"\n',
+        "attack": "exec(__import__('base64').b64decode('cHJpbnQoMSk='))\n",
         "fine": "",
     }
 
@@ -177,10 +178,12 @@ def test_what_a_model_recites_or_makes_up_is_looked_at_again(endpoint: Endpoint,
         "recite": ("rejected", []),
         "invent": ("rewritten", ["llm_rewrite", "redact_rewrite"]),
         "login": ("rewritten", ["llm_rewrite", "redact_rewrite"]),
+        "attack": ("rejected", []),
         "fine": ("rewritten", ["llm_rewrite"]),
     }
     assert rows["recite.py"]["text"] is None
     assert rows["recite.py"]["problem"] == "rewrite: the new text contains HumanEval:HumanEval/10"
+    assert rows["attack.py"]["problem"] == "rewrite: malware: yara:obfuscated_exec"
     assert "<EMAIL>" in rows["invent.py"]["text"]
     assert "lovelace" not in rows["invent.py"]["text"]
     assert '"<PASSWORD>"' in rows["login.py"]["text"]
@@ -313,14 +316,14 @@ def test_a_killed_run_resumes(endpoint: Endpoint, tmp_path: Path) -> None:
     endpoint.replies |= dict.fromkeys(names, steady)
     run(tmp_path, endpoint.url, texts_of(*names), enabled=False)
     code = (
-        "from pathlib import Path; from minicode_assets.config import Contamination, LlmRewrite, Pii\n"
+        "from pathlib import Path; from minicode_assets.config import Contamination, LlmRewrite, Malware, Pii\n"
         "from minicode_assets.corpus.rewrite.recheck import Recheck\n"
         "from minicode_assets.corpus.rewrite.llm import rewrite_partition\n"
         f"root = Path({str(tmp_path)!r})\n"
         f"params = LlmRewrite(**{ {**PARAMS, 'base_url': endpoint.url, 'num_connections': 2, 'rewrite': False}!r})\n"
         "rewrite_partition(root / 'documents', root / 'reformat', root / 'out', cache=root / 'cache', line_length=88,\n"
         "                  params=params, config_digest='',\n"
-        "                  rules=Recheck(root / 'benchmarks', Pii(), Contamination()))\n"
+        "                  rules=Recheck(root / 'benchmarks', Pii(), Contamination(), Malware()))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     while len(list((tmp_path / "cache").rglob("*.json"))) < 8:

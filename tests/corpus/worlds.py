@@ -137,7 +137,7 @@ class World:
         rewrite_partition(
             documents, self.folder("reformat", key), self.folder("llm_rewrite", key), cache=self.root / "answers",
             line_length=88, params=self.config.llm_rewrite, config_digest="",
-            rules=Recheck(self.folder("benchmarks"), self.config.pii, self.config.contamination),
+            rules=Recheck(self.folder("benchmarks"), self.config.pii, self.config.contamination, self.config.malware),
         )  # fmt: skip
 
     def qualities(self) -> None:

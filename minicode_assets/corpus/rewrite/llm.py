@@ -1,6 +1,6 @@
 """Scores and rewritten texts by a language model; off by default.
 
-What it gives must parse and be the same program, and pass the rules for personal data and benchmarks (recheck.py).
+What it gives must parse and be the same program, and pass the rules for personal data, benchmarks and malware.
 
 Source: swallow-code v2's order (format, length, score, rewrite, format), curation.md 1c. The redacted text goes to
 the model; the document keeps its SWHID, and the corpus its parent's digest.
