@@ -50,7 +50,7 @@ def lexemes_of(text: str, long_word_length: int, long_string_words: int, /) -> t
 
 def syntax_of(
     text: str, /
-) -> tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int] | None:
+) -> tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int] | None:
     """The fields of annotate.syntax.Syntax but the first, of a text that parses; None where only the tree tells."""
 
 def screen_texts(

@@ -213,6 +213,7 @@ def _syntax_rules(params: Corpus) -> list[Rule]:
             _if_parsed((_declarations() > params.max_declarations_per_line * lines) & _drawn(params)),
             ("max_declarations_per_line", "declarations_drop_fraction"),
         ),
+        Rule("data", _if_parsed(pl.col("data_fraction") > params.max_data_fraction), ("max_data_fraction",)),
         Rule("variables", _if_parsed(pl.col("num_variables") < params.min_variables), ("min_variables",)),
     ]
 

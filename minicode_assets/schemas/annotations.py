@@ -51,6 +51,7 @@ HEURISTICS = table(
     ("num_long_string_lines", pl.Int64, "Lines of string literals with many words, docstrings included"),
     ("todo_line_fraction", pl.Float64, "Comments with todo, fixme or 'your code here', per line, 0..1"),
     ("docstring_fraction", pl.Float64, "0..1 of characters in docstrings; null when it doesn't parse"),
+    ("data_fraction", pl.Float64, "0..1 of characters in tables of nothing but literals; null when it doesn't parse"),
     ("num_code_lines", pl.Int64, "Lines with code: no blank, comment or docstring; null when it doesn't parse"),
     ("num_functions", pl.Int64, "def and async def; null when it doesn't parse"),
     ("num_classes", pl.Int64, "class statements; null when it doesn't parse"),

@@ -23,6 +23,8 @@ _NOT_CHARSETS = frozenset({"unicode_escape", "raw_unicode_escape", "utf_7", "idn
 
 
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]+")
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+"""Half a character as UTF-8 would spell it: damaged text, whatever else the bytes could mean."""
 _WIDE = (
     ("utf-32-le", 4, (2, 3)),
     ("utf-32-be", 4, (0, 1)),
@@ -69,7 +71,8 @@ def decode(content: bytes, *, detect: Sequence[str] = ()) -> Decoded:
             text = content.decode(encoding)
         except UnicodeError:
             continue
-        return Decoded("nul") if "\0" in text else Decoded("ok", encoding, text, told_by)
+        if "\0" not in text:
+            return Decoded("ok", encoding, text, told_by)
     marked = content.startswith(tuple(mark for mark, _ in _MARKS))
     found = _detect(content, detect) if detect and not marked else None
     if found:
@@ -83,7 +86,7 @@ def _detect(content: bytes, codecs_allowed: Sequence[str]) -> tuple[str, str] | 
         return _wide_text(content)
     repaired = content.decode("utf-8", errors="replace")
     num_bad = repaired.count("\ufffd")
-    if num_bad < sum(map(len, _BEYOND_ASCII.findall(repaired))) - num_bad:
+    if num_bad < sum(map(len, _BEYOND_ASCII.findall(repaired))) - num_bad or _SURROGATE.search(content):
         return None
     best = from_bytes(content, cp_isolation=list(codecs_allowed)).best()
     return (best.encoding, str(best)) if best else None

@@ -6,7 +6,7 @@ import pytest
 from minicode_assets.config import License
 from minicode_assets.corpus.annotate.license import NOTHING, Evidence, assign_license, covered_folder
 from minicode_assets.corpus.annotate.license_texts import FINGERPRINTS
-from minicode_assets.corpus.annotate.spdx import Verdict, judge
+from minicode_assets.corpus.annotate.spdx import UNRECOGNISED, Verdict, judge
 from minicode_assets.schemas import DOCUMENTS, LICENSE
 from tests.corpus.worlds import MIT_METADATA, make_world
 
@@ -89,7 +89,10 @@ def test_trees(tmp_path, files, expected):
             ("non_permissive", "GPL-1.0-or-later AND MIT", "notice"),
         ),
         ("import re\nGPL = 'released under the GPL v2.'\n", ("permissive", "MIT", "origin")),
-        ("# SPDX-License-Identifier: nonsense\n", ("permissive", "MIT", "origin")),
+        ("# SPDX-License-Identifier: Commercial-Foo\n", ("non_permissive", UNRECOGNISED, "header")),
+        ("# SPDX-License-Identifier: Apache 2.0\n", ("permissive", "Apache-2.0", "header")),
+        ("#!/bin/python # spdx-license-identifier : GPL-3.0-only\n", ("non_permissive", "GPL-3.0-only", "header")),
+        ("# it writes 'SPDX-License-Identifier: GPL-2.0-only'\n", ("permissive", "MIT", "origin")),
     ],
 )
 def test_a_files_own_tag_decides(tmp_path, head, expected):

@@ -12,7 +12,7 @@ import pytest
 from minicode_assets.config import LicenseFiles
 from minicode_assets.corpus.annotate.license_files import detect
 from minicode_assets.corpus.annotate.license_texts import FINGERPRINTS, normalise, recognise
-from minicode_assets.corpus.annotate.spdx import canonical, categories
+from minicode_assets.corpus.annotate.spdx import UNRECOGNISED, canonical, categories
 from minicode_assets.corpus.annotate.spdx_texts import TEXTS
 
 PARAMS = LicenseFiles()
@@ -130,6 +130,8 @@ def test_metadata_examples(fields, expected):
     ("text", "expected"),
     [
         ('[project]\nname = "a"\nlicense = "MIT"\n', ("MIT", "expression", 1.0)),
+        ('[project]\nlicense = "MIT License"\n', ("MIT", "metadata", 1.0)),
+        ('[project]\nlicense = "LicenseRef-Acme"\n', (UNRECOGNISED, "expression", 1.0)),
         ('[project]\nlicense = {text = "BSD 3-Clause"}\n', ("BSD-3-Clause", "metadata", 1.0)),
         ('[tool.poetry]\nlicense = "Apache-2.0"\n', ("Apache-2.0", "metadata", 1.0)),
         ('[project]\nclassifiers = ["License :: OSI Approved :: ISC License (ISCL)"]\n', ("ISC", "metadata", 0.8)),
@@ -195,8 +197,9 @@ def test_a_utf_16_licence_and_one_with_nul_are_read():
     "text",
     ["SPDX-License-Identifier: " + "(" * 10**6, "SPDX-License-Identifier: " + "MIT AND " * 10**5, "<" * 10**6,
      "Metadata-Version: 2.1\nLicense-Expression: " + "(" * 10**5 + "MIT", "[project]\nlicense = " + "[" * 10**5,
-     "copyright " * 10**5, "&" * 10**6, "[metadata]\n" + "a = 1\n " * 10**5, "\n" * 10**6, " " * 10**6 + "copyright"],
-    ids=range(10),
+     "copyright " * 10**5, "&" * 10**6, "[metadata]\n" + "a = 1\n " * 10**5, "\n" * 10**6, " " * 10**6 + "copyright",
+     "[project]\n" + "a." * 10**5, "[metadata]\n" + "===\n" * 10**5],
+    ids=range(12),
 )  # fmt: skip
 def test_hostile_licence_files_take_little_time(text):
     started = time.process_time()

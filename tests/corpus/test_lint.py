@@ -19,6 +19,7 @@ TEXTS = {
     "hidden.py": "# ruff: noqa\ny = undefined\n",
     "broken.py": "def f(:\n",
     "cr.py": "x = 1\ry = 2\r",
+    "deep.py": f"x = {'-' * 200_000}1\n",
     "copy.py": "x = 1\n",
     "empty.py": "",
     "none.py": None,
@@ -35,7 +36,7 @@ def scores(tmp_path, params=PARAMS):
 
 def test_scores(tmp_path):
     expected = {"good.py": 10, "unused.py": 0, "undefined.py": 0, "hidden.py": 0, "broken.py": None, "cr.py": 10,
-                "copy.py": 10, "empty.py": 10, "none.py": None}  # fmt: skip
+                "deep.py": None, "copy.py": 10, "empty.py": 10, "none.py": None}  # fmt: skip
     assert scores(tmp_path) == expected
     # The second time nothing is asked: a program that isn't there does no harm.
     assert scores(tmp_path, dataclasses.replace(PARAMS, ruff="/no/such/ruff")) == expected

@@ -347,6 +347,7 @@ def test_ruff_formats_and_leaves_what_it_cannot() -> None:
         "",
     ]
     assert format_texts([], line_length=88) == []
+    assert format_texts(["x=1\n", f"x = {'-' * 200_000}1\n"], line_length=88) == ["x = 1\n", None], "ruff overflows"
 
 
 def test_reformat_step(tmp_path: Path) -> None:

@@ -155,6 +155,9 @@ def test_syntax_of_real_files_is_that_of_the_tree(part):
         "match = re.match(a)\nmatch.group()\ncase = 1\ntype(x)\nprint(match, case, type)\n",
         "def f(x):\n\tif x:\n\t\treturn y\n\treturn z\n  \n# c\nif a:\n  b\n\fc\n",
         "x = (1 +\n# c\n 2) \\\n  + 3; y = 'a\\\nb'\r\nz = 1\rw = 2",
+        "a = [1, -2, 'x' 'y', (3,), {None: True}]; b = f([1], (2), (3, 4))[5]\n[]; c = [x, [6, 7]]\n",
+        "d = {'a': [], 'b': f'{c}'}\ne = ('a'\n 'b'); g = ()\nh = {1, 2}; i = [*[1]]; j = {**{'a': 1}}\n",
+        "k = [1 for m in (1, 2)]; n = [1, 2][0] in [b'']; o = [1,\n # [2]\n ((3)), ]\r\np = [4]\rq = {'\u00e9', 5}\n",
         "def g(): x = yield; y = yield from z; w = (yield)\ndel a, b.c\nassert a, b\nraise a from b\nglobal h\n",
     ],
 )

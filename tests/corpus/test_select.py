@@ -42,7 +42,7 @@ ORIGINS = {
         "pkg/_vendor/six.py": module("six"),
         "made_pb2.py": module("made"),
         "old.py": b"print 'x'\n" + module("old"),
-        "wide.py": module("wide") + b"x = '" + b"w " * 900 + b"'\n",
+        "wide.py": module("wide") + b"x = '" + b"w " * 9000 + b"'\n",
         "nul.py": b"\0" + module("nul"),
         "bad_and_tiny.py": b"print 'x'\n",
     },

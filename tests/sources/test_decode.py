@@ -85,6 +85,7 @@ PROGRAM = "# {}\ndef add(first, second):\n    return first + second\n"
         ("gbk", "这是一个中文注释用来说明函数的作用"),
         ("big5", "這是一個中文註釋用來說明函數的作用"),
         ("utf-16-le", "no mark: Zoë"),
+        ("utf-16-le", "no mark, and valid as UTF-8 with NULs"),
         ("utf-16-be", "no mark: Zoë"),
         ("utf-32-le", "no mark: Zoë"),
         ("utf-32-be", "no mark: Zoë"),
@@ -102,13 +103,14 @@ def test_other_encodings_are_detected(codec, comment):
     [
         ("Ünïcödé ".encode() * 20 + b"\xff", "undecodable"),  # damaged UTF-8 is not Latin-1
         (b"x = '\xed\xa0\x80\xed\xb0\x80'", "undecodable"),  # surrogates
+        (b"x = '\xed\xa0\x80'", "undecodable"),  # one alone is no cp1251 either
         (bytes(range(256)) * 40, "nul"),
         (b"\x01\x00\x02\x00" * 200, "nul"),  # numbers are no UTF-16
         (b"\xff\xfe\xfa", "undecodable"),  # a mark decides alone
         (b"# coding: utf-16\nx = 1\n", "ok"),
         (b"# coding: cp037\nx = 1\n", "ok"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_what_is_no_text_stays_none(content, status):
     assert decode(content, detect=DETECT).status == status

@@ -156,12 +156,13 @@ def _lexical_measures(text: str, lexemes: Lexemes, syntax: Syntax) -> Measures:
 def _syntax_measures(text: str, lines: Lines, lexemes: Lexemes, syntax: Syntax) -> Measures:
     """Null counts when the text doesn't parse."""
     if syntax.problem:
-        return dict.fromkeys(("docstring_fraction", "num_code_lines", *_COUNTS))
+        return dict.fromkeys(("docstring_fraction", "data_fraction", "num_code_lines", *_COUNTS))
     # An escape makes a docstring's value shorter or longer than its source, so the share is bounded.
     docstring_fraction = min(1.0, syntax.docstring_characters / max(len(text), 1))
     num_code_lines = max(0, lines.num_filled - lexemes.num_comment_lines - syntax.docstring_lines)
     return {
         "docstring_fraction": docstring_fraction,
+        "data_fraction": syntax.data_characters / max(len(text), 1),
         "num_code_lines": num_code_lines,
         **{name: getattr(syntax, name) for name in _COUNTS},
     }

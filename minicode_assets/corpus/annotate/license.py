@@ -2,8 +2,9 @@
 
 The logic is The Stack v2's, with package metadata in the place of GitHub's own licence field (curation.md 2.1):
 
-1. What another source states of its record decides alone; else the SPDX tags in the file's own head do. A restrictive
-   notice there (`under the terms of the GNU General Public License`) counts beside all that follows.
+1. What another source states of its record decides alone; else the SPDX tags in the file's own head do, and one that
+   names no known licence is restrictive. A restrictive notice there (`under the terms of the GNU General Public
+   License`) counts beside all that follows.
 2. The origin's licence: a License-Expression (PEP 639) in its package metadata decides for the origin, and so does a
    licence name that one of its licence files confirms; else the licence files at the root and the metadata count
    together. (So a font's licence in `LICENSE.external` does not change the licence of the code.)
@@ -25,6 +26,8 @@ import polars as pl
 
 from minicode_assets.config import License
 from minicode_assets.corpus.annotate.license_statements import forbidden_by
+from minicode_assets.corpus.annotate.license_texts import normalise
+from minicode_assets.corpus.annotate.package_metadata import named_license
 from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
 from minicode_assets.corpus.annotate.spdx import UNRECOGNISED, Verdict, canonical, conjunction, judge
 from minicode_assets.parquet import scan_table
@@ -35,8 +38,11 @@ from minicode_model.artifact import Artifact
 _METADATA_FOLDER = re.compile(r"^(?P<base>(?:.*/)?)[^/]+\.(?:dist-info|egg-info)(?:/.*)?$")
 _LICENSES_FOLDER = re.compile(r"(?i)(?:^|/)licen[cs]es?$")
 _LICENSE_NAME = re.compile(r"(?i)^(?:un)?licen[cs]e|^copying|licen[cs]e(?:\.(?:txt|md|rst))?$")
-_TAG = r"(?m)^[ \t]*(?:#+|//|/?\*+|;|--|\"{3}|'{3})?[ \t]*SPDX-License-Identifier:[ \t]*[A-Za-z0-9.+() -]{1,300}"
-"""A line of its own: what stands inside of a literal is what the program writes."""
+_TAG = (
+    r"(?im)^(?:[ \t]*#[^\n\"'`]*?|[ \t]*(?://|/?\*+|;|--|\"{3}|'{3})?[ \t]*)"
+    r"\bSPDX-License-Identifier[ \t]*:[ \t]*[A-Za-z0-9.+() -]{1,300}"
+)
+"""In a comment, or at the head of a line: what stands inside of a literal is what the program writes."""
 _NOTICE_WORDS = r"(?i)licen[sc]e|gpl|commercial"
 _CODE_BEGINS = r"(?m)^(?:import|from|def|class|async|@|if)\b"
 _COMMENT_SIGNS = r"(?m)^[ \t]*[#*;/]+"
@@ -142,13 +148,21 @@ def annotate(
 
 
 def scan_tags(heads: pl.Series) -> list[str | None]:
-    """What the SPDX tags of each head ask for together; null without any, or where one can't be read."""
-    found: list[str | None] = []
-    for lines in heads.str.extract_all(_TAG):
-        names = [canonical(line.partition("Identifier:")[2].strip()) for line in lines] if lines is not None else []
-        known = [name for name in names if name]
-        found.append(conjunction(known) if known and len(known) == len(names) else None)
-    return found
+    """What the SPDX tags of each head ask for together; null without any.
+
+    A tag that can't be read asks for something that nobody here knows, so it is no licence of the origin's either.
+    """
+    told = heads.str.extract_all(_TAG).to_list()
+    return [
+        conjunction([_named(line.rpartition(":")[2].strip()) for line in lines]) if lines else None for lines in told
+    ]
+
+
+def _named(tag: str) -> str:
+    if expression := canonical(tag):
+        return expression
+    named = named_license(" ".join(normalise(tag)))
+    return named.expression if named else UNRECOGNISED
 
 
 def scan_notices(heads: pl.Series) -> list[str | None]:

@@ -23,7 +23,7 @@ from minicode_model.artifact import Artifact, digest_of, write_file
 _FILES_A_RUN = 2000
 _HINT = "pip install 'minicode[lint]', or [lint] ruff = '' to turn it off"
 Counts = tuple[int | None, int | None]
-"""Errors and other findings; nulls where ruff can't parse the text."""
+"""Errors and other findings; nulls where ruff can't parse the text, or does not survive it."""
 
 
 def annotate(documents: Path, folder: Path, *, params: Lint, config_digest: str, cache: Path) -> Artifact:
@@ -106,10 +106,25 @@ def _run(texts: list[str], params: Lint) -> dict[str, Counts]:
         for text in texts:
             # The text as it is: a newline that Python would translate is one that ruff must see.
             (Path(scratch) / f"{_digest(text)}.py").write_bytes(text.encode())
-        said = _call(["check", *_OPTIONS, "--select", ",".join(params.rules), scratch], params)
+        try:
+            said = _call(["check", *_OPTIONS, "--select", ",".join(params.rules), scratch], params)
+        except _Crash:
+            return _run_halves(texts, params)
     return _count(
         (json.loads(line) for line in said.splitlines()), [_digest(text) for text in texts], params.error_rules
     )
+
+
+def _run_halves(texts: list[str], params: Lint) -> dict[str, Counts]:
+    """A text that is nested too deep ends ruff and all that goes with it: it is found, and has nulls."""
+    if len(texts) == 1:
+        return {_digest(texts[0]): (None, None)}
+    half = len(texts) // 2
+    return _run(texts[:half], params) | _run(texts[half:], params)
+
+
+class _Crash(Exception):  # noqa: N818 - it is caught here
+    """The program was ended by a signal."""
 
 
 _OPTIONS = (
@@ -140,6 +155,8 @@ def _call(arguments: list[str], params: Lint) -> str:
     try:
         done = subprocess.run([program, *arguments], capture_output=True, timeout=params.timeout_s, check=True)
     except subprocess.CalledProcessError as error:
+        if error.returncode < 0:
+            raise _Crash from error
         told = error.stderr.decode(errors="replace")[-500:]
         raise CorpusError(f"{program}: ended with status {error.returncode}: {told}", hint=_HINT) from error
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minicode_assets.corpus.annotate.license_texts import normalise, recognise
-from minicode_assets.corpus.annotate.spdx import canonical, conjunction
+from minicode_assets.corpus.annotate.spdx import UNRECOGNISED, canonical, conjunction
 
 _EXACT, _FAMILY = 1.0, 0.8
 _MAX_NAME_WORDS = 12
+_MAX_CHARACTERS, _MAX_LINE_CHARACTERS = 200_000, 10_000
+"""A longer pyproject.toml or setup.cfg is none: Python's readers take the square of the time for some."""
 _NAMES = {
     "MIT": ("mit", "the mit", "expat", "mit x11"),
     "Apache-2.0": ("apache 2 0", "apache 2", "apache version 2 0", "apache software 2 0", "apache2", "asl 2 0"),
@@ -140,12 +142,16 @@ def declared_license(text: str, *, min_score_fraction: float) -> Declared | None
         fields = _read_core(text)
     elif is_setup_script(text):
         fields = _read_setup_script(text)
+    elif len(text) > _MAX_CHARACTERS or max(map(len, text.split("\n"))) > _MAX_LINE_CHARACTERS:
+        return None
     else:
         fields = _read_pyproject(text) or _read_setup_cfg(text) or Fields()
-    expression = canonical(fields.expression.strip()) if fields.expression.strip() else None
-    if expression:
+    written = fields.expression.strip()
+    if expression := canonical(written) if written else None:
         return Declared(expression, "expression", _EXACT)
-    return _from_name(fields.name, min_score_fraction) or _from_classifiers(fields.classifiers)
+    if written.lower().startswith("licenseref-"):
+        return Declared(UNRECOGNISED, "expression", _EXACT)
+    return _from_name(written or fields.name, min_score_fraction) or _from_classifiers(fields.classifiers)
 
 
 def _read_core(text: str) -> Fields:

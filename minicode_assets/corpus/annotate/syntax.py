@@ -9,9 +9,13 @@ import ast
 import contextlib
 import gc
 import hashlib
+import io
+import itertools
+import keyword
 import re
 import symtable
 import sys
+import tokenize
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +62,7 @@ class Syntax:
         num_docstrings: Docstrings.
         docstring_lines: Lines of docstrings that are not blank.
         num_stubs: Functions whose body, docstring aside, is nothing, `...` or `pass`.
+        data_characters: Characters of lists, sets, dictionaries and tuples (in parentheses) of nothing but literals.
     """
 
     problem: str
@@ -77,6 +82,7 @@ class Syntax:
     num_docstrings: int = 0
     docstring_lines: int = 0
     num_stubs: int = 0
+    data_characters: int = 0
 
 
 @contextlib.contextmanager
@@ -252,6 +258,7 @@ def _count(nodes: list[Any], text: str) -> Syntax:
         num_docstrings=len(docstrings),
         docstring_lines=_filled_lines(docstrings, text),
         num_stubs=sum(_is_stub(node) for node in functions),
+        data_characters=sum(end - start for start, end in _tables(text)),
     )
 
 
@@ -285,6 +292,66 @@ def _filled_lines(docstrings: list[Any], text: str) -> int:
 def _has_docstring(node: Any) -> bool:
     first = node.body[0] if node.body else None
     return type(first) is ast.Expr and type(first.value) is ast.Constant and type(first.value.value) is str
+
+
+def _tables(text: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of each outermost table of literals, by Python's own tokens."""
+    text = _LONE_RETURN.sub("\n", text)
+    lines = list(itertools.accumulate((len(line) for line in io.StringIO(text, newline="")), initial=0))
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text, newline="").readline))
+    except (tokenize.TokenError, SyntaxError):  # a few texts that the parser takes: no tables are known there
+        return
+    tokens = [token for token in tokens if token.type not in _NO_CODE]
+    partners, reached = _partners(tokens), -1
+    for first, last in sorted(partners.items()):
+        if first > reached and _is_table(tokens, first, last, partners):
+            reached = last
+            (line, column), (last_line, last_column) = tokens[first].start, tokens[last].end
+            yield lines[line - 1] + column, lines[last_line - 1] + last_column
+
+
+def _partners(tokens: Sequence[tokenize.TokenInfo]) -> dict[int, int]:
+    """The number of the token that closes each opening bracket."""
+    partners: dict[int, int] = {}
+    opened: list[int] = []
+    for number, token in enumerate(tokens):
+        if token.type == tokenize.OP and token.string in _OPENING:
+            opened.append(number)
+        elif token.type == tokenize.OP and token.string in _CLOSING and opened:
+            partners[opened.pop()] = number
+    return partners
+
+
+def _is_table(tokens: Sequence[tokenize.TokenInfo], first: int, last: int, partners: Mapping[int, int]) -> bool:
+    before = tokens[first - 1] if first else None
+    if before and (before.string in _CLOSING or before.type in (tokenize.NUMBER, tokenize.STRING) or _is_value(before)):
+        return False
+    if not all(map(_is_datum, tokens[first + 1 : last])):
+        return False
+    place, commas = first + 1, 0
+    while place < last:
+        commas += tokens[place].string == ","
+        place = partners.get(place, place) + 1
+    return tokens[first].string != "(" or commas > 0
+
+
+def _is_value(token: tokenize.TokenInfo) -> bool:
+    """A name, `...` or a literal's word, behind which a bracket calls or takes a part."""
+    is_name = token.type == tokenize.NAME and (not keyword.iskeyword(token.string) or token.string in _CONSTANTS)
+    return is_name or token.string == "..."
+
+
+def _is_datum(token: tokenize.TokenInfo) -> bool:
+    if token.type == tokenize.STRING:
+        return "f" not in token.string.lower()[: token.string.find(token.string[-1])]
+    return token.type == tokenize.NUMBER or token.string in _DATA_SIGNS
+
+
+_LONE_RETURN = re.compile(r"\r(?!\n)")
+_NO_CODE = frozenset((tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT))
+_OPENING, _CLOSING, _CONSTANTS = frozenset("([{"), frozenset(")]}"), frozenset(("False", "None", "True"))
+_DATA_SIGNS = frozenset((*_CONSTANTS, *"()[]{},:;+-"))
 
 
 def _body(node: Any) -> list[Any]:

@@ -19,7 +19,7 @@ _FILES_A_CALL = 512
 
 
 def format_texts(texts: Sequence[str], *, line_length: int) -> list[str | None]:
-    """Each text as `ruff format` writes it; None where ruff can't parse it.
+    """Each text as `ruff format` writes it; None where ruff can't parse it, or is ended by a text nested too deep.
 
     Args:
         texts: Any texts.
@@ -44,6 +44,9 @@ def _format(texts: Sequence[str], line_length: int) -> list[str | None]:
              "--line-length", str(line_length), name],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
+        if done.returncode < 0:
+            half = len(texts) // 2
+            return [*_format(texts[:half], line_length), *_format(texts[half:], line_length)] if half else [None]
         if done.returncode not in (0, 2) or "No module named ruff" in done.stderr:
             raise RewriteError(
                 f"ruff format ended with {done.returncode}: {done.stderr[-500:]}",
