@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicode_assets.config import QualityModel
+from minicode_assets.config import QualityModel, load
 from minicode_assets.corpus.annotate import quality as annotator
 from minicode_assets.corpus.quality import (
     features_of,
@@ -20,7 +20,7 @@ from minicode_assets.corpus.quality import (
     split_of,
 )
 from minicode_assets.corpus.quality_model import REPORT, build_quality_model
-from minicode_assets.errors import CorpusError
+from minicode_assets.errors import ConfigError, CorpusError
 from minicode_assets.parquet import read_table
 from minicode_assets.schemas import DOCUMENTS, QUALITY
 from minicode_model.artifact import open_artifact
@@ -186,3 +186,8 @@ def test_the_proxy_in_a_world(tmp_path):
     assert report["labels"] == "well kept against random"
     assert report["test"]["auc"] > 0.55, "half of the random ones are well kept too, so 0.75 is the most"
     assert open_artifact(world.folder("quality_model")).metadata["trained"]
+
+
+def test_a_table_without_rows_is_never_learnt_from():
+    with pytest.raises(ConfigError, match="min_examples: expected at least 1"):
+        load("tiny", {"quality_model": {"min_examples": 0}})

@@ -58,7 +58,7 @@ MAKERS = (
     Maker("sendgrid", ("SG",), r"SG\.[\w-]{22}\.[\w-]{43}", 2, "."),
     Maker("mailgun", ("key-",), r"key-[0-9a-f]{32}", 36),
     Maker("twilio", ("SK",), r"SK[0-9a-f]{32}", 34),
-    Maker("telegram", tuple(string.digits), r"\d{8,10}:AA[\w-]{33}", 8, ":AA"),
+    Maker("telegram", tuple(string.digits), r"[0-9]{8,10}:AA[\w-]{33}", 8, ":AA"),
     Maker("discord", ("M", "N", "O"), r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}", 24, "."),
     Maker("jwt", ("eyJ",), r"eyJ[\w-]{10,2000}\.eyJ[\w-]{10,4000}\.[\w-]{20,1000}", 13, ".eyJ"),
     Maker("digitalocean", ("doo_v1_", "dop_v1_", "dor_v1_"), r"do[opr]_v1_[0-9a-f]{64}", 71),
