@@ -76,7 +76,7 @@ def paper_of(member: tarfile.TarInfo, content: bytes | None, params: Arxiv) -> D
         return paper.dropped("too_long")
     try:
         files = tex_files(content, params.max_unpacked_bytes)
-    except (zlib.error, tarfile.TarError, EOFError):
+    except (zlib.error, tarfile.TarError, EOFError, ValueError, OverflowError):
         return paper.dropped("malformed")
     if files is None:
         return paper.dropped("too_long")
@@ -97,8 +97,10 @@ def paper_id(name: str) -> str:
 def tex_files(content: bytes, max_bytes: int) -> list[bytes] | None:
     """The LaTeX files of a paper in the order of its archive; None where it unpacks to more than `max_bytes`.
 
+    Links are no files, and files with holes, whose few bytes stand for any number, count with what they unpack to.
+
     Raises:
-        zlib.error, EOFError, TarError: It is damaged.
+        zlib.error, EOFError, TarError, ValueError, OverflowError: It is damaged.
     """
     raw = unzipped(content, max_bytes)
     if raw is None:
@@ -107,16 +109,24 @@ def tex_files(content: bytes, max_bytes: int) -> list[bytes] | None:
         return [raw]
     with tarfile.open(fileobj=io.BytesIO(raw), mode="r:") as tar:
         chosen = [member for member in tar if member.isreg() and member.name.lower().endswith(_SUFFIXES)]
-        streams = [tar.extractfile(member) for member in chosen]
-        return [stream.read() for stream in streams if stream]
+        if sum(member.size for member in chosen) > max_bytes:
+            return None
+        files = [stream.read() for member in chosen if (stream := tar.extractfile(member))]
+    if any(len(file) < member.size for file, member in zip(files, chosen, strict=True)):
+        raise EOFError("tar ends early")
+    return files
 
 
 def unzipped(content: bytes, max_bytes: int) -> bytes | None:
     """The content of a gzip file; None where it is longer than `max_bytes`. Raises zlib.error, EOFError."""
-    member = zlib.decompressobj(wbits=31)
-    raw = member.decompress(content, max_bytes + 1)
-    if len(raw) > max_bytes:
-        return None
-    if not member.eof:
-        raise EOFError("gzip ends early")
-    return raw
+    parts, left = list[bytes](), max_bytes
+    while content or not parts:
+        member = zlib.decompressobj(wbits=31)
+        parts.append(member.decompress(content, left + 1))
+        left -= len(parts[-1])
+        if left < 0:
+            return None
+        if not member.eof:
+            raise EOFError("gzip ends early")
+        content = member.unused_data.lstrip(b"\0")  # members may follow, and what a tape was filled up with
+    return b"".join(parts)

@@ -38,7 +38,7 @@ def parse_notebook(content: bytes) -> Notebook | None:
     try:
         raw = json.loads(content.decode("utf-8-sig"))
         return Notebook(_language(raw), tuple(_cells(raw)))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError):
         return None
 
 
@@ -89,6 +89,8 @@ def _plain(output: Mapping[str, Any]) -> str:
 
 
 def _joined(text: Any) -> str:
+    if isinstance(text, Mapping):
+        raise TypeError("found an object, expected text or lines")
     return text if isinstance(text, str) else "".join(text)
 
 

@@ -92,7 +92,7 @@ class Document:
             "record_id": whole_characters(self.record_id),
             "url": None if self.url is None else whole_characters(self.url),
             "declared_license": None if self.license is None else whole_characters(self.license),
-            "date": self.date.astimezone(UTC) if self.date else None,
+            "date": in_utc(self.date) if self.date else None,
             "path": whole_characters(self.path),
             "length_bytes": len(raw),
             "encoding": "utf-8" if is_text else None,
@@ -229,6 +229,22 @@ def _blocks(documents: Iterable[Document], block_bytes: int) -> Iterator[pl.Data
 def whole_characters(text: str) -> str:
     """A text that can be written: halves of characters, which JSON may spell, as `?`."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def whole_number(value: Any) -> int:
+    """A value as a number that a column can hold. Raises ValueError, TypeError, OverflowError where it is none."""
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise OverflowError("found a number of more than 64 bits")
+    return number
+
+
+def in_utc(date: datetime) -> datetime | None:
+    """A date in UTC, which is meant where it names no zone; None where that is beyond the years 1 to 9999."""
+    try:
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
 
 
 def _arrow(frame: pl.DataFrame) -> Any:

@@ -68,14 +68,14 @@ def _md5_of(path: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def unpacked(path: Path, start: int = 0) -> Iterator[bytes]:
-    """The content of a plain, gzip or 7z file (of its only member) from a byte on, a chunk at a time.
+def unpacked(path: Path, start: int = 0, *, member: str) -> Iterator[bytes]:
+    """The content of a plain or gzip file, or of one member of a 7z archive, from a byte on, a chunk at a time.
 
     Raises:
-        SourceError: It ends early, is damaged, or there is no program for 7z.
+        SourceError: It ends early, is damaged, has no such member, or there is no program for 7z.
     """
     if path.suffix == ".7z":
-        yield from _skipped(_seven_zip(path), start)
+        yield from _skipped(_seven_zip(path, member), start)
         return
     packed = path.suffix == ".gz"
     with gzip.open(path) if packed else path.open("rb") as stream:
@@ -97,7 +97,7 @@ def _skipped(chunks: Iterator[bytes], start: int) -> Iterator[bytes]:
         start = max(0, start - len(chunk))
 
 
-def _seven_zip(path: Path) -> Iterator[bytes]:
+def _seven_zip(path: Path, member: str) -> Iterator[bytes]:
     program = next(filter(shutil.which, SEVEN_ZIP), None)
     if program is None:
         raise SourceError(
@@ -105,13 +105,16 @@ def _seven_zip(path: Path) -> Iterator[bytes]:
             hint="apt-get install libarchive-tools, or unpack it yourself and give the path of the .xml",
         )
     options = ["-xOf", str(path)] if program == "bsdtar" else ["x", "-so", str(path)]
-    process = subprocess.Popen([program, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([program, *options, member], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout
     try:
         while chunk := process.stdout.read(CHUNK_BYTES):
             yield chunk
         if process.wait():
-            raise SourceError(f"{path}: {program} ended with status {process.returncode}", hint=_AGAIN)
+            raise SourceError(
+                f"{path}: {program} ended with status {process.returncode}",
+                hint=f"it holds no {member}, or is incomplete: delete it and fetch it again",
+            )
     finally:
         process.stdout.close()
         process.kill()

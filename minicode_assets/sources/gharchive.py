@@ -23,7 +23,7 @@ from minicode_assets.config.conversations import Gharchive
 from minicode_assets.errors import SourceError
 from minicode_assets.parquet import write_table
 from minicode_assets.schemas import CONVERSATION_EVENTS
-from minicode_assets.sources.document import whole_characters
+from minicode_assets.sources.document import whole_characters, whole_number
 from minicode_assets.sources.harvest import Harvest
 from minicode_assets.sources.rows import Place, split_lines
 from minicode_assets.sources.web import RemoteFile, Web
@@ -256,14 +256,6 @@ def _named(value: Any) -> str:
 
 def _number(value: Any) -> int | None:
     return None if value is None else whole_number(value)
-
-
-def whole_number(value: Any) -> int:
-    """A field as a number that a column can hold. Raises ValueError, TypeError, OverflowError where it is none."""
-    number = int(value)
-    if not -(2**63) <= number < 2**63:
-        raise OverflowError("found a number of more than 64 bits")
-    return number
 
 
 def _date(value: Any) -> str:

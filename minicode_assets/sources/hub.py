@@ -150,7 +150,7 @@ def read_file(
 def _rows(file: RemoteFile, web: Web, start: Place, params: HubDataset, mapping: RowMapping) -> Iterator[Row]:
     if file.name.endswith(".parquet"):
         return parquet_rows(
-            web, file, start, columns=mapping.columns, required=mapping.required,
+            web, file, start, columns=mapping.columns, required=mapping.required, texts=mapping.texts,
             read_ahead_bytes=params.read_ahead_bytes,
         )  # fmt: skip
     return _checked(file.name, json_rows(web, file, start, max_row_bytes=params.max_row_bytes), mapping)

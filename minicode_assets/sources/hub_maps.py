@@ -15,6 +15,7 @@ Values = Mapping[str, Any]
 GITHUB = "https://github.com"
 _CONTEST_LANGUAGES = {1: "Python 2", 2: "C++", 3: "Python 3", 4: "Java"}
 """Values of `language` in code_contests. Source: its card."""
+_NO_TEXTS = ("length_bytes", "solutions")
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,18 @@ class RowMapping:
         columns: What is read, of Parquet and JSON alike.
         required: Columns without which the schema is another.
         document: From (row, its record id in the data set, the data set's address) to a document without licence.
-        text: Column whose bytes are fetched by `blob_id`; empty where the text is in the row.
+        by_blob: The text is not in the row: its bytes are fetched by `blob_id`.
     """
 
     columns: tuple[str, ...]
     required: tuple[str, ...]
     document: Callable[[Values, str, str], Document]
     by_blob: bool = False
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The required columns that hold text."""
+        return tuple(column for column in self.required if column not in _NO_TEXTS)
 
 
 def code_file(source: str, text: str) -> Callable[[Values, str, str], Document]:
@@ -151,9 +157,10 @@ def code_contests(row: Values, record: str, address: str) -> Document:
     """The problem, then the first correct solution in each language."""
     solutions = row.get("solutions")
     solutions = solutions if isinstance(solutions, Mapping) else {}
+    languages, codes = (as_list(solutions.get(name)) for name in ("language", "solution"))
     first: dict[int, str] = {}
-    for language, solution in zip(solutions.get("language") or (), solutions.get("solution") or (), strict=False):
-        if language in _CONTEST_LANGUAGES and isinstance(solution, str):
+    for language, solution in zip(languages, codes, strict=False):
+        if isinstance(language, int) and language in _CONTEST_LANGUAGES and isinstance(solution, str):
             first.setdefault(language, solution)
     told = "".join(f"Solution ({_CONTEST_LANGUAGES[language]}):{code}\n" for language, code in first.items())
     named = str(row.get("name") or record)
@@ -177,6 +184,11 @@ def rosetta_code(row: Values, record: str, address: str) -> Document:
 def as_text(value: Any) -> str:
     """A cell as text; empty unless it is one."""
     return value if isinstance(value, str) else ""
+
+
+def as_list(value: Any) -> list[Any]:
+    """A cell as a list; empty unless it is one."""
+    return value if isinstance(value, list) else []
 
 
 def as_date(value: Any) -> datetime | None:

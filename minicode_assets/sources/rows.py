@@ -86,9 +86,18 @@ def _parsed(number: int, place: Place, line: bytes) -> Row:
 
 
 def parquet_rows(
-    web: Web, file: RemoteFile, start: Place, *, columns: Sequence[str], required: Sequence[str], read_ahead_bytes: int
+    web: Web,
+    file: RemoteFile,
+    start: Place,
+    *,
+    columns: Sequence[str],
+    required: Sequence[str],
+    texts: Sequence[str],
+    read_ahead_bytes: int,
 ) -> Iterator[Row]:
     """Rows of a Parquet file from a place on; of its bytes only the footer and the columns are asked for.
+
+    A row with a cell that Python can't hold (text that is no UTF-8, a date out of all time) is malformed.
 
     Args:
         web: The client.
@@ -96,16 +105,18 @@ def parquet_rows(
         start: Where to begin; row groups before it are not read.
         columns: Columns that are wanted, where they are there.
         required: Those that must be.
+        texts: Those of them that hold text.
         read_ahead_bytes: Least length of a request.
 
     Raises:
-        SourceError: A required column is absent, the file is no Parquet, or as `Web.stream`.
+        SourceError: A required column is absent or of another type, the file is no Parquet, or as `Web.stream`.
     """
     remote = RangeFile(web, file, read_ahead_bytes)
     try:
         parquet = pq.ParquetFile(pa.PythonFile(remote, mode="r"), buffer_size=read_ahead_bytes, pre_buffer=False)
         found = parquet.schema_arrow.names
         check_columns(file.name, found, required)
+        _check_texts(file.name, parquet.schema_arrow, texts)
         number = 0
         for group in range(parquet.num_row_groups):
             height = parquet.metadata.row_group(group).num_rows
@@ -113,12 +124,50 @@ def parquet_rows(
                 number += height
                 continue
             batches = parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[c for c in columns if c in found])
-            for values in (row for batch in batches for row in batch.to_pylist()):
+            for values in (row for batch in batches for row in _values(_in_microseconds(batch))):
                 if number >= start.row:
-                    yield Row(number, Place(0, number + 1), values)
+                    yield Row(number, Place(0, number + 1), values, "malformed" if values is None else "")
                 number += 1
-    except pa.ArrowException as error:
-        raise SourceError(f"{file.name}: no readable Parquet: {error}", hint="check [..] files and revision") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise SourceError(
+            f"{file.name}: no readable Parquet: {error}",
+            hint="check `files` and `revision` of the section; if both are right, the published file is damaged",
+        ) from error
+
+
+def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
+    """The rows of a batch; None for one that Python can't hold."""
+    try:
+        rows = batch.to_pylist()
+    except (ValueError, OverflowError):
+        if batch.num_rows == 1:
+            yield None
+            return
+        rows = [row for number in range(batch.num_rows) for row in _values(batch.slice(number, 1))]
+    yield from rows
+
+
+def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with dates as Python has them: The Stack's have nanoseconds."""
+    columns = [
+        column.cast(pa.timestamp("us", column.type.tz), safe=False)
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+        else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _check_texts(name: str, schema: pa.Schema, texts: Sequence[str]) -> None:
+    """Raise SourceError unless these columns hold text."""
+    for column in texts:
+        kind = schema.field(schema.names.index(column)).type  # by number: two columns may have one name
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if kind not in (pa.string(), pa.large_string(), pa.string_view()):
+            raise SourceError(
+                f"{name}: column {column} has type {kind}, expected text",
+                hint="the data set's schema changed: pin the revision that had it",
+            )
 
 
 def check_columns(name: str, found: Sequence[str], required: Sequence[str]) -> None:

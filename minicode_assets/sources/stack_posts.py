@@ -17,10 +17,13 @@ from xml.parsers import expat
 
 from minicode_assets.config.dumps import StackPosts
 from minicode_assets.errors import SourceError
+from minicode_assets.sources.document import whole_number
 from minicode_assets.sources.dump import unpacked
 from minicode_assets.sources.markdown import markdown_of
 from minicode_assets.sources.rows import Place, split_lines
 
+MEMBER = "Posts.xml"
+"""Of an archive: all sites but Stack Overflow have their tables in one."""
 QUESTION, ANSWER = "1", "2"
 _LICENSE = re.compile(r"CC BY-SA (\d\.\d)")
 _ENCODING = re.compile(rb"""encoding\s*=\s*["']([^"']+)""")
@@ -57,7 +60,7 @@ def read_posts(path: Path, start: Place, params: StackPosts, count: Callable[[st
     """
     site = site_of(path.name, params)
     offset, number, is_begun, is_ended = start.offset, start.row, start.offset > 0, False
-    for piece, taken in split_lines(unpacked(path, start.offset), params.max_row_bytes, b"<"):
+    for piece, taken in split_lines(unpacked(path, start.offset, member=MEMBER), params.max_row_bytes, b"<"):
         offset += taken
         if piece is None:
             count("too_long")
@@ -109,13 +112,13 @@ def post_of(element: bytes, site: str, params: StackPosts, count: Callable[[str]
     """The row of a post; None with its reason counted where there is none."""
     try:
         raw = attributes(element)
-        post_id, kind = int(raw["Id"]), raw["PostTypeId"]
+        post_id, kind = whole_number(raw["Id"]), raw["PostTypeId"]
         if kind not in (QUESTION, ANSWER) or post_id >= params.planted_from_id:
             count("planted" if kind in (QUESTION, ANSWER) else "other_type")
             return None
         text = markdown_of(raw["Body"])
         return _row(raw, site, post_id, text)
-    except (expat.ExpatError, ValueError, KeyError):
+    except (expat.ExpatError, ValueError, KeyError, OverflowError, RecursionError):
         count("malformed")
         return None
 
@@ -139,8 +142,8 @@ def _row(raw: dict[str, str], site: str, post_id: int, text: str) -> dict[str, A
         "site": site,
         "post_id": post_id,
         "is_question": is_question,
-        "score": int(raw.get("Score", 0)),
-        "accepted_id": int(raw["AcceptedAnswerId"]) if is_question and raw.get("AcceptedAnswerId") else None,
+        "score": whole_number(raw.get("Score", 0)),
+        "accepted_id": whole_number(raw["AcceptedAnswerId"]) if is_question and raw.get("AcceptedAnswerId") else None,
         "title": raw["Title"].strip() if is_question else None,
         "owner": raw.get("OwnerUserId") or raw.get("OwnerDisplayName"),
         "date": datetime.fromisoformat(raw["CreationDate"]).replace(tzinfo=UTC),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -124,7 +124,9 @@ class Web:
             try:
                 with self._open(file, 0, 1, check=False) as response:
                     total = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-                    return int(total[3]) if total else int(response.headers.get("Content-Length", 0))
+                    if total:
+                        return 0 if total[3] == "*" else int(total[3])
+                    return int(response.headers.get("Content-Length", 0))
             except (httpx.TransportError, _PassingError) as error:
                 failures += 1
                 self._pause(file, error, failures)
@@ -139,7 +141,7 @@ class Web:
             with self._client.stream("GET", url, headers=headers) as response:
                 self._check_linked(file, response)
                 if response.is_redirect:
-                    url = urljoin(url, response.headers["Location"])
+                    url = _redirected(file, response)
                     continue
                 self._check_status(file, response)
                 if check:
@@ -174,6 +176,16 @@ class Web:
         asked_s = getattr(error, "pause_s", None)
         pause_s = self.pause_s * 2 ** (failures - 1) if asked_s is None else max(asked_s, self.pause_s)
         time.sleep(min(pause_s, _LONGEST_PAUSE_S))
+
+
+def _redirected(file: RemoteFile, response: httpx.Response) -> str:
+    """Where a redirect leads."""
+    try:
+        return str(response.url.join(response.headers["Location"]))
+    except (KeyError, ValueError, httpx.InvalidURL) as error:
+        raise SourceError(
+            f"{file.url}: a redirect (status {response.status_code}) that leads nowhere", hint="check the address"
+        ) from error
 
 
 def _check_range(file: RemoteFile, response: httpx.Response, start: int) -> None:

@@ -136,6 +136,49 @@ def test_papers_and_rules(tmp_path: Path) -> None:
     assert format_of("arxiv").parts(one.text, "d")[:2] == ("", "<file_sep>")
 
 
+def holes(num_bytes: int) -> bytes:
+    """A tar whose only file has some bytes, and a header by which it unpacks to others."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("a.tex")
+        sparse = {"major": "1", "minor": "0", "name": "a.tex", "realsize": str(num_bytes)}
+        member.pax_headers = {f"GNU.sparse.{name}": value for name, value in sparse.items()}
+        content = b"1\n0\n20\n".ljust(512, b"\0") + b"\\section{One} and on."
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    return gzip.compress(raw.getvalue())
+
+
+def linked(target: str) -> bytes:
+    """A tar with a symbolic link that would be read as LaTeX."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            member = tarfile.TarInfo("a.tex")
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+    return gzip.compress(raw.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "text"),
+    [
+        (holes(10**12), "too_long", ""),
+        (holes(10**30), "too_long", ""),
+        (linked("/etc/passwd"), "empty", ""),
+        (gzip.compress(ONE[:5]) + gzip.compress(ONE[5:]), "ok", ONE.decode()),
+        (gzip.compress(ONE) + b"\0" * 100, "ok", ONE.decode()),
+        (gzip.compress(ONE) + gzip.compress(ONE)[:-5], "malformed", ""),
+        (gzip.compress(ONE) + b"and more", "malformed", ""),
+        (gzip.compress(ONE) + gzip.compress(b"0" * 10**6), "too_long", ""),
+        (gzip.compress(gzip.decompress(packed({"a.tex": ONE})).replace(b"0000644", b"0000x44")), "undecodable", ""),
+    ],
+)
+def test_a_paper_of_odd_archives(content: bytes, status: str, text: str) -> None:
+    paper = paper_of(tarfile.TarInfo("0704/0704.0001.gz"), content, Arxiv(max_unpacked_bytes=100_000))
+    assert (paper.status, paper.text) == (status, text)
+
+
 def test_a_date_out_of_all_time_is_none() -> None:
     member = tarfile.TarInfo("0704/0704.0001.gz")
     member.mtime = 10**18

@@ -1,6 +1,7 @@
 """The face of a source: rows, partitions, statuses, and bytes that are the same each time."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -86,3 +87,15 @@ def test_every_status_is_a_rule_of_the_funnel() -> None:
     names = [rule.name for rule in rules(Corpus())]
     assert {f"source_{status}" for status in STATUSES} <= set(names)
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        (datetime(2020, 1, 2), datetime(2020, 1, 2, tzinfo=UTC)),
+        (datetime(2020, 1, 2, tzinfo=timezone(timedelta(hours=-2))), datetime(2020, 1, 2, 2, tzinfo=UTC)),
+        (datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))), None),
+    ],
+)
+def test_dates_are_in_utc_whatever_the_machine(date: datetime, expected: datetime | None) -> None:
+    assert replace(document(1), date=date).row()["date"] == expected

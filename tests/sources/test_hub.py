@@ -12,6 +12,8 @@ from random import Random
 from typing import Any, ClassVar
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from minicode_assets.blobs.backends import Answer, LocalBackend, Wanted
@@ -158,7 +160,8 @@ def test_odd_columns_and_repeated_rows_cost_nothing(served: Served, tmp_path: Pa
     assert frame.sort("path")["declared_license"].to_list().count("MIT") == 6
     contest = {"name": "n", "description": "d", "solutions": {"language": [3], "solution": [None]}}
     assert MAPPINGS["code_contests"].document(contest, "f#1", "a").text == ""
-    assert MAPPINGS["code_contests"].document({**contest, "solutions": "x"}, "f#1", "a").text == ""
+    for solutions in ("x", {"language": 3}, {"language": [[3]], "solution": ["x"]}, {"language": {"a": 1}}):
+        assert MAPPINGS["code_contests"].document({**contest, "solutions": solutions}, "f#1", "a").text == ""
     assert MAPPINGS["openwebmath"].document({"url": "http://[x", "text": "t"}, "f#1", "a").url is None
 
 
@@ -229,6 +232,7 @@ def test_parquet_by_ranges_and_columns(served: Served, tmp_path: Path) -> None:
         (["cut", "whole"], "without a range"),
         (["other"], "expected bytes from 0 of"),
         (["404"], "status 404"),
+        (["302"], "a redirect .* that leads nowhere"),
     ],
 )
 def test_a_server_in_trouble(served: Served, tmp_path: Path, script: list[str], message: str) -> None:
@@ -363,6 +367,43 @@ def test_every_mapping_survives_an_empty_row_and_has_a_format(name: str) -> None
     assert document.text == "" or name == "gsm8k"
     assert format_of(document.source)
     assert set(MAPPINGS[name].required) <= set(MAPPINGS[name].columns)
+
+
+def column(kind: pa.DataType, cells: list[Any]) -> bytes:
+    """A file of OpenWebMath with one odd column."""
+    rows = pa.table({"url": ["https://s.org/p"] * 3, "text": ["a", "b", "c"], "date": ["2020-01-01"] * 3})
+    name = "date" if pa.types.is_timestamp(kind) else "text"
+    buffer = io.BytesIO()
+    pq.write_table(rows.set_column(rows.schema.names.index(name), name, [pa.array(cells, kind)]), buffer)
+    return buffer.getvalue()
+
+
+NOT_UTF8 = pa.StringArray.from_buffers(3, *map(pa.py_buffer, (b"\0\0\0\0\1\0\0\0\3\0\0\0\4\0\0\0", b"a\xff\xfeb")))
+WHOLE = column(pa.string(), ["x" * 999, "y" * 999, "z" * 999])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (column(pa.string(), NOT_UTF8), {"ok": 2, "malformed": 1}),
+        (column(pa.timestamp("ms"), [0, 10**15, None]), {"ok": 2, "malformed": 1}),
+        (column(pa.timestamp("ns"), [1, 2**62, None]), {"ok": 3}),
+        (column(pa.large_string(), ["a", None, " "]), {"ok": 1, "empty": 2}),
+        (column(pa.string(), ["a", "b", "x" * 99]).replace(b"PAR1", b"PAR0"), "no readable Parquet"),
+        (WHOLE[:-20], "no readable Parquet"),
+        (WHOLE[:40] + b"\0" * 40 + WHOLE[80:], "no readable Parquet"),
+        (column(pa.int64(), [1, 2, 3]), "column text has type int64, expected text"),
+        (column(pa.binary(), [b"a", b"b", b"c"]), "column text has type binary, expected text"),
+    ],
+)
+def test_odd_and_damaged_parquet(served: Served, tmp_path: Path, content: bytes, expected: Any) -> None:
+    served.files = {"open-web-math/open-web-math": {"data/train-00000-of-00114.parquet": content}}
+    if isinstance(expected, str):
+        with pytest.raises(SourceError, match=expected):
+            collect("openwebmath", served, tmp_path, section("openwebmath", served))
+        assert not (tmp_path / "openwebmath").exists()
+    else:
+        assert collect("openwebmath", served, tmp_path, section("openwebmath", served))[1]["statuses"] == expected
 
 
 def test_lines_whatever_the_chunks() -> None:

@@ -133,11 +133,11 @@ def test_rows_that_are_no_posts_are_counted(tmp_path: Path) -> None:
         "  <row Id='7' PostTypeId='1' Title='a' Body='&bomb;' CreationDate='2020-01-01T00:00:00' />\r\n",
         "  <row Id='8' PostTypeId='1' Title='a' Body=oops />\r\n", question(9, body="<p>" + "x" * 30_000),
         answer(10, "x", "no parent"), question(11, CreationDate="yesterday"), question(12, body="<b>" * 1500 + "deep"),  # type: ignore[arg-type]
-        question(13),
+        question(14, Score="9" * 25), question(15, Score="many"), question(13),
     )  # fmt: skip
     found, left_out = posts(path, max_row_bytes=20_000)
     assert [post["post_id"] for post in found] == [4, 13]
-    assert left_out == {"other_type": 1, "planted": 1, "malformed": 6, "too_long": 1}
+    assert left_out == {"other_type": 1, "planted": 1, "malformed": 8, "too_long": 1}
 
 
 BOMB = '<?xml version="1.0"?>\n<!DOCTYPE p [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;">]>\n<posts>\n'
@@ -258,8 +258,9 @@ def test_a_killed_run_goes_on_behind_its_last_block(
 @pytest.mark.skipif(not shutil.which("bsdtar"), reason="libarchive-tools is not installed: make system-deps")
 def test_a_7z_archive_is_read(served: Served, tmp_path: Path) -> None:
     many(tmp_path).rename(tmp_path / "Posts.xml")
-    path = tmp_path / "stackoverflow.com-Posts.7z"
-    subprocess.run(["bsdtar", "--format=7zip", "-C", tmp_path, "-cf", path, "Posts.xml"], check=True)
+    (tmp_path / "Badges.xml").write_text("<badges></badges>")
+    path = tmp_path / "math.stackexchange.com.7z"
+    subprocess.run(["bsdtar", "--format=7zip", "-C", tmp_path, "-cf", path, "Badges.xml", "Posts.xml"], check=True)
     assert collect(served, tmp_path, str(path)).artifact.metadata["num_rows"] == 59
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SourceError, match="bsdtar ended with status"):
