@@ -115,7 +115,7 @@ def _candidates(content: bytes) -> list[tuple[str, str]]:
     written = _written_cookie(content)
     if written is None:
         return [("utf-8", "default")]
-    named = _charset(written)
+    named = charset_of(written)
     if named == "utf-8":
         return [("utf-8", "cookie")]
     return [*([(named, "cookie")] if named else []), ("utf-8", "passed_over")]
@@ -124,7 +124,7 @@ def _candidates(content: bytes) -> list[tuple[str, str]]:
 def cookie(content: bytes) -> str | None:
     """The character set that a PEP 263 cookie in the first two lines names, as Python spells it; null without one."""
     written = _written_cookie(content)
-    return None if written is None else _charset(written)
+    return None if written is None else charset_of(written)
 
 
 def _written_cookie(content: bytes) -> str | None:
@@ -137,7 +137,8 @@ def _written_cookie(content: bytes) -> str | None:
     return None
 
 
-def _charset(name: str) -> str | None:
+def charset_of(name: str) -> str | None:
+    """A character set as Python spells it; null for names of none, and for codecs that rewrite text."""
     try:
         found = codecs.lookup(name)
         "".encode(found.name)

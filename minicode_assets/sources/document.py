@@ -7,6 +7,7 @@ documents take one way: annotators, selection, funnel, explain, tokens.
 """
 
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from minicode_assets.swhid import core_swhid, encode_path, object_id
 from minicode_model.artifact import Artifact, open_artifact, write_artifact
 
 _PROGRESS_S = 5.0
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 logger = logging.getLogger("minicode.sources")
 
 
@@ -79,19 +81,19 @@ class Document:
         except UnicodeEncodeError:
             raw, status = self.text.encode("utf-8", "surrogatepass"), "undecodable"
         sha1_git = self.sha1_git or object_id("blob", raw if self.content is None else self.content)
-        origin = whole_characters(self.origin_url).replace("%", "%25").replace(";", "%3B")
-        own = f"{core_swhid('cnt', sha1_git)};origin={origin};path=/{encode_path(self.path.encode('utf-8', 'replace'))}"
+        origin, path = (encode_path(text.encode("utf-8", "replace")) for text in (one_line(self.origin_url), self.path))
+        own = f"{core_swhid('cnt', sha1_git)};origin={origin};path=/{path}"
         is_text = status == "ok"
         return {
             "document_id": document_id(f"{self.source}:{whole_characters(self.record_id)}"),
             "source": self.source,
             "swhid": self.swhid or own,
             "sha1_git": sha1_git,
-            "origin_url": whole_characters(self.origin_url),
+            "origin_url": one_line(self.origin_url),
             "revision": self.revision,
             "record_id": whole_characters(self.record_id),
-            "url": None if self.url is None else whole_characters(self.url),
-            "declared_license": None if self.license is None else whole_characters(self.license),
+            "url": None if self.url is None else one_line(self.url),
+            "declared_license": None if self.license is None else one_line(self.license),
             "date": in_utc(self.date) if self.date else None,
             "path": whole_characters(self.path),
             "length_bytes": len(raw),
@@ -229,6 +231,11 @@ def _blocks(documents: Iterable[Document], block_bytes: int) -> Iterator[pl.Data
 def whole_characters(text: str) -> str:
     """A text that can be written: halves of characters, which JSON may spell, as `?`."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def one_line(text: str) -> str:
+    """An address or expression whose control characters are percent-encoded: lists have one a line."""
+    return _CONTROL.sub(lambda found: f"%{ord(found[0]):02X}", whole_characters(text))
 
 
 def whole_number(value: Any) -> int:

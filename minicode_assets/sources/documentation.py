@@ -12,7 +12,7 @@ from pathlib import Path
 
 from minicode_assets.archive.files import size_of
 from minicode_assets.config.sources import DOCUMENTATION_SUFFIXES, Documentation
-from minicode_assets.sources.decode import decode
+from minicode_assets.sources.decode import charset_of, decode
 from minicode_assets.sources.document import Document
 from minicode_assets.sources.files import LICENSE_FILE, METADATA, PASSED_OVER, Licensing, Origin, listing, origins
 from minicode_assets.sources.manifest_files import Manifest, manifest_files
@@ -133,11 +133,11 @@ def html_text(content: bytes) -> str:
     import trafilatura
 
     named = _CHARSET.search(content[:4096])
-    for charset in (named[1].decode() if named else "utf-8", "utf-8", "latin-1"):
+    for charset in (charset_of(named[1].decode()) or "utf-8" if named else "utf-8", "utf-8", "latin-1"):
         try:
             text = content.decode(charset)
             break
-        except (UnicodeError, LookupError):
+        except UnicodeError:
             continue
     found = trafilatura.extract(
         text, output_format="markdown", include_comments=False, include_links=False, include_tables=True

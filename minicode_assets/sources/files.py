@@ -12,6 +12,7 @@ from minicode_assets.archive.files import size_of
 from minicode_assets.archive.git import origin_url
 from minicode_assets.errors import SourceError
 from minicode_assets.manifest.paths import VENDORED_DIRECTORIES
+from minicode_assets.sources.swh import readable_path
 
 LICENSE_FILE = re.compile(r"(?i)^(?:un)?(?:licen[cs]e|copying)(?:[-_.][\w+.-]*)?$")
 """Names of licence texts that hold for the folder that they stand in."""
@@ -59,7 +60,7 @@ def origins(distributions: Sequence[str], folders: Sequence[str]) -> Iterator[Or
     """
     installed = wanted_distributions(distributions)[0] if distributions else []  # else all that there is is listed
     for found in installed:
-        files = {name.decode("utf-8", "backslashreplace"): path for name, path in sorted(found.files().items())}
+        files = {readable_path(name): path for name, path in sorted(found.files().items())}
         yield Origin(found.url, files)
     seen: set[str] = set()
     for name in folders:
@@ -86,13 +87,16 @@ def folder_url(folder: Path) -> str:
 
 
 def walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Path inside and on disk of each regular file, sorted; hidden folders and symbolic links are passed over."""
+    r"""Path inside and on disk of each regular file, sorted; hidden folders and symbolic links are passed over.
+
+    Bytes of a name that are not UTF-8 are written as `\xNN`, so that no two names become one.
+    """
     for parent, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in PASSED_OVER)
         for name in sorted(files):
             path = Path(parent, name)
             if not path.is_symlink() and path.is_file():
-                yield path.relative_to(folder).as_posix(), path
+                yield readable_path(os.fsencode(path.relative_to(folder))), path
 
 
 def listing(found: Iterator[Origin], wanted: Callable[[str], bool]) -> list[list[object]]:

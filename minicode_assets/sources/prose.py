@@ -1,12 +1,12 @@
 """What tells prose from tables, indices and other scripts. Source: Gopher's rules (arXiv 2112.11446, A1.1)."""
 
 import re
+from collections.abc import Iterable, Iterator
 
 from minicode_assets.config.sources import Documentation
 
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
-_FENCED = re.compile(r"^(?P<fence>```+|~~~+).*?^(?P=fence)[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
-_INDENTED = re.compile(r"^(?: {4}|\t).*$", re.MULTILINE)
+_FENCE = re.compile(r"```+|~~~+")
 _SYMBOL = re.compile(r"#|\.\.\.|…")
 
 
@@ -32,5 +32,17 @@ def judge_prose(text: str, params: Documentation) -> str:
 
 
 def without_code(text: str) -> str:
-    """The text without fenced and indented blocks."""
-    return _INDENTED.sub("", _FENCED.sub("", text))
+    """The text without fenced and indented blocks. A fence that nothing closes reaches to the end, as in CommonMark."""
+    return "\n".join(_lines_without_code(text.split("\n")))
+
+
+def _lines_without_code(lines: Iterable[str]) -> Iterator[str]:
+    fence = ""
+    for line in lines:
+        if fence:
+            is_end = line.startswith(fence) and not line.strip(f"{fence[0]} \t\r")
+            fence = "" if is_end else fence
+        elif opened := _FENCE.match(line):
+            fence = opened[0]
+        elif not line.startswith(("    ", "\t")):
+            yield line
