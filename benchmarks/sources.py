@@ -59,7 +59,6 @@ BANDWIDTH = 12_500_000
 BLOCK_BYTES = 4_000_000
 DAY = date(2023, 1, 1)
 PAGES = "data/train-00000-of-00114.parquet"
-PEAK_MEGABYTES = (20, 80)
 ROOT = Path(__file__).parents[1]
 
 
@@ -270,7 +269,9 @@ def _beside(sent: int, whole: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-PEAKS = ("swallow_code", "openwebmath", "gharchive", "stack_posts", "arxiv")
+PEAKS = {"swallow_code": (20, 80), "openwebmath": (20, 80), "gharchive": (20, 200), "stack_posts": (20, 80),
+         "arxiv": (20, 80)}  # fmt: skip
+"""Megabytes of input; of GHArchive in a single hour, whose issues are put together too."""
 
 
 def peak_bytes(source: str, megabytes: int) -> int:
@@ -282,9 +283,8 @@ def peak_bytes(source: str, megabytes: int) -> int:
             served = {published.SWALLOW: published.swallow(num_bytes)}
         elif source == "openwebmath":  # the worst case: the whole file is one group of rows
             served = {PAGES: published.web_pages(num_bytes, rows_per_group=10**9)}
-        elif source == "gharchive":  # an hour has the same size; more of them make the day
-            hour = gzip.compress(published.issue_events(PEAK_MEGABYTES[0] * 1_000_000 // 2), 1)
-            served = {n: hour if h < megabytes // 20 else b for h, (n, b) in enumerate(day_files(b"").items())}
+        elif source == "gharchive":
+            served = day_files(published.issue_events(2 * num_bytes))
         elif source == "stack_posts":
             path.write_bytes(published.posts(num_bytes))
         else:
@@ -301,7 +301,9 @@ def measure_peak(source: str, address: str) -> None:
         if source in ("swallow_code", "openwebmath"):
             read_hub(source, address, Path(folder))
         elif source == "gharchive":
-            read_day(address, Path(folder, DAY.isoformat()))
+            day, params = Path(folder, DAY.isoformat()), Issues(block_bytes=BLOCK_BYTES)
+            read_day(address, day)
+            count(read_issues(read_threads([day], params), params))
         elif source == "stack_posts":
             read_dump(Path(address), Path(folder))
         else:
@@ -332,7 +334,7 @@ def main() -> None:
             "parsers": rates(num_bytes, options.repeats, Path(folder) / "rates"),
             "ranges": ranges(8 * num_bytes, Path(folder) / "ranges"),
             "peak_bytes_by_megabytes": {
-                source: {size: peak_bytes(source, size) for size in PEAK_MEGABYTES} for source in PEAKS
+                source: {size: peak_bytes(source, size) for size in sizes} for source, sizes in PEAKS.items()
             },
         }
     print(json.dumps(result, indent=1))

@@ -73,10 +73,8 @@ class Conversation:
     """Parts of such accounts' names."""
     opt_out: str = ""
     """File with accounts and repositories (`owner/name`) whose text is left out, one a line. Unit: path."""
-    num_buckets: int = operational(16)
-    """Conversations are put together in so many runs over the events, which bounds memory."""
     block_bytes: int = 64_000_000
-    """Text held in memory before it is written. Unit: bytes."""
+    """Events that are put together at a time, and text held in memory before it is written. Unit: bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,10 +58,8 @@ class Stackoverflow:
     """Questions with fewer votes are dropped (`score`). Ours: those below 0 are off topic or unclear."""
     min_answer_score: int = 0
     """Answers with fewer votes are left out; a question without any left is dropped (`score`). Ours."""
-    num_buckets: int = operational(64)
-    """Questions are put together in so many runs over the posts, which bounds memory; 256 at most."""
     block_bytes: int = 64_000_000
-    """Text held in memory before it is written. Unit: bytes."""
+    """Posts that are put together at a time, and text held in memory before it is written. Unit: bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +100,6 @@ def stack_problems(posts: StackPosts, questions: Stackoverflow) -> list[str]:
     problems = dump_problems("stack_posts", posts)
     if questions.enabled and not posts.enabled:
         problems.append("[stackoverflow] needs [stack_posts] enabled = true")
-    if not 1 <= questions.num_buckets <= 256:
-        problems.append(f"[stackoverflow] num_buckets: found {questions.num_buckets}, expected 1..256")
+    if not questions.block_bytes > 0:
+        problems.append(f"[stackoverflow] block_bytes: found {questions.block_bytes}, expected more than 0")
     return problems

@@ -13,6 +13,7 @@ import polars as pl
 from minicode_assets.config.dumps import Stackoverflow
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import STACK_POSTS
+from minicode_assets.sources.buckets import bucket_runs
 from minicode_assets.sources.document import Document
 from minicode_assets.sources.marks import escaped, mark
 
@@ -20,17 +21,13 @@ Row = dict[str, Any]
 
 
 def read_questions(dumps: Sequence[Path], params: Stackoverflow) -> Iterator[Document]:
-    """One document a question, by bucket and thread; in memory are those of one bucket.
+    """One document a question, by bucket and thread; in memory are those of a block.
 
     Statuses: orphan (answers whose question is not there), score, few_answers, empty.
     """
-    step = -(-256 // params.num_buckets)
-    for low in range(0, 256, step):
-        chosen = [
-            scan_table(dump, STACK_POSTS, verify=False).filter(pl.col("bucket").is_between(low, low + step - 1))
-            for dump in dumps
-        ]
-        frame = pl.concat(chosen).unique(["site", "post_id"], keep="first").sort("thread", "post_id").collect()
+    tables = [scan_table(dump, STACK_POSTS, verify=False) for dump in dumps]
+    for run in bucket_runs(tables, pl.col("length_bytes") + 200, max_bytes=params.block_bytes):
+        frame = run.unique(["site", "post_id"], keep="first").sort("bucket", "thread", "post_id").collect()
         for (_,), rows in frame.group_by("thread", maintain_order=True):
             yield question_of(rows.to_dicts(), params)
 

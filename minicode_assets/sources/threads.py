@@ -13,6 +13,7 @@ from minicode_assets.config.conversations import Conversation
 from minicode_assets.errors import SourceError
 from minicode_assets.parquet import scan_table
 from minicode_assets.schemas import CONVERSATION_EVENTS
+from minicode_assets.sources.buckets import bucket_runs
 
 _REPLY = re.compile(
     r"(?ms)^On [^\n]{0,300}(?:\n[^\n]{0,200})?wrote:[ \t]*\n.*\Z|^-{2,} ?Original Message ?-{2,}.*\Z"
@@ -67,26 +68,23 @@ class Thread:
 
 
 def read_threads(days: Sequence[Path], params: Conversation, kind: str = "issues") -> Iterator[Thread]:
-    """The conversations of all days, by bucket and key; in memory are those of one bucket.
+    """The conversations of all days, by bucket and key; in memory are those of a block.
 
     Args:
         days: Folders with CONVERSATION_EVENTS.
         params: The section.
         kind: issues or pull.
     """
-    step = -(-256 // params.num_buckets)
-    for low in range(0, 256, step):
-        chosen = [
-            scan_table(day, CONVERSATION_EVENTS, verify=False).filter(
-                pl.col("bucket").is_between(low, low + step - 1),
-                pl.col("thread").str.contains(f"/{kind}/", literal=True),
-            )
-            for day in days
-        ]
-        # GHArchive repeats an event now and then.
-        frame = (
-            pl.concat(chosen).sort("thread", "date", "event_id").unique("event_id", keep="first", maintain_order=True)
+    chosen = [
+        scan_table(day, CONVERSATION_EVENTS, verify=False).filter(
+            pl.col("thread").str.contains(f"/{kind}/", literal=True)
         )
+        for day in days
+    ]
+    size = pl.sum_horizontal(pl.col("title", "opening", "text", "diff_hunk").str.len_bytes()) + 200
+    for run in bucket_runs(chosen, size, max_bytes=params.block_bytes):
+        # GHArchive repeats an event now and then.
+        frame = run.sort("bucket", "thread", "date", "event_id").unique("event_id", keep="first", maintain_order=True)
         for (_,), rows in frame.collect().group_by("thread", maintain_order=True):
             yield thread_of(rows.to_dicts())
 

@@ -23,7 +23,7 @@ from tests.sources.servers import Served, serving
 
 DAY = date(2023, 1, 1)
 LONG = "The parser fails on an empty line, with a traceback that says nothing about the file. " * 3
-ISSUES = Issues(num_buckets=2)
+ISSUES = Issues(block_bytes=2_000)
 _ids = iter(range(1, 10**6))
 
 

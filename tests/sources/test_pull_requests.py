@@ -35,7 +35,7 @@ KEEP_ALL = PullRequests(
     max_base_margin_lines=0,
     min_context_lines=3,
     max_context_lines=4,
-    num_buckets=2,
+    block_bytes=2_000,
 )
 
 

@@ -65,7 +65,7 @@ def documents(folder: Path, *rows: str, **changes: Any) -> dict[str, Document]:
     write_table(table, posts_frame(posts(dump(folder / "raw", *rows))[0]), STACK_POSTS, config_digest="", inputs={})
     return {
         d.record_id: d
-        for d in read_questions([table], Stackoverflow(**{"min_answers": 1, "num_buckets": 2, **changes}))
+        for d in read_questions([table], Stackoverflow(**{"min_answers": 1, "block_bytes": 500, **changes}))
     }
 
 
@@ -282,7 +282,7 @@ def test_without_a_program_for_7z_the_run_says_what_to_install(tmp_path: Path, m
         ({"stack_posts": {"md5s": ["a", "b"]}}, "expected one for each of 1 files"),
         ({"stack_posts": {"files": ["https://a.org/Posts.7z", "https://b.org/Posts.7z"]}}, "is there twice"),
         ({"stack_posts": {"files": ["Posts.xml", "Posts.xml"]}}, "is there twice"),
-        ({"stackoverflow": {"num_buckets": 300}}, "expected 1..256"),
+        ({"stackoverflow": {"block_bytes": 0}}, "expected more than 0"),
     ],
 )
 def test_configurations_that_can_not_be(overrides: dict[str, Any], message: str) -> None:
