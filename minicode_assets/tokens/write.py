@@ -4,12 +4,14 @@ import dataclasses
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from minicode_assets.config import TokenShards
+from minicode_assets.corpus.annotate.workers import end_with_parent
 from minicode_assets.errors import CorpusError, ShardError
 from minicode_assets.tokens.encode import ExampleEncoder
 from minicode_assets.tokens.encoded import SPLITS
@@ -159,19 +161,27 @@ def _encode_parallel(
     batches: Iterator[list[Example]], tokenizer: Tokenizer, settings: dict[str, Any], num_workers: int
 ) -> Iterator[tuple[Example, Encoded]]:
     """Encode batches in processes and give the results in order; a few batches at most are under way."""
-    with ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         num_workers,
         mp_context=get_context("spawn"),
         initializer=_start_worker,
         initargs=(tokenizer.model, settings),
-    ) as pool:
-        waiting: deque[tuple[list[Example], Future[list[Encoded]]]] = deque()
+    )
+    waiting: deque[tuple[list[Example], Future[list[Encoded]]]] = deque()
+    try:
         for batch in batches:
             waiting.append((batch, pool.submit(_encode_batch, batch)))
             if len(waiting) > 2 * num_workers:
                 yield from _result(*waiting.popleft())
         while waiting:
             yield from _result(*waiting.popleft())
+    except BrokenProcessPool as error:
+        raise CorpusError(
+            f"token_shards: a process that lays out documents was ended: {error}",
+            hint="it may have run out of memory: [token_shards] num_workers = 1",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _result(batch: list[Example], future: "Future[list[Encoded]]") -> Iterator[tuple[Example, Encoded]]:
@@ -182,6 +192,7 @@ _worker: list[ExampleEncoder] = []
 
 
 def _start_worker(model: bytes, settings: dict[str, Any]) -> None:
+    end_with_parent()
     _worker[:] = [ExampleEncoder(Tokenizer(model), **settings)]
 
 

@@ -2,7 +2,12 @@
 
 import dataclasses
 import itertools
+import os
+import signal
 import struct
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +55,59 @@ def test_same_corpus_same_bytes(tmp_path: Path) -> None:
 def test_same_bytes_for_any_number_of_workers(tmp_path: Path, num_workers: int) -> None:
     many = write(tmp_path / "many", num_workers=num_workers, parallel_from_bytes=0)
     assert many.digest == write(tmp_path / "one").digest
+
+
+KILLED = """
+import multiprocessing, os, signal, sys
+from pathlib import Path
+from minicode_assets.errors import CorpusError
+import numpy as np
+from minicode_assets.config import TokenShards
+from minicode_assets.tokens.format import Example, File
+from minicode_assets.tokens.write import encode_examples
+from minicode_model.tokenizer import Tokenizer
+
+params = TokenShards(num_workers=2, parallel_from_bytes=0)
+
+def examples(tokenizer):
+    for number in range(40):
+        ids = np.concatenate([np.array([6], tokenizer.dtype), tokenizer.encode(f"x{number} = 1\\n" * 10_000)])
+        yield Example(str(number), None, (File(str(number), "swh", "", "o", "p", None, 1_000_000, ids),), 0.0)
+
+if __name__ == "__main__":
+    tokenizer = Tokenizer.load(Path(sys.argv[1]))
+    encoded = encode_examples(examples(tokenizer), tokenizer, params, num_bytes=1)
+    next(encoded)
+    for child in multiprocessing.active_children():
+        child.kill()
+    try:
+        list(encoded)
+    except CorpusError as error:
+        print(error)
+    encoded = encode_examples(examples(tokenizer), tokenizer, params, num_bytes=1)
+    next(encoded)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_an_error_and_workers_end_with_a_killed_process(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(KILLED)
+    command = [sys.executable, program, small_home() / "tokenizer"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    *message, numbers = done.stdout.splitlines()
+    assert "process that lays out documents was ended" in message[0]
+    assert "hint: it may have run out of memory" in message[1]
+    children = [Path("/proc") / number for number in numbers.split()]
+    ended = time.monotonic() + 20
+    while any(child.exists() for child in children) and time.monotonic() < ended:
+        time.sleep(0.05)
+    assert children
+    assert not [child for child in children if child.exists()]
 
 
 def test_figures_and_lineage(tmp_path: Path) -> None:

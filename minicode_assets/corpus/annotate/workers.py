@@ -69,10 +69,10 @@ def _map_parallel(function: Function, rows: Sequence[Row], params: Any, num_work
 
 @functools.cache
 def _pool(num_workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    return ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=end_with_parent)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """An end by a signal leaves no time to say goodbye to workers, so each watches for itself."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
