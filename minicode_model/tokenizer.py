@@ -68,6 +68,8 @@ MODEL_FILE = "tokenizer.model"
 SPACE = "\u2581"
 """How SentencePiece writes a space inside a piece."""
 
+_BLOCK = 1 << 16
+"""Ids that are Python's integers at a time, each of which takes as much room as twenty in an array."""
 _ESCAPED_BYTE = re.compile("([\udc80-\udcff])")
 
 TokenIds = npt.NDArray[np.unsignedinteger[Any]]
@@ -174,13 +176,14 @@ class Tokenizer:
             TokenizerError: An id is out of range.
         """
         table = self._visible if show_special else self.token_bytes
-        numbers = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-        if numbers and not 0 <= min(numbers) <= max(numbers) < self.vocab_size:
+        numbers = ids if isinstance(ids, np.ndarray) else np.array(list(ids), object)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < self.vocab_size:
             raise TokenizerError(
-                f"token ids: found {min(numbers)} to {max(numbers)}, expected 0 to {self.vocab_size - 1}",
+                f"token ids: found {numbers.min()} to {numbers.max()}, expected 0 to {self.vocab_size - 1}",
                 hint="the ids belong to another tokenizer; compare the digests",
             )
-        return b"".join(map(table.__getitem__, numbers))
+        blocks = (numbers[first : first + _BLOCK].tolist() for first in range(0, len(numbers), _BLOCK))
+        return b"".join(b"".join(map(table.__getitem__, block)) for block in blocks)
 
     def stream(self) -> "StreamDecoder":
         """A decoder that takes ids one by one and gives text as soon as characters are whole."""
