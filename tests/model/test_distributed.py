@@ -105,7 +105,7 @@ def two(shards: Path, tmp_path_factory) -> Path:
 def test_two_devices_equal_one_with_larger_batches(shards: Path, two: Path, tmp_path: Path) -> None:
     assert main(arguments(shards, tmp_path, "batch_size = 8\ngradient_accumulation_steps = 1\n")) == 0
     ours, theirs = rows(two), rows(tmp_path)
-    assert np.allclose(ours[:2], theirs[:2], rtol=1e-6, equal_nan=True)
+    assert np.allclose(ours[:2], theirs[:2], rtol=1e-5, equal_nan=True)
     step, loss, gradient_norm, *others = range(ours.shape[1])  # sums in another order drift apart, step by step
     assert np.allclose(ours[:, [step, loss, *others]], theirs[:, [step, loss, *others]], rtol=2e-5, equal_nan=True)
     assert np.allclose(ours[:, gradient_norm], theirs[:, gradient_norm], rtol=1e-3)
