@@ -16,7 +16,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import platform
 import shutil
 import statistics
 import time
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import machine
 from torch import Tensor, nn
 from training import nanogpt_network
 
@@ -145,7 +145,8 @@ def run_one(options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]
         "params": dataclasses.asdict(params),
         "token_shards": shard_changes,
         "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {params.num_threads} thread(s)",
+        "machine": machine(),
+        "threads": params.num_threads,
     }
 
 

@@ -13,20 +13,18 @@ import asyncio
 import gzip
 import json
 import mmap
-import os
-import platform
 import resource
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
-from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from machine import machine, peak_bytes
 
 from minicode_assets.blobs.s3 import S3Backend
 from minicode_assets.blobs.store import fetch_partition
@@ -144,14 +142,8 @@ def figures(blobs: int, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "blobs_per_s": round(blobs / seconds),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_memory_mb": round(peak_kb() / 1024),
+        "peak_memory_mb": round(peak_bytes() / 2**20),
     }
-
-
-def peak_kb() -> int:
-    """Of this process: ru_maxrss would begin with the peak of the one that started it, which made the bucket."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1])
 
 
 def measure(what: str, folder: Path, url: str) -> dict[str, Any]:
@@ -202,18 +194,8 @@ def main() -> None:
         report(options.blobs, options.many, options.runs)
 
 
-def circumstances() -> dict[str, Any]:
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": git.stdout.strip(),
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f} at the start",
-        "in_flight": IN_FLIGHT,
-    }
-
-
 def report_memory(counts: list[int]) -> None:
-    result = circumstances()
+    result = machine() | {"in_flight": IN_FLIGHT}
     peaks = {count: compare(count, peer=False, runs=1)["end_to_end"]["peak_memory_mb"] for count in counts}
     result |= {
         "peak_memory_mb": peaks,
@@ -229,7 +211,7 @@ def write(result: dict[str, Any], path: Path) -> None:
 
 
 def report(count: int, many: int, runs: int) -> None:
-    result = circumstances() | {"few": compare(count, peer=True, runs=runs)}
+    result = machine() | {"in_flight": IN_FLIGHT, "few": compare(count, peer=True, runs=runs)}
     few = result["few"]
     result["times_faster"] = round(few["end_to_end"]["blobs_per_s"] / few["bare_httpx"]["blobs_per_s"], 1)
     if many:

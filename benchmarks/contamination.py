@@ -12,7 +12,6 @@ import argparse
 import json
 import keyword
 import os
-import platform
 import random
 import re
 import sysconfig
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from machine import machine
 
 from minicode_assets.config import Benchmarks, Contamination
 from minicode_assets.corpus.annotate.contamination import find_texts, needles_of, screen
@@ -152,7 +152,7 @@ def main() -> None:
     )
     report = {
         "benchmark": "contamination",
-        "machine": f"{platform.machine()}, one core, Python {platform.python_version()}, numpy {np.__version__}",
+        "machine": machine(),
         "benchmarks": artifact.metadata["num_tasks"],
         "needles_of_the_loop": len(plain),
         "index_s": round(index_s, 2),

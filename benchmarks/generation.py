@@ -8,14 +8,13 @@ Weights are random: speed doesn't depend on them. That both ways give the same t
 
 import argparse
 import json
-import os
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from machine import machine
 
 from minicode_model.config import Model
 from minicode_model.generate import sample
@@ -66,7 +65,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "equal tokens": round(float(agreeing), 4),
         }
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
         "clock": "seconds of processor time" if options.processor_time else "seconds",
         "torch": torch.__version__,
         "shape": f"{options.layers} x {options.width}, {model.num_parameters:,} parameters",

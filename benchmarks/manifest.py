@@ -14,8 +14,6 @@ import datetime
 import json
 import os
 import pickle
-import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -27,6 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from export_generator import add_heads, generate
+from machine import machine, peak_bytes
 
 from minicode_assets.config import BranchHeads, FileManifest
 from minicode_assets.manifest.graph import load_graph
@@ -67,7 +66,7 @@ def resolve(scratch: Path, heads: int) -> dict[str, Any]:
         "rows_per_second": round(done.rows_per_second),
         "cpu_seconds": round(time.process_time() - cpu, 2),
         "others_cpu_seconds": round(busy_seconds() - busy - (time.process_time() - cpu), 2),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_memory_bytes": peak_bytes(),
         "manifest_bytes": artifact.total_bytes,
         "distinct_directories": artifact.metadata["num_directories"],
     }
@@ -145,21 +144,6 @@ def plot(runs: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path)
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    root = Path(__file__).parents[1]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "unknown")
-    return {
-        "commit": commit.stdout.strip() if commit.returncode == 0 else "none",
-        "cpu": cpu.partition(":")[2].strip(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "polars": pl.__version__,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scratch", type=Path, required=True, help="folder for the export and the outputs, 8 GB")
@@ -173,7 +157,7 @@ def main() -> None:
         return
     arguments.scratch.mkdir(parents=True, exist_ok=True)
     make_exports(arguments.scratch, tuple(arguments.heads))
-    found: dict[str, Any] = {"machine": machine(), "runs": [], "walk_alone": []}
+    found: dict[str, Any] = {"machine": machine() | {"polars": pl.__version__}, "runs": [], "walk_alone": []}
     for heads in arguments.heads:
         found["runs"].append(in_child("resolve", arguments.scratch, heads))
         found["walk_alone"].append(in_child("walk", arguments.scratch, heads))

@@ -14,10 +14,8 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import random
 import re
-import resource
 import statistics
 import sysconfig
 import tempfile
@@ -30,6 +28,7 @@ import numpy as np
 import polars as pl
 import xxhash
 from datasketch import MinHash, MinHashLSH
+from machine import machine, peak_bytes
 
 from minicode_assets.config import NearDup
 from minicode_assets.corpus.annotate import minhash as minhash_annotator
@@ -325,7 +324,7 @@ def measure_stage(num_documents: int, workspace: str | None) -> dict[str, object
         )  # fmt: skip
         ended, ended_used = time.perf_counter(), time.process_time()
         watch.done.set()
-        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
+        resident = peak_bytes() // 1_000_000
         edges = measure_edges(root, keys)
     wanted = ("num_duplicates", "num_candidates", "num_likely", "num_verified", "num_confirmed", "num_crowded")
     return {
@@ -363,8 +362,7 @@ def main() -> None:
         report = measure_quality(arguments.files)
     else:
         report = measure_stage(arguments.documents, arguments.workspace)
-    machine = f"{platform.machine()}, one core, Python {platform.python_version()}, numpy {np.__version__}"
-    print(json.dumps({"benchmark": f"near_dup {arguments.what}", "machine": machine, **report}, indent=1))
+    print(json.dumps({"benchmark": f"near_dup {arguments.what}", "machine": machine(), **report}, indent=1))
 
 
 if __name__ == "__main__":

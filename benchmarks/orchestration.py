@@ -14,7 +14,6 @@ benchmarks/results/<date>-orchestration.json, each with date, commit and hardwar
 import argparse
 import json
 import os
-import platform
 import resource
 import signal
 import socket
@@ -29,6 +28,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from machine import machine
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -460,8 +461,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             home = options.keep or Path(scratch)
             home.mkdir(exist_ok=True, parents=True)
-            figures = {"load_before": round(os.getloadavg()[0], 1)}
-            figures |= PARTS[name](home)
+            figures = machine() | PARTS[name](home)
         print(name, json.dumps(keep("orchestration", name, figures)))
 
 
@@ -470,9 +470,7 @@ def keep(benchmark: str, part: str, figures: dict[str, Any]) -> dict[str, Any]:
     date = datetime.now(UTC).date().isoformat()
     result = ROOT / "benchmarks" / "results" / f"{date}-{benchmark}.json"
     written: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {}
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=ROOT)
-    hardware = f"{os.cpu_count()} cores, {platform.machine()}"
-    written[part] = figures | {"date": date, "commit": git.stdout.strip(), "hardware": hardware}
+    written[part] = machine() | figures
     result.write_text(json.dumps(written, indent=1) + "\n")
     return dict(written[part])
 

@@ -19,10 +19,7 @@ import argparse
 import dataclasses
 import importlib.util
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import machine
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -209,13 +207,9 @@ def build_variants(options: argparse.Namespace, config: Model, params: Checkpoin
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """The figures, by number of threads."""
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "load_at_start": os.getloadavg()[0],
+        "machine": machine(),
         "clock": "seconds of processor time" if options.processor_time else "seconds",
         "torch": torch.__version__,
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
         "nanogpt_sha256": sha256_of(options.nanogpt) if options.nanogpt else "",
         "threads": {str(count): measure(options, count) for count in options.threads},
     }
