@@ -242,12 +242,12 @@ def shown(before: str, after: str, record_id: str, params: Commits) -> tuple[str
     if whole < params.whole_file_rate:
         return before, after
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    found = edits(old, new)
-    if not found:
+    if old == new:
         return before, after
     margin = int(size * (params.max_window_lines + 1))
-    (_, i1, _, j1, _), (_, _, i2, _, j2) = found[0], found[-1]
-    return "".join(old[max(i1 - margin, 0) : i2 + margin]), "".join(new[max(j1 - margin, 0) : j2 + margin])
+    head, tail = ends_in_common(old, new)
+    first, behind = max(head - margin, 0), margin - tail
+    return "".join(old[first : len(old) + behind]), "".join(new[first : len(new) + behind])
 
 
 def render(before: str, after: str, message: str) -> str:
@@ -263,11 +263,20 @@ def edits(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, i
 
     What both begin and end with is cut off first; a rest too long to compare line by line is one stretch.
     """
-    head = sum(1 for _ in takewhile(operator.truth, map(operator.eq, old, new)))
-    most = min(len(old), len(new)) - head
-    tail = sum(1 for _ in islice(takewhile(operator.truth, map(operator.eq, reversed(old), reversed(new))), most))
+    head, tail = ends_in_common(old, new)
     a, b = old[head : len(old) - tail], new[head : len(new) - tail]
     if max(len(a), len(b)) > _MOST_COMPARED_LINES or not (a and b):
         return [("replace", head, head + len(a), head, head + len(b))] if a or b else []
     found = difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
     return [(kind, i1 + head, i2 + head, j1 + head, j2 + head) for kind, i1, i2, j1, j2 in found if kind != "equal"]
+
+
+def ends_in_common(old: Sequence[str], new: Sequence[str]) -> tuple[int, int]:
+    """How many lines both begin with, and how many of the others both end with.
+
+    The first of `edits` begins, and the last ends, between them.
+    """
+    head = sum(1 for _ in takewhile(operator.truth, map(operator.eq, old, new)))
+    most = min(len(old), len(new)) - head
+    tail = sum(1 for _ in islice(takewhile(operator.truth, map(operator.eq, reversed(old), reversed(new))), most))
+    return head, tail

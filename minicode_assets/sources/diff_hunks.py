@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minicode_assets.sources.commits import edits
+from minicode_assets.sources.commits import edits, ends_in_common
 
 Edit = tuple[str, int, int, int, int]
 
@@ -23,8 +23,9 @@ class Change(NamedTuple):
 
 def changed_range(change: Change) -> tuple[int, int]:
     """First line and the one behind the last that change in the base, from 0."""
-    found = edits(change.base.splitlines(), change.head.splitlines())
-    return (found[0][1], found[-1][2]) if found else (0, 0)
+    base, head = change.base.splitlines(), change.head.splitlines()
+    first, behind = ends_in_common(base, head)
+    return (first, len(base) - behind) if base != head else (0, 0)
 
 
 def hunks(change: Change, first_line: int, context: int) -> list[str]:
