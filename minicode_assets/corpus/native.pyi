@@ -45,6 +45,9 @@ def words_of(text: str, long_word_length: int, /) -> tuple[int, int, int, int, i
         words inside repeated 5-, 6- and 10-grams.
     """
 
+def most_dots_of(text: str, /) -> int:
+    """Most dots in a run of names, dots, white space and backslashes."""
+
 def lexemes_of(text: str, long_word_length: int, long_string_words: int, /) -> tuple[int, int, int, int, int, int]:
     """The fields of annotate.lexer.Lexemes."""
 

@@ -117,7 +117,7 @@ def test_a_threshold_makes_exactly_its_asset_stale(
 
 
 def test_what_a_named_file_holds_is_configuration(finished: Home, tmp_path: Path) -> None:
-    """The same path, other content: exactly the asset that reads the file is stale."""
+    """The same path, other content: exactly what reads the file is stale; new texts are scanned by the rules too."""
     wishes, problems, rules, labels = (tmp_path / name for name in ("wishes", "own.jsonl", "own.yar", "labels.csv"))
     settings = {
         "opt_out": {"file": str(wishes)},
@@ -134,7 +134,7 @@ def test_what_a_named_file_holds_is_configuration(finished: Home, tmp_path: Path
         digests.append([section_digest(config, name) for name in (*read_by, "fetch_plan", "corpus")])
     assert [a == b for a, b in zip(*digests[:2], strict=True)] == [False] * 4 + [True] * 2
     assert digests[1] == digests[2]
-    assert stale(finished, settings) == {*read_by, "quality"}
+    assert stale(finished, settings) == {*read_by, "quality", "llm_rewrite"}
 
 
 def moved(value: Any) -> Any:

@@ -38,6 +38,8 @@ VENDORED_PHRASE = re.compile(
     re.IGNORECASE,
 )
 """A file that says in its first lines that it is a copy of someone else's."""
+_VENDORED_WORDS = ("vendored", "copied", "taken")
+"""In lower case: one of them is in every match."""
 SHEBANG = re.compile(r"#![ \t]*\S*?(?:/env[ \t]+(?:-\S+[ \t]+){0,4})?(?:/|\b)(?:python|pypy)[\d.]*w?(?=\s|$)")
 """Python as the interpreter of a script."""
 NOTEBOOK = re.compile(r"\s*\{[^\0]{0,200}\"(?:cells|metadata|nbformat|worksheets)\"")
@@ -161,7 +163,8 @@ def language_of(path: str, text: str | None) -> str:
 def says_vendored(text: str, *, first_lines: int) -> bool:
     """Whether the first lines say that the file is a copy of someone else's."""
     head = text[: _LINE_CHARACTERS * first_lines]
-    if head.isascii() and not any(word in head.lower() for word in ("vendored", " from")):
+    lower = head.lower()
+    if head.isascii() and not any(word in lower for word in _VENDORED_WORDS):
         return False
     return VENDORED_PHRASE.search(_head(text, first_lines)) is not None
 

@@ -152,7 +152,9 @@ def _parse(text: str) -> Syntax:
 
 
 def _is_endless(text: str) -> bool:
-    return text.count(".") >= _MAX_NAME_PARTS and _ENDLESS_NAME.search(text) is not None
+    if text.count(".") < _MAX_NAME_PARTS or native.most_dots_of(text) < _MAX_NAME_PARTS:
+        return False
+    return _ENDLESS_NAME.search(text) is not None
 
 
 def _has_scopes(text: str) -> bool:

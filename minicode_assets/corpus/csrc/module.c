@@ -9,6 +9,7 @@ static PyMethodDef METHODS[] = {
     {"key_places", key_places, METH_VARARGS, NULL},
     {"lexemes_of", lexemes_of, METH_VARARGS, NULL},
     {"lines_of", lines_of, METH_O, NULL},
+    {"most_dots_of", most_dots_of, METH_O, NULL},
     {"screen_texts", screen_texts, METH_VARARGS, NULL},
     {"spans_of", spans_of, METH_O, NULL},
     {"syntax_of", syntax_of, METH_O, NULL},

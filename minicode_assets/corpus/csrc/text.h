@@ -81,6 +81,7 @@ PyObject *joined_key_places(PyObject *module, PyObject *arguments);
 PyObject *key_places(PyObject *module, PyObject *arguments);
 PyObject *lexemes_of(PyObject *module, PyObject *arguments);
 PyObject *lines_of(PyObject *module, PyObject *text);
+PyObject *most_dots_of(PyObject *module, PyObject *text);
 PyObject *screen_texts(PyObject *module, PyObject *arguments);
 PyObject *spans_of(PyObject *module, PyObject *text);
 PyObject *syntax_of(PyObject *module, PyObject *text);

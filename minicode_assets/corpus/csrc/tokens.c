@@ -210,3 +210,20 @@ int read_tokens(Tokens *tokens, const Py_UCS4 *code, int32_t start, int32_t end,
         failed = depth ? 1 : add(tokens, NEWLINE, 0, end, end);
     return failed;
 }
+
+/* Most dots in a run of names, dots, white space and backslashes: no dotted name has more parts than that and one. */
+PyObject *most_dots_of(PyObject *module, PyObject *object) {
+    Text text;
+    if (read_text(object, &text) < 0)
+        return NULL;
+    Py_ssize_t dots = 0, most = 0;
+    for (Py_ssize_t i = 0; i < text.size; i++) {
+        Py_UCS4 c = text.at[i];
+        if (c == '.')
+            most = ++dots > most ? dots : most;
+        else if (!is_word(c) && !is_space(c) && c != '\\')
+            dots = 0;
+    }
+    free_text(&text);
+    return PyLong_FromSsize_t(most);
+}

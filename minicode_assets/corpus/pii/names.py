@@ -1,5 +1,6 @@
 """Names of persons where comments and metadata name them: author lines, `TODO(user)`, thanks to `@user`."""
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -21,10 +22,9 @@ _CREDIT = re.compile(
     r"|(?:written|contributed|created|maintained|implemented|developed|ported|reported|suggested)[ ]by:?[ ]{1,4}",
     re.IGNORECASE,
 )
-_CREDIT_STARTS = (
-    *("author", "maintain", "written by", "contributed by", "created by", "implemented by", "developed by"),
-    *("ported by", "reported by", "suggested by"),
-)
+_CREDIT_STARTS = ("author", "maintain")
+_CREDIT_BY = ("written", "contributed", "created", "implemented", "developed", "ported", "reported", "suggested")
+"""In lower case: how credits begin, and the words that `by` makes one of."""
 _FIELD = re.compile(
     r"(?:author|maintainer)s?(?:__)?[\"']?[ \t]{0,4}([=:])[ \t]{0,4}[\[(]?[ \t]{0,4}u?([\"'])([^\"'\n]{2,120})\2"
 )
@@ -180,7 +180,7 @@ def find_credits(regions: Regions) -> Iterator[Span]:
     Copyright lines keep their names: their licences ask that the notice stays.
     """
     text = regions.text
-    for place in regions.places(_CREDIT_STARTS):
+    for place in itertools.chain(regions.places(_CREDIT_STARTS), regions.places_before(" by", _CREDIT_BY)):
         match = _CREDIT.match(text, place)
         region = regions.around(*match.span()) if match and _NAME.match(text, match.end()) else None
         if match is None or region is None:

@@ -56,6 +56,11 @@ class Regions:
         for word in words:
             yield from places_of(word, self._lower)
 
+    def places_before(self, mark: str, words: Sequence[str]) -> Iterator[int]:
+        """Where each of some words begins that stands right before a mark; all in lower case, in any case."""
+        for end in places_of(mark, self._lower):
+            yield from (end - len(word) for word in words if self._lower.endswith(word, 0, end))
+
     def around(self, start: int, end: int) -> tuple[int, int] | None:
         """The comment or literal, as (start, end), in which all these characters stand; None outside of one."""
         starts, ends = self._spans
