@@ -4,6 +4,7 @@ One sorted table of hashes a corpus file: the digest finds equal files, the band
 fingerprints passages. What they find is proven on the texts themselves, so the index needs none and keeps none.
 """
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,15 @@ from minicode_assets.corpus.annotate.minhash import comparable_texts
 from minicode_assets.corpus.minhash import band_keys, exact_jaccard, shingle_sets, sketch
 from minicode_assets.corpus.select import SPLITS
 from minicode_assets.corpus.shingles import Hashes, Numbers
-from minicode_assets.errors import CorpusError
+from minicode_assets.errors import CorpusError, CorruptArtifactError, MissingArtifactError
 from minicode_assets.parquet import scan_table
 from minicode_assets.provenance.fingerprint import fingerprint
 from minicode_assets.schemas import CORPUS
 from minicode_model.artifact import Artifact, open_artifact, rebuild_hint, write_artifact
 
 _KEYS, _ROWS = "keys.npy", "rows.npy"
+_VERSION = 1
+"""Raise when code changes a hash: what a former artefact has is made anew then."""
 _TEXTS_A_STEP = 512
 
 
@@ -54,6 +57,8 @@ class Match:
 def build_index(corpus: Path, folder: Path, *, params: SearchIndex, near_dup: NearDup, config_digest: str) -> Artifact:
     """After this, `folder` answers which documents of the corpus resemble a text or have a passage of it.
 
+    Of corpus files that the former artefact indexed by the same configuration, its hashes are taken over.
+
     Args:
         corpus: The corpus artefact.
         folder: The artefact folder.
@@ -63,25 +68,49 @@ def build_index(corpus: Path, folder: Path, *, params: SearchIndex, near_dup: Ne
 
     Returns:
         The artefact: `<split>/<part>/keys.npy` (uint64, sorted) and `rows.npy` (int32, the corpus file's row of each).
-        Metadata: num_rows (documents), num_keys, corpus (digest of the corpus that it indexes).
+        Metadata: num_rows (documents), num_keys, num_reused (corpus files), corpus (digest of the corpus that it
+        indexes), files (SHA-256 of each corpus file), version.
 
     Raises:
         MissingArtifactError, CorruptArtifactError: The corpus is absent or differs from its manifest.
         StorageError: `folder` can't be written.
     """
-    digest = open_artifact(corpus).digest
-    figures = {"num_rows": 0, "num_keys": 0}
-    with write_artifact(folder, name="search_index", config_digest=config_digest, inputs={"corpus": digest}) as writer:
+    indexed = open_artifact(corpus)
+    digests = {file.path: file.sha256 for file in indexed.files}
+    known, files = _known(folder, config_digest), {}
+    inputs = {"corpus": indexed.digest}
+    figures = {"num_rows": 0, "num_keys": 0, "num_reused": 0}
+    with write_artifact(folder, name="search_index", config_digest=config_digest, inputs=inputs) as writer:
         for split, part in _parts(corpus):
-            texts = pl.read_parquet(part, columns=["text"])["text"]
-            keys, rows = _hashes(texts, params, near_dup)
-            place = writer.path / split / part.stem
-            place.mkdir(parents=True)
-            np.save(place / _KEYS, keys)
-            np.save(place / _ROWS, rows.astype(np.int32))
-            figures = {"num_rows": figures["num_rows"] + texts.len(), "num_keys": figures["num_keys"] + len(keys)}
-        writer.metadata = {**figures, "corpus": digest}
+            name, place = f"{split}/{part.name}", writer.path / split / part.stem
+            files[name] = digests[name]
+            if known.get(name) == digests[name]:
+                shutil.copytree(folder / split / part.stem, place)
+                figures["num_reused"] += 1
+            else:
+                _write_part(part, place, params, near_dup)
+            figures["num_rows"] += pl.scan_parquet(part).select(pl.len()).collect().item()
+            figures["num_keys"] += len(np.load(place / _KEYS, mmap_mode="r"))
+        writer.metadata = {**figures, "corpus": indexed.digest, "files": files, "version": _VERSION}
     return open_artifact(folder, verify=False)
+
+
+def _known(folder: Path, config_digest: str) -> dict[str, str]:
+    """SHA-256 of each corpus file whose hashes the former artefact has; none unless it is whole and made alike."""
+    try:
+        former = open_artifact(folder)
+    except (MissingArtifactError, CorruptArtifactError):
+        return {}
+    alike = former.config_digest == config_digest and former.metadata.get("version") == _VERSION
+    return dict(former.metadata["files"]) if alike else {}
+
+
+def _write_part(part: Path, place: Path, params: SearchIndex, near_dup: NearDup) -> None:
+    """The sorted hashes of one corpus file, in a folder of its own."""
+    keys, rows = _hashes(pl.read_parquet(part, columns=["text"])["text"], params, near_dup)
+    place.mkdir(parents=True)
+    np.save(place / _KEYS, keys)
+    np.save(place / _ROWS, rows.astype(np.int32))
 
 
 def search(text: str, corpus: Path, index: Path, *, params: SearchIndex, near_dup: NearDup) -> list[Match]:

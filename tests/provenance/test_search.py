@@ -105,6 +105,26 @@ def test_short_texts_and_files_full_of_one_word(tmp_path: Path) -> None:
     assert found((corpus, tmp_path / "index"), "word " * 50)["same.py"] == (1.0, 1.0, False)
 
 
+def test_only_changed_corpus_files_are_indexed_anew(tmp_path: Path) -> None:
+    """With the same bytes as of an index made whole; not where the former is damaged, or made another way."""
+
+    def made(folder: str, last: str, config_digest: str = "") -> tuple[int, str]:
+        rows = [("https://example.org", f"{name}.py", f"{name} = 1\n" * 9) for name in ("a", last)]
+        corpus = write_corpus(tmp_path / "corpus", rows[:1], rows[1:])
+        index = build_index(
+            corpus, tmp_path / folder, params=PARAMS, near_dup=NEAR_DUP, config_digest=config_digest
+        )  # fmt: skip
+        return len(index.metadata["files"]) - index.metadata["num_reused"], index.digest
+
+    num_files = made("index", "b")[0]
+    assert num_files > 1
+    assert made("index", "c") == (1, made("fresh", "c")[1])
+    assert made("index", "c")[0] == 0
+    assert made("index", "c", "another")[0] == num_files
+    (tmp_path / "index" / "train" / "part-00000" / "keys.npy").write_bytes(b"damaged")
+    assert made("index", "c", "another") == (num_files, made("fresh", "c")[1])
+
+
 def test_an_index_of_another_corpus_is_refused(built: tuple[Path, Path], tmp_path: Path) -> None:
     other = write_corpus(tmp_path / "corpus", [("https://example.org", "a.py", "x = 1\n" * 9)], [])
     with pytest.raises(CorpusError, match="made of another corpus"):
