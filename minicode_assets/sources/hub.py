@@ -77,7 +77,12 @@ def list_files(params: HubDataset, mirror: Path, *, token: str | None) -> list[R
 def _ask(params: HubDataset, token: str | None) -> dict[str, Any]:
     """The commit that a revision stands for, and its files."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )  # fmt: skip
 
     api = HfApi(endpoint=params.endpoint, token=token or False)
     where = f"{params.endpoint}/datasets/{params.repository}"
@@ -96,8 +101,12 @@ def _ask(params: HubDataset, token: str | None) -> dict[str, Any]:
         raise SourceError(
             f"{where}: the hub answered with status {status}", hint="run again later", may_pass=True
         ) from error
-    except OSError as error:
-        raise SourceError(f"{where}: {type(error).__name__}", hint="check the network", may_pass=True) from error
+    except HFValidationError as error:
+        raise SourceError(f"{where}: {error}", hint="correct `repository`") from error
+    except Exception as error:  # of the HTTP library below, whose text may hold the token, or an answer of another form
+        raise SourceError(
+            f"{where}: {type(error).__name__}", hint="check the network, `endpoint` and HF_TOKEN", may_pass=True
+        ) from error
     files = [
         {"path": s.rfilename, "size": s.size, "sha256": s.lfs.sha256 if s.lfs else None} for s in found.siblings or ()
     ]
@@ -109,7 +118,7 @@ def _chosen(params: HubDataset, noted: dict[str, Any]) -> list[RemoteFile]:
     found = [
         RemoteFile(f"{address}/{file['path']}", file["path"], file["size"], file["sha256"])
         for file in noted["files"]
-        if fnmatch.fnmatchcase(file["path"], params.files) and file["size"]
+        if fnmatch.fnmatchcase(file["path"], params.files) and isinstance(file["size"], int) and file["size"] > 0
     ]
     if not found:
         raise SourceError(

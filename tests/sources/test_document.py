@@ -99,3 +99,12 @@ def test_every_status_is_a_rule_of_the_funnel() -> None:
 )
 def test_dates_are_in_utc_whatever_the_machine(date: datetime, expected: datetime | None) -> None:
     assert replace(document(1), date=date).row()["date"] == expected
+
+
+def test_no_address_has_a_second_line() -> None:
+    row = replace(
+        document(1), origin_url="https://e.org/a\nb;c", url="u\u2028v", license="MIT\r\nGPL", path="d\ne"
+    ).row()
+    assert (row["origin_url"], row["url"]) == ("https://e.org/a%0Ab;c", "u%2028v")
+    assert row["declared_license"] == "MIT%0D%0AGPL"
+    assert row["swhid"].endswith(";origin=https://e.org/a%250Ab%3Bc;path=/d%0Ae")

@@ -1,5 +1,7 @@
 """Documentation: what is taken, what text comes of it, and which rule drops the rest."""
 
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -127,3 +129,23 @@ def test_fingerprint_sees_another_file(tmp_path: Path) -> None:
     before = fingerprint(params)
     (tmp_path / "repo" / "b.md").write_text(PROSE)
     assert fingerprint(params) != before
+
+
+def test_odd_names_stay_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    for name in (b"a\xff.md", b"a\xfe.md", b"a\n.md", b"a\x1b[2J.md"):
+        (folder / os.fsdecode(name)).write_text(PROSE)
+    (folder / "link.md").symlink_to("/etc/passwd")
+    found = read(tmp_path, {})
+    assert set(found) == {"a\\xff.md", "a\\xfe.md", "a\n.md", "a\x1b[2J.md"}
+    assert len({document.row()["document_id"] for document in found.values()}) == 4
+
+
+def test_hostile_texts_take_no_time() -> None:
+    started = time.process_time()
+    for hostile in ("```a\n~~~\n", "```\n", "~~~~\n```\n"):
+        judge_prose(hostile * 50_000, PARAMS)
+    for charset in ("punycode", "idna", "utf-7", "unicode_escape", "hex"):
+        html_text(f'<meta charset="{charset}"><main>{PROSE * 1000}</main>'.encode())
+    assert time.process_time() - started < 2

@@ -264,13 +264,17 @@ def test_a_gated_data_set(served: Served, tmp_path: Path, caplog: pytest.LogCapt
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
     with pytest.raises(SourceError, match="characters that no token has"):
         hub.open_web(params, "hf_a\nb")
+    with pytest.raises(SourceError) as refused:
+        hub.list_files(params, tmp_path / "odd", token="hf_a\nb")
+    assert "hf_a" not in str(refused.value)
 
 
 def test_what_the_hub_does_not_have(served: Served, tmp_path: Path) -> None:
     served.files = {"tokyotech-llm/swallow-code-v2": {SWALLOW: b"{}\n"}}
     params = section("swallow_code", served)
     for change, message in (({"repository": "no/such"}, "no such data set"), ({"revision": "v9"}, "no revision 'v9'"),
-                            ({"files": "x*.jsonl"}, "no file matches")):  # fmt: skip
+                            ({"files": "x*.jsonl"}, "no file matches"), ({"repository": "a b"}, "correct `repository`"),
+                            ({"endpoint": "http://127.0.0.1:1"}, "ConnectError")):  # fmt: skip
         with pytest.raises(SourceError, match=message):
             hub.list_files(replace(params, **change), tmp_path / message, token=None)
 
