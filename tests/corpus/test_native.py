@@ -187,6 +187,11 @@ def test_what_tokens_do_not_tell_is_asked_of_the_tree(text):
     assert syntax._parse(text) == syntax._parse_to_tree(text)
 
 
+def test_what_does_not_parse_is_told_as_the_tree_would():
+    for text in ("x y\n", "@a\n@a\n", "def f(:\n", "nonlocal x\n", "f(x for x in y, 1)\n", "x = 'a\n", "a\0", "  x\n"):
+        assert syntax._parse(text) == syntax._parse_to_tree(text)
+
+
 def test_wrong_scopes_still_parse():
     assert syntax._parse("def f(x, x): return x\n") == syntax._parse_to_tree("def f(x, x): return x\n")
     assert syntax.parses("def f(x, x): return x\n")

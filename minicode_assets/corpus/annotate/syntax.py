@@ -140,14 +140,17 @@ def clear_cache() -> None:
 def parses(text: str) -> bool:
     """Whether Python's parser accepts a text."""
     with _room_for_parser():
-        return not _is_endless(text) and (_has_scopes(text) or isinstance(_tree_of(text), ast.Module))
+        return not _is_endless(text) and (not _scope_problem(text) or isinstance(_tree_of(text), ast.Module))
 
 
 def _parse(text: str) -> Syntax:
     if _is_endless(text):
         return Syntax("a dotted name of more than 500 parts")
     with _room_for_parser():
-        facts = native.syntax_of(text) if _has_scopes(text) else None
+        problem = _scope_problem(text)
+        if problem.startswith(_PARSER_SAYS):
+            return Syntax(problem)
+        facts = native.syntax_of(text) if not problem else None
         return Syntax("", *facts) if facts else _parse_to_tree(text)
 
 
@@ -157,13 +160,23 @@ def _is_endless(text: str) -> bool:
     return _ENDLESS_NAME.search(text) is not None
 
 
-def _has_scopes(text: str) -> bool:
-    """Whether a text parses and its scopes are right; the tree may still be had where they are not."""
+def _scope_problem(text: str) -> str:
+    """Why a text does not parse or its scopes are wrong, empty if all is well; the tree may still be had otherwise."""
     try:
         symtable.symtable(text, "text", "exec")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    except SyntaxError as error:
+        return _told(error)
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+_PARSER_SAYS = "invalid syntax (line "
+"""What only the parser says, and never the scopes: it would say it again when asked for the tree."""
+
+
+def _told(error: SyntaxError) -> str:
+    return f"{error.msg} (line {error.lineno})"
 
 
 def _parse_to_tree(text: str) -> Syntax:
@@ -176,7 +189,7 @@ def _tree_of(text: str) -> ast.Module | str:
     try:
         return ast.parse(text)
     except SyntaxError as error:
-        return f"{error.msg} (line {error.lineno})"
+        return _told(error)
     except (ValueError, RecursionError, MemoryError) as error:
         return f"{type(error).__name__}: {error}"
 
