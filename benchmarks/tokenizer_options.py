@@ -44,7 +44,10 @@ NO_DOUBLES = "95 pieces more"
 """What it costs that printable ASCII has a piece beside the token of its byte."""
 INDENTED = "line ends joined with the indentation behind"
 """Not to be had in the pipeline: indentation is written as another character, which SentencePiece may join."""
-NAMES = [*OPTIONS, *SAMPLES, NO_DOUBLES, INDENTED, BYTE_LEVEL]
+CUT_ALIKE = "byte-level BPE, cut where our pieces end"
+"""Before each run of spaces, and between letters, digits and the rest; but a run may join the word behind it."""
+_ALIKE = r" *\p{L}+| *[^\p{L}\p{N} ]+|\p{N}| +"
+NAMES = [*OPTIONS, *SAMPLES, NO_DOUBLES, INDENTED, BYTE_LEVEL, CUT_ALIKE]
 SEQ_LEN, BATCH = 512, 8
 
 
@@ -90,8 +93,8 @@ def flat(origins: dict[str, list[str]]) -> list[str]:
 
 def trained(name: str, train: dict[str, list[str]], vocab_size: int) -> tuple[Encode, np.ndarray]:
     """An encoder, and which ids are bytes without a piece of their own (fallback)."""
-    if name == BYTE_LEVEL:
-        theirs = train_byte_level(flat(train), vocab_size)
+    if name in (BYTE_LEVEL, CUT_ALIKE):
+        theirs = train_byte_level(flat(train), vocab_size, _ALIKE if name == CUT_ALIKE else "")
         return lambda text: theirs.encode(text).ids, np.zeros(vocab_size, bool)
     if name in SAMPLES:
         train = capped(train, sum(map(num_bytes, train.values())) // SAMPLES[name])

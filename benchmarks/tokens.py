@@ -73,13 +73,15 @@ def train_ours(texts: list[str], **changes: object) -> Tokenizer:
     return Tokenizer(train_model(iter([text.translate(untrainable) for text in texts]), params=params))
 
 
-def train_byte_level(texts: list[str], vocab_size: int) -> "tokenizers.Tokenizer":  # noqa: F821
+def train_byte_level(texts: list[str], vocab_size: int, pattern: str = "") -> "tokenizers.Tokenizer":  # noqa: F821
+    """Cut as GPT-2 does, with single digits, or by a pattern of what stays together."""
     import tokenizers
-    from tokenizers import decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
     theirs = tokenizers.Tokenizer(models.BPE())
+    cut = pre_tokenizers.Split(Regex(pattern), "isolated") if pattern else pre_tokenizers.Digits(individual_digits=True)
     theirs.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [cut, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not pattern)]
     )
     theirs.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
