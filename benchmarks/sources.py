@@ -4,8 +4,8 @@
 
 Rates are processor time, git's and other children's included, the median of interleaved repeats, over bytes of the
 published format. Inputs are files of the standard library in exactly the published formats (inputs/published.py). The
-server is a process of its own on loopback, which is not counted; it says what it sent, and seconds at a bandwidth are
-derived from that. Memory is the peak (VmHWM) of a process that reads an input, for inputs of three sizes.
+server is a process of its own on loopback, which is not counted; it says what it sent, and what a slower line adds to
+the measured seconds is derived from that. Memory is the peak of a process that reads an input, for inputs of two sizes.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import gzip
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,13 +21,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import polars as pl
+from machine import machine, peak_bytes
 
 from benchmarks.inputs import published
 from minicode_assets.config import Config
@@ -59,6 +62,7 @@ BANDWIDTH = 12_500_000
 BLOCK_BYTES = 4_000_000
 DAY = date(2023, 1, 1)
 PAGES = "data/train-00000-of-00114.parquet"
+PAGE_COLUMNS = ["url", "text", "date", "metadata"]
 ROOT = Path(__file__).parents[1]
 
 
@@ -249,23 +253,44 @@ def rates(num_bytes: int, repeats: int, work: Path) -> dict[str, dict[str, float
 
 
 def ranges(num_bytes: int, work: Path) -> dict[str, dict[str, float]]:
-    """Bytes sent for some of the rows or columns, beside those of the whole file with the same rows in it."""
+    """Some of the rows or columns by ranges, beside the whole file saved and the same ones read by Polars."""
     data, body = published.swallow(num_bytes), published.web_pages(num_bytes)
+    rows = data.count(b"\n") // 10
+    whole = work / "whole"
     with published.serving({published.SWALLOW: data, PAGES: body}) as url:
         # What the server had sent when the reader hung up, buffers of the connection included.
-        read_hub("swallow_code", url, work, max_rows=data.count(b"\n") // 10)
-        read_hub("openwebmath", url, work)
+        lines = timed(lambda: read_hub("swallow_code", url, work, max_rows=rows))
+        pages = timed(lambda: read_hub("openwebmath", url, work))
         told = published.sent(url)
+        lines_whole = timed(lambda: pl.scan_ndjson(save(f"{url}/{published.SWALLOW}", whole)).head(rows).collect())
+        pages_whole = timed(lambda: pl.read_parquet(save(f"{url}/{PAGES}", whole), columns=PAGE_COLUMNS))
     return {
-        "JSON lines, a tenth of the rows": _beside(told[published.SWALLOW], len(data)),
-        "Parquet, four columns of five": _beside(told[PAGES], len(body)),
+        "JSON lines, a tenth of the rows": _beside(told[published.SWALLOW], lines, len(data), lines_whole),
+        "Parquet, four columns of five": _beside(told[PAGES], pages, len(body), pages_whole),
     }
 
 
-def _beside(sent: int, whole: int) -> dict[str, float]:
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def save(url: str, path: Path) -> Path:
+    """Download a file."""
+    with urlopen(url) as response, path.open("wb") as file:
+        shutil.copyfileobj(response, file, 1 << 20)
+    return path
+
+
+def _beside(sent: int, seconds: float, whole: int, whole_seconds: float) -> dict[str, float]:
+    """What was sent, the time on loopback, and with what a line of 100 Mbit/s would add."""
     return {
         "bytes_by_range": sent, "bytes_of_file": whole, "fraction": sent / whole,
-        "seconds_at_100_mbit": sent / BANDWIDTH, "seconds_at_100_mbit_whole_file": whole / BANDWIDTH,
+        "seconds": seconds, "seconds_whole_file": whole_seconds,
+        "seconds_at_100_mbit": seconds + sent / BANDWIDTH,
+        "seconds_at_100_mbit_whole_file": whole_seconds + whole / BANDWIDTH,
     }  # fmt: skip
 
 
@@ -274,7 +299,7 @@ PEAKS = {"swallow_code": (20, 80), "openwebmath": (20, 80), "gharchive": (20, 20
 """Megabytes of input; of GHArchive in a single hour, whose issues are put together too."""
 
 
-def peak_bytes(source: str, megabytes: int) -> int:
+def peak_of(source: str, megabytes: int) -> int:
     """Peak memory of a process that reads an input of this size in blocks of 4 MB; it was made by another."""
     with tempfile.TemporaryDirectory() as folder:
         path, num_bytes = Path(folder, "input"), megabytes * 1_000_000
@@ -308,8 +333,7 @@ def measure_peak(source: str, address: str) -> None:
             read_dump(Path(address), Path(folder))
         else:
             read_archive(Path(address), Path(folder))
-    # Not ru_maxrss: it begins with the peak of the process that started this one.
-    print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024)
+    print(peak_bytes())
 
 
 def main() -> None:
@@ -325,16 +349,14 @@ def main() -> None:
         return
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     num_bytes = options.megabytes * 1_000_000
-    head = ["git", "rev-parse", "--short", "HEAD"]
     with tempfile.TemporaryDirectory() as folder:
         result = {
-            "date": datetime.now(UTC).date().isoformat(),
-            "commit": subprocess.run(head, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip(),
+            **machine(),
             "command": " ".join(["benchmarks/sources.py", *sys.argv[1:]]),
             "parsers": rates(num_bytes, options.repeats, Path(folder) / "rates"),
             "ranges": ranges(8 * num_bytes, Path(folder) / "ranges"),
             "peak_bytes_by_megabytes": {
-                source: {size: peak_bytes(source, size) for size in sizes} for source, sizes in PEAKS.items()
+                source: {size: peak_of(source, size) for size in sizes} for source, sizes in PEAKS.items()
             },
         }
     print(json.dumps(result, indent=1))
