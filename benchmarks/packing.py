@@ -18,7 +18,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import sysconfig
@@ -32,6 +31,8 @@ import numpy as np
 import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from machine import machine_line
 
 from minicode_assets.config import EncodedDocuments, TokenShards
 from minicode_assets.config import Tokenizer as TokenizerParams
@@ -345,11 +346,7 @@ def main() -> None:
     if arguments.stage:
         stage(arguments.stage, arguments.changes)
         return
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    print(
-        f"{time.strftime('%Y-%m-%d')}, commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start\n"
-    )
+    print(machine_line() + "\n")
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
         if arguments.samples:

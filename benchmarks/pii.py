@@ -14,17 +14,15 @@ import argparse
 import ipaddress
 import json
 import os
-import platform
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import polars as pl
 from annotate import read_texts
+from machine import machine
 
 from minicode_assets.config import Malware, Pii
 from minicode_assets.corpus.annotate.malware import load_scanners, scan
@@ -110,11 +108,8 @@ def measure(max_bytes: int, repeats: int) -> dict[str, object]:
             syntax_of(text)
         seconds = [{name: timed(way, texts) for name, way in ways.items()} for _ in range(repeats)]
     best = {name: min(row[name] for row in seconds) for name in ways}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return {
-        "date": date.today().isoformat(),
-        "commit": commit.stdout.strip(),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}, one core",
+        **machine(),
         "files": len(texts),
         "megabytes": round(size, 1),
         "megabytes_per_second": {name: round(size / value, 1) for name, value in best.items()},

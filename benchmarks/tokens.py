@@ -12,8 +12,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
-import subprocess
 import sys
 import sysconfig
 import time
@@ -25,6 +23,8 @@ import numpy as np
 import sentencepiece
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from machine import machine_line
 
 from minicode_assets.config import Tokenizer as TokenizerParams
 from minicode_assets.tokens.train import train_model
@@ -195,11 +195,7 @@ def compare_options(train: list[str], held: list[str], vocab_size: int) -> None:
 
 def begin() -> None:
     """Say what the run is of and on, and let no tokenizer start threads of its own."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    print(
-        f"{time.strftime('%Y-%m-%d')}, commit {commit}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}, load {os.getloadavg()[0]:.1f} at the start\n"
-    )
+    print(machine_line() + "\n")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
