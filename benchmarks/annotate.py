@@ -164,7 +164,9 @@ def run_stages(texts: Texts, names: tuple[str, ...] = tuple(STAGES), num_workers
     for name in names:
         function, params = STAGES[name]
         rows = [(text, "a.py", "swh") if name == "language" else (text,) for text in texts]
-        found.append(list(map_rows(function, rows, params, workers=workers)))
+        found.append(
+            list(map_rows(function, rows, params, workers=workers, reads_syntax=name in ("heuristics", "pii")))
+        )
     return found
 
 

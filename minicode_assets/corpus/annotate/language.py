@@ -90,7 +90,8 @@ def annotate(
         StorageError: `folder` can't be written.
     """
     frame = read_documents(documents, ["document_id", "source", "path", "text"])
-    described = map_rows(describe_rows, frame.select("text", "path", "source").rows(), params, workers=workers)
+    rows = frame.select("text", "path", "source").rows()
+    described = map_rows(describe_rows, rows, params, workers=workers, reads_syntax=False)
     sidecar = pl.DataFrame(
         [(document_id, *row) for document_id, row in zip(frame["document_id"], described, strict=True)],
         schema=LANGUAGE.polars,

@@ -103,7 +103,7 @@ _known: dict[bytes, Syntax] = {}
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return hashlib.sha256(text.encode()).digest()
 
 
 def syntax_of(text: str) -> Syntax:
@@ -123,6 +123,16 @@ def known_facts(texts: Sequence[str]) -> dict[bytes, Syntax]:
     """The facts of those texts that were parsed lately, by digest."""
     digests = map(_digest, texts)
     return {digest: _known[digest] for digest in digests if digest in _known}
+
+
+def num_known() -> int:
+    """How many texts' facts are kept."""
+    return len(_known)
+
+
+def facts_since(number: int) -> dict[bytes, Syntax]:
+    """The facts that came when so many were kept already, by digest."""
+    return dict(itertools.islice(_known.items(), number, None))
 
 
 def remember(facts: Mapping[bytes, Syntax]) -> None:

@@ -15,18 +15,20 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from minicode_assets.config import Annotators
-from minicode_assets.corpus.annotate.syntax import Syntax, known_facts, parsing, remember
+from minicode_assets.corpus.annotate.syntax import Syntax, facts_since, known_facts, num_known, parsing, remember
 from minicode_assets.errors import CorpusError
 
 Row = tuple[Any, ...]
 """The text of a document first (None without one), then what else the function needs."""
 Function = Callable[[Sequence[Row], Any], list[Any]]
 """From rows and parameters to one result a row; a module's own function, as other processes have to find it."""
-_BATCH_BYTES = 1 << 21
+_BATCH_BYTES, _LAST_BATCH_BYTES = 1 << 21, 1 << 18
 _Facts = dict[bytes, Syntax]
 
 
-def map_rows(function: Function, rows: Sequence[Row], params: Any, *, workers: Annotators | None) -> Iterator[Any]:
+def map_rows(
+    function: Function, rows: Sequence[Row], params: Any, *, workers: Annotators | None, reads_syntax: bool = True
+) -> Iterator[Any]:
     """The function's results, in the order of the rows, some megabytes of text at a time.
 
     Args:
@@ -34,6 +36,7 @@ def map_rows(function: Function, rows: Sequence[Row], params: Any, *, workers: A
         rows: See `Row`.
         params: The function's parameters.
         workers: The `annotators` section; None for this process alone.
+        reads_syntax: Whether the function asks for the syntax of texts that another function may have parsed.
 
     What one annotator learns of a text's syntax is known to the next one of this process, whoever parsed it.
     """
@@ -43,15 +46,18 @@ def map_rows(function: Function, rows: Sequence[Row], params: Any, *, workers: A
             for batch in _batches(rows):
                 yield from function(batch, params)
     else:
-        yield from _map_parallel(function, rows, params, workers.num_workers)
+        yield from _map_parallel(function, rows, params, workers.num_workers, reads_syntax)
 
 
-def _map_parallel(function: Function, rows: Sequence[Row], params: Any, num_workers: int) -> Iterator[Any]:
+def _map_parallel(
+    function: Function, rows: Sequence[Row], params: Any, num_workers: int, reads_syntax: bool
+) -> Iterator[Any]:
     """A few batches at most are under way."""
     waiting: deque[Future[tuple[list[Any], _Facts]]] = deque()
     try:
-        for batch in _batches(rows):
-            waiting.append(_pool(num_workers).submit(_work, function, batch, params, known_facts(_texts(batch))))
+        for batch in _batches(rows, num_workers):
+            known = known_facts([row[0] for row in batch if row[0] is not None]) if reads_syntax else {}
+            waiting.append(_pool(num_workers).submit(_work, function, batch, params, known))
             if len(waiting) > 2 * num_workers:
                 yield from _taken(waiting.popleft())
         while waiting:
@@ -93,21 +99,20 @@ def _taken(future: "Future[tuple[list[Any], _Facts]]") -> list[Any]:
 def _work(function: Function, batch: Sequence[Row], params: Any, known: _Facts) -> tuple[list[Any], _Facts]:
     """In a worker: the results of a batch, and what was learnt of its texts' syntax beyond what is known."""
     remember(known)
+    before = num_known()
     with parsing():
         results = function(batch, params)
-    return results, {text: facts for text, facts in known_facts(_texts(batch)).items() if text not in known}
+    return results, facts_since(before)
 
 
-def _texts(batch: Sequence[Row]) -> list[str]:
-    return [row[0] for row in batch if row[0] is not None]
-
-
-def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def _batches(rows: Sequence[Row], num_workers: int = 1) -> Iterator[Sequence[Row]]:
+    """Some megabytes of text each; less towards the end, so that no process waits long for another's last batch."""
+    left = sum(len(row[0] or "") for row in rows)
     start = size = 0
     for end, row in enumerate(rows, 1):
         size += len(row[0] or "")
-        if size >= _BATCH_BYTES:
+        if size >= min(_BATCH_BYTES, max(left // (2 * num_workers), _LAST_BATCH_BYTES)):
             yield rows[start:end]
-            start, size = end, 0
+            start, size, left = end, 0, left - size
     if start < len(rows):
         yield rows[start:]
