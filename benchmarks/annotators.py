@@ -10,14 +10,13 @@ once. Processes that were started stay for the stages and repeats that follow, a
 import argparse
 import hashlib
 import json
-import os
-import platform
 import tempfile
 import time
 from pathlib import Path
 
 import polars as pl
 from annotate import read_texts
+from machine import machine
 
 from minicode_assets.config import Annotators, Heuristics, Language, Malware, Pii
 from minicode_assets.corpus.annotate import heuristics, language, malware, pii
@@ -85,7 +84,7 @@ def main() -> None:
     best = {n: min(values) for n, values in seconds.items()}
     report = {
         "benchmark": "annotators",
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
         "files": len(texts),
         "megabytes": round(size, 1),
         "wall_s": {n: round(value, 2) for n, value in best.items()},
