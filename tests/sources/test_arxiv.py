@@ -173,6 +173,7 @@ def linked(target: str) -> bytes:
         (gzip.compress(ONE) + gzip.compress(b"0" * 10**6), "too_long", ""),
         (gzip.compress(gzip.decompress(packed({"a.tex": ONE})).replace(b"0000644", b"0000x44")), "undecodable", ""),
     ],
+    ids=["holes", "more holes", "link", "two members", "padded", "cut", "followed", "bomb", "bad header"],
 )
 def test_a_paper_of_odd_archives(content: bytes, status: str, text: str) -> None:
     paper = paper_of(tarfile.TarInfo("0704/0704.0001.gz"), content, Arxiv(max_unpacked_bytes=100_000))
