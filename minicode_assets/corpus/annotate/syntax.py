@@ -125,13 +125,8 @@ def known_facts(texts: Sequence[str]) -> dict[bytes, Syntax]:
     return {digest: _known[digest] for digest in digests if digest in _known}
 
 
-def num_known() -> int:
-    """How many texts' facts are kept."""
-    return len(_known)
-
-
 def facts_since(number: int) -> dict[bytes, Syntax]:
-    """The facts that came when so many were kept already, by digest."""
+    """The facts that came after so many others, by digest."""
     return dict(itertools.islice(_known.items(), number, None))
 
 

@@ -15,7 +15,7 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from minicode_assets.config import Annotators
-from minicode_assets.corpus.annotate.syntax import Syntax, facts_since, known_facts, num_known, parsing, remember
+from minicode_assets.corpus.annotate.syntax import Syntax, clear_cache, facts_since, known_facts, parsing, remember
 from minicode_assets.errors import CorpusError
 
 Row = tuple[Any, ...]
@@ -98,11 +98,11 @@ def _taken(future: "Future[tuple[list[Any], _Facts]]") -> list[Any]:
 
 def _work(function: Function, batch: Sequence[Row], params: Any, known: _Facts) -> tuple[list[Any], _Facts]:
     """In a worker: the results of a batch, and what was learnt of its texts' syntax beyond what is known."""
+    clear_cache()
     remember(known)
-    before = num_known()
     with parsing():
         results = function(batch, params)
-    return results, facts_since(before)
+    return results, facts_since(len(known))
 
 
 def _batches(rows: Sequence[Row], num_workers: int = 1) -> Iterator[Sequence[Row]]:
