@@ -115,7 +115,8 @@ def test_token_is_in_no_log_metadata_exception_or_database(
     """The real client, Dagster's event log in its SQLite files, every library's logs: accepted, then refused."""
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     monkeypatch.setattr(progress, "OBSERVE_S", 0.0)
-    monkeypatch.setattr(progress, "SPEAK_S", 0.0)
+    for name in ("SPEAK_S", "SLOWER"):
+        monkeypatch.setattr(progress, name, 0.0)
     caplog.set_level(logging.DEBUG)
     contents = licenses(6)
     with ArchiveServer(contents, token=TOKEN) as server:
