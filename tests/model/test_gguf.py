@@ -1,10 +1,15 @@
-"""GGUF read back by its own package. llama.cpp itself was not run: its Python package must be compiled."""
+"""GGUF read back by its own package, and by llama.cpp itself: equal ids, equal probabilities."""
 
 import dataclasses
+import importlib.util
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from minicode_model.checkpoint import load_model
 from minicode_model.errors import CheckpointError
@@ -47,3 +52,31 @@ def test_a_window_shorter_than_the_context_is_refused(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "c", dataclasses.replace(MODEL, sliding_window=64), small_tokenizer().digest)
     with pytest.raises(CheckpointError, match="sliding_window found 64"):
         export_gguf(tmp_path / "c", small_home() / "tokenizer", tmp_path / "model.gguf")
+
+
+TEXTS = [
+    "def f(x: int) -> int:\n\treturn x ** 2  # square\r\n",
+    "   deep = [1, 23, 456]\n\n\n    \n",
+    "caf\u00e9 \u4f60\u597d \U0001f389 \u3000\u00a0 e\u0301 `\u00bf",
+    "<fim_prefix>no token<|endoftext|>",
+    "\x00\x0b\x0c",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("xllamacpp"), reason="the package xllamacpp isn't installed")
+def test_llama_cpp_gives_the_same_ids_and_probabilities(exported: Path) -> None:
+    network, config = load_model(exported / "checkpoint")
+    question = {"texts": TEXTS, "num_tokens": config.vocab_size, "gap": ["def f(a):\n    ", "\n\nf(1)\n"]}
+    command = [sys.executable, "-m", "tests.model.llama_cpp", str(exported / "model.gguf")]
+    done = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    for text, found in zip(TEXTS, answer["texts"], strict=True):
+        assert found["ids"] == small_tokenizer().encode(text).tolist()
+        assert found["text"] == text
+        with torch.inference_mode():
+            logits_BTV = network(torch.tensor([found["ids"]]))
+        expected_V = torch.log_softmax(logits_BTV[0, -1], dim=-1)
+        torch.testing.assert_close(torch.tensor(found["log_probs"]), expected_V, rtol=0, atol=0.01)
+    assert answer["gap"].endswith("<fim_prefix>def f(a):\n    <fim_suffix>\n\nf(1)\n<fim_middle>")
