@@ -44,7 +44,7 @@ from minicode_assets.sources import hub, markup
 from minicode_assets.sources.arxiv import read_papers
 from minicode_assets.sources.clones import Clones
 from minicode_assets.sources.commits import read_commits
-from minicode_assets.sources.documentation import html_text
+from minicode_assets.sources.html_pages import page_text
 from minicode_assets.sources.gharchive import collect_day
 from minicode_assets.sources.harvest import Harvest
 from minicode_assets.sources.issues import read_issues
@@ -182,7 +182,7 @@ def local_tasks(num_bytes: int, work: Path) -> dict[str, Task]:
             num_bytes, lambda: count(judge_prose(text, Documentation()) for text in files)
         ),
         "documentation, HTML by trafilatura": Task(
-            sum(map(len, pages)), lambda: count(html_text(page.encode()) for page in pages)
+            sum(map(len, pages)), lambda: count(page_text(page.encode(), max_elements=20_000) for page in pages)
         ),
         "markup, JSON": judged("json", data),
         "markup, HTML": judged("html", pages),

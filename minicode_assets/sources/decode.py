@@ -73,11 +73,15 @@ def decode(content: bytes, *, detect: Sequence[str] = ()) -> Decoded:
             continue
         if "\0" not in text:
             return Decoded("ok", encoding, text, told_by)
-    marked = content.startswith(tuple(mark for mark, _ in _MARKS))
-    found = _detect(content, detect) if detect and not marked else None
+    found = _detect(content, detect) if detect and not has_mark(content) else None
     if found:
         return Decoded("ok", *found, "guess")
     return Decoded("nul" if b"\0" in content else "undecodable")
+
+
+def has_mark(content: bytes) -> bool:
+    """Whether the bytes begin with a byte order mark."""
+    return content.startswith(tuple(mark for mark, _ in _MARKS))
 
 
 def _detect(content: bytes, codecs_allowed: Sequence[str]) -> tuple[str, str] | None:

@@ -1,7 +1,6 @@
 """Documentation of installed packages and local folders: Markdown, reStructuredText, HTML, long descriptions.
 
-Markdown and reStructuredText stay as their authors wrote them. Of HTML the main text is kept as Markdown, without
-navigation, by trafilatura, which StarCoder2 used too.
+Markdown and reStructuredText stay as their authors wrote them; of HTML the main text is kept (html_pages.py).
 """
 
 import email.parser
@@ -12,18 +11,18 @@ from pathlib import Path
 
 from minicode_assets.archive.files import size_of
 from minicode_assets.config.sources import DOCUMENTATION_SUFFIXES, Documentation
-from minicode_assets.sources.decode import charset_of, decode
+from minicode_assets.sources.decode import decode
 from minicode_assets.sources.document import Document
 from minicode_assets.sources.files import LICENSE_FILE, METADATA, PASSED_OVER, Licensing, Origin, listing, origins
+from minicode_assets.sources.html_pages import page_text
 from minicode_assets.sources.manifest_files import Manifest, manifest_files
 from minicode_assets.sources.prose import judge_prose
 from minicode_model.artifact import digest_of
 
-FORMAT = 1
+FORMAT = 2
 """Raise when the same files give other texts."""
 _NOT_PROSE = re.compile(r"(?i)^(?:authors|contributors|changelog|changes|history|news|notice|thanks|genindex|search)\b")
 """Names of files that are lists. Index pages of HTML documentation are navigation."""
-_CHARSET = re.compile(rb"""(?i)<meta[^>]{0,200}charset=["']?([\w-]+)""")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Page:
 
     Attributes:
         text: The text; empty where nothing was found.
-        status: ok, undecodable, or too_long.
+        status: ok, or why there is none: undecodable, nul, malformed, too_long.
         suffix: What kind of text it is.
     """
 
@@ -81,7 +80,7 @@ def read_page(origin: Origin, path: str, place: Path, params: Documentation) -> 
     if size_of(place) > params.max_file_bytes:
         return document.dropped("too_long")
     content = place.read_bytes()
-    page = judged(long_description(content) if path.endswith(METADATA) else page_of(content, path), params)
+    page = judged(long_description(content) if path.endswith(METADATA) else page_of(content, path, params), params)
     shown = re.sub(rf"{METADATA}$", f"DESCRIPTION{page.suffix}", path)
     return replace(document, path=shown, text=page.text, status=page.status, content=content)
 
@@ -93,7 +92,7 @@ def read_manifest(manifest: Manifest, params: Documentation) -> Iterator[Documen
         if file.status == "ok" and file.length > params.max_file_bytes:
             document = document.dropped("too_long")
         elif file.status == "ok":
-            page = judged(page_of(file.content, file.path), params)
+            page = judged(page_of(file.content, file.path, params), params)
             document = replace(document, text=page.text, status=page.status)
         yield document
 
@@ -110,11 +109,12 @@ def judged(page: Page, params: Documentation) -> Page:
     return replace(page, status=judge_prose(page.text, params) if page.text.strip() else "empty")
 
 
-def page_of(content: bytes, path: str) -> Page:
+def page_of(content: bytes, path: str, params: Documentation) -> Page:
     """The text of a Markdown, reStructuredText or HTML file."""
     suffix = "." + path.rpartition(".")[2].lower()
     if suffix in (".html", ".htm"):
-        return Page(html_text(content), "ok", ".md")
+        status, text = page_text(content, max_elements=params.max_page_elements)
+        return Page(text, status, ".md")
     decoded = decode(content)
     return Page(decoded.text or "", decoded.status, suffix)
 
@@ -127,19 +127,3 @@ def long_description(content: bytes) -> Page:
     decoded = decode(body)
     return Page(decoded.text or "", decoded.status, suffix)
 
-
-def html_text(content: bytes) -> str:
-    """The main text of a page as Markdown; empty where there is none."""
-    import trafilatura
-
-    named = _CHARSET.search(content[:4096])
-    for charset in (charset_of(named[1].decode()) or "utf-8" if named else "utf-8", "utf-8", "latin-1"):
-        try:
-            text = content.decode(charset)
-            break
-        except UnicodeError:
-            continue
-    found = trafilatura.extract(
-        text, output_format="markdown", include_comments=False, include_links=False, include_tables=True
-    )
-    return f"{found}\n" if found else ""

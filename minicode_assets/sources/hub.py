@@ -160,7 +160,7 @@ def _rows(file: RemoteFile, web: Web, start: Place, params: HubDataset, mapping:
     if file.name.endswith(".parquet"):
         return parquet_rows(
             web, file, start, columns=mapping.columns, required=mapping.required, texts=mapping.texts,
-            read_ahead_bytes=params.read_ahead_bytes,
+            read_ahead_bytes=params.read_ahead_bytes, block_bytes=params.block_bytes,
         )  # fmt: skip
     return _checked(file.name, json_rows(web, file, start, max_row_bytes=params.max_row_bytes), mapping)
 

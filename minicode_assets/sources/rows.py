@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from minicode_assets.errors import SourceError
 from minicode_assets.sources.web import RangeFile, RemoteFile, Web
 
-_BATCH_ROWS = 32
-"""Decoded at a time: a cell may have 10 MB."""
+_BATCH_ROWS, _LEAST_ROWS = 32, 4
+"""Decoded at a time where the group fits into a block, and where it doesn't: single rows take three times as long."""
 
 
 class Place(NamedTuple):
@@ -94,6 +94,7 @@ def parquet_rows(
     required: Sequence[str],
     texts: Sequence[str],
     read_ahead_bytes: int,
+    block_bytes: int,
 ) -> Iterator[Row]:
     """Rows of a Parquet file from a place on; of its bytes only the footer and the columns are asked for.
 
@@ -107,6 +108,7 @@ def parquet_rows(
         required: Those that must be.
         texts: Those of them that hold text.
         read_ahead_bytes: Least length of a request.
+        block_bytes: Decoded at a time, beside one page of the file, or four rows where these have more.
 
     Raises:
         SourceError: A required column is absent or of another type, the file is no Parquet, or as `Web.stream`.
@@ -117,13 +119,14 @@ def parquet_rows(
         found = parquet.schema_arrow.names
         check_columns(file.name, found, required)
         _check_texts(file.name, parquet.schema_arrow, texts)
+        wanted = [column for column in columns if column in found]
         number = 0
         for group in range(parquet.num_row_groups):
-            height = parquet.metadata.row_group(group).num_rows
-            if number + height <= start.row:
-                number += height
+            about = parquet.metadata.row_group(group)
+            if number + about.num_rows <= start.row:
+                number += about.num_rows
                 continue
-            batches = parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[c for c in columns if c in found])
+            batches = parquet.iter_batches(_num_rows(about, wanted, block_bytes), row_groups=[group], columns=wanted)
             for values in (row for batch in batches for row in _values(_in_microseconds(batch))):
                 if number >= start.row:
                     yield Row(number, Place(0, number + 1), values, "malformed" if values is None else "")
@@ -133,6 +136,13 @@ def parquet_rows(
             f"{file.name}: no readable Parquet: {error}",
             hint="check `files` and `revision` of the section; if both are right, the published file is damaged",
         ) from error
+
+
+def _num_rows(group: pq.RowGroupMetaData, wanted: Sequence[str], block_bytes: int) -> int:
+    """Rows that are decoded at a time: each may have all that the group has, once, or again where values repeat."""
+    chunks = (group.column(number) for number in range(group.num_columns))
+    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.partition(".")[0] in wanted)
+    return max(_LEAST_ROWS, min(_BATCH_ROWS, block_bytes // max(size, 1)))
 
 
 def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
