@@ -44,9 +44,9 @@ from minicode_assets.sources import hub, markup
 from minicode_assets.sources.arxiv import read_papers
 from minicode_assets.sources.clones import Clones
 from minicode_assets.sources.commits import read_commits
-from minicode_assets.sources.html_pages import page_text
 from minicode_assets.sources.gharchive import collect_day
 from minicode_assets.sources.harvest import Harvest
+from minicode_assets.sources.html_pages import page_text
 from minicode_assets.sources.issues import read_issues
 from minicode_assets.sources.mathematics import read_problems
 from minicode_assets.sources.notebooks import NotebookFile, read_notebooks

@@ -126,4 +126,3 @@ def long_description(content: bytes) -> Page:
     suffix = ".md" if str(kind).partition(";")[0].strip() == "text/markdown" else ".rst"
     decoded = decode(body)
     return Page(decoded.text or "", decoded.status, suffix)
-

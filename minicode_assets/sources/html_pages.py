@@ -38,7 +38,7 @@ def decode_page(content: bytes) -> Decoded:
 
 
 def declared_charset(content: bytes) -> str | None:
-    """What a page says of itself, as Python spells it; None without a declaration, and for one of UTF-16, which lies."""
+    """What a page says of itself, as Python spells it; None without a declaration, and for UTF-16, which lies."""
     found = _DECLARED.search(_COMMENT.sub(b"", content[:_HEAD_BYTES]))
     if not found:
         return None

@@ -142,7 +142,7 @@ def _num_rows(group: pq.RowGroupMetaData, wanted: Sequence[str], block_bytes: in
     """Rows that are decoded at a time: each may have all that the group has, once, or again where values repeat."""
     chunks = (group.column(number) for number in range(group.num_columns))
     size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.partition(".")[0] in wanted)
-    return max(_LEAST_ROWS, min(_BATCH_ROWS, block_bytes // max(size, 1)))
+    return int(max(_LEAST_ROWS, min(_BATCH_ROWS, block_bytes // max(size, 1))))
 
 
 def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | None]:
