@@ -54,7 +54,7 @@ def git(repository, *arguments, stdin=b""):
     return subprocess.run(["git", *arguments], cwd=repository, input=stdin, capture_output=True, check=True).stdout
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tree=trees)
 def test_tree_order_and_id_are_those_of_git_mktree(repository, tree):
     lines = b"".join(
@@ -71,7 +71,7 @@ def test_tree_entries_reads_what_tree_body_wrote(tree):
     assert sorted(tree_entries(tree_body(tree))) == sorted(tree)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(blob=st.binary(max_size=100))
 def test_blob_id_is_that_of_git_hash_object(repository, blob):
     sha1_git, _ = content_ids(blob)

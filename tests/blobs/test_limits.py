@@ -121,7 +121,7 @@ def test_10_000_blobs_at_1_200_an_hour(tmp_path: Path, workers: int, kills: int)
     blobs=st.integers(1, 150), limit=st.integers(1, 40), workers=st.integers(1, 4), kills=st.integers(0, 3),
     burst=st.floats(0, 1), seed=st.integers(0, 99),
 )  # fmt: skip
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_never_above_the_limit_and_never_far_from_the_best(
     tmp_path_factory: pytest.TempPathFactory, blobs: int, limit: int, workers: int, kills: int, burst: float, seed: int
 ) -> None:

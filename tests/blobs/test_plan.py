@@ -157,7 +157,7 @@ def test_partition_fetches_what_the_plan_wants_and_the_store_saves_requests(tmp_
 
 @given(requests=st.integers(1, 400), limit=st.integers(1, 60), burst=st.floats(0, 1))
 @example(requests=2, limit=1, burst=0.0)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_estimate_is_what_the_simulated_run_takes(
     tmp_path_factory: pytest.TempPathFactory, requests: int, limit: int, burst: float
 ) -> None:
@@ -187,7 +187,7 @@ GLOBS = st.lists(st.sampled_from(["*", "?", "a", "b", "/", ".", "[", "(", "\\"])
 
 
 @given(glob=GLOBS, path=st.text("ab/.[(\\", min_size=1, max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_globs_are_fnmatch_without_brackets(tmp_path_factory: pytest.TempPathFactory, glob: str, path: str) -> None:
     file = tmp_path_factory.mktemp("list") / "opt_out"
     file.write_text(f"path {glob}\n")

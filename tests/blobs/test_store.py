@@ -145,7 +145,7 @@ def test_each_failure_is_explained_and_mismatches_are_quarantined(tmp_path: Path
 
 
 @given(seed=st.integers(0, 1000), stops=st.lists(st.integers(0, 60), max_size=4))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_same_bytes_whatever_the_order_and_interruptions(
     tmp_path_factory: pytest.TempPathFactory, seed: int, stops: list[int]
 ) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minicode_assets.config import Heuristics, Language
@@ -34,7 +34,6 @@ def measure(text: str) -> dict[str, object]:
     return heuristics.measure(text, params=Heuristics())
 
 
-@settings(deadline=None)  # the first text beyond ASCII builds the table of all code points
 @given(TEXTS)
 def test_characters_against_str(text):
     count = count_characters(text)
@@ -174,7 +173,6 @@ def test_small_measures():
     assert (count_hex_words("0x1F deadbeef12 decorated facade \\xff"), count_hex_words("x0x1f")) == (3, 0)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_measures_are_finite_and_in_range(text):
     found = measure(text)

@@ -52,7 +52,7 @@ def drifting(seed: int, num_texts: int) -> list[bytes]:
     return texts[:num_texts]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), num_texts=st.integers(1, 40), min_jaccard=st.sampled_from([0.5, 0.7, 0.9]))
 def test_stars_follow_the_definition(seed: int, num_texts: int, min_jaccard: float) -> None:
     texts = drifting(seed, num_texts)

@@ -38,7 +38,7 @@ def kill_in(home: Home, stage: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_killed_in_each_stage_then_resumed(finished: Home, tmp_path: Path) -> None:
     """Last stage first, so that the inputs of each are still there; then one command makes everything again."""
     home = copy_of(finished, tmp_path)

@@ -51,7 +51,7 @@ DEBIAN_VERSIONS = _DEBIAN.map(lambda parts: f"{parts[0]}1{parts[1]}{parts[2]}")
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="dpkg is Debian's own; this machine has none")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(DEBIAN_VERSIONS, DEBIAN_VERSIONS)
 def test_debian_order_is_dpkgs(left, right):
     before, equal = (

@@ -65,7 +65,7 @@ CYCLE = (
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @example(CYCLE, 3)
 @given(graphs(), st.sampled_from([0, 1, 3, 64]))
 def test_the_walk_is_the_recursion(graph, max_depth):
@@ -87,7 +87,7 @@ def test_the_walk_is_the_recursion(graph, max_depth):
     assert found["name"].to_list() == [path.rpartition(b"/")[2] for _, path, *_ in expected]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(graphs())
 def test_neither_parts_nor_threads_change_the_rows(graph):
     with tempfile.TemporaryDirectory(dir=SCRATCH) as name:

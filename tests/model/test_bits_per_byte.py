@@ -73,7 +73,7 @@ def by_hand(model: Starcoder2, tokens: np.ndarray, context: int) -> float:
     return bits
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=4), st.integers(2, 20), st.integers(1, 5))
 def test_every_byte_counts_once_whatever_the_windows(texts: list[bytes], context: int, batch_size: int) -> None:
     config = Model(

@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minicode_model.fim import (
@@ -22,7 +22,6 @@ from tests.tokens.corpora import library_files, small_tokenizer
 UNIT = st.floats(0, 1, exclude_max=True)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60), UNIT, UNIT)
 def test_parts_join_to_the_text(text: str, first: float, second: float) -> None:
     parts = split_characters(text, first, second)
@@ -35,7 +34,6 @@ def test_every_pair_of_places_is_reached() -> None:
     assert places == {(a, b - a, 3 - b) for a in range(4) for b in range(a, 4)}
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60), UNIT, UNIT, st.booleans())
 def test_restore_is_the_inverse(text: str, first: float, second: float, spm: bool) -> None:
     tokenizer = small_tokenizer()
@@ -47,7 +45,6 @@ def test_restore_is_the_inverse(text: str, first: float, second: float, spm: boo
     assert len(restored) == len(ids) - NUM_SENTINELS
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=20), UNIT, UNIT, st.sampled_from(["plain", "psm", "spm"])), max_size=5))
 def test_restore_works_inside_a_document(files: list[tuple[str, float, float, str]]) -> None:
     tokenizer = small_tokenizer()

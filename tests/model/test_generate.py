@@ -84,7 +84,7 @@ def test_temperature_by_hand() -> None:
     assert choose(logits, torch.tensor([0.0, 0.999], dtype=torch.float64), 0.0, 1.0).tolist() == [1, 1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.floats(0.1, 1.0), st.floats(0.2, 2.0))
 def test_samples_follow_the_probabilities(seed: int, top_p: float, temperature: float) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -146,7 +146,7 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     assert all(torch.equal(first, second) for first, second in zip(*gradients, strict=True))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 4), st.integers(0, 5))
 def test_mask_positions_and_targets_follow_their_definition(lengths: list[int], padding: int, window: int) -> None:
     segments = torch.tensor([[d for d, n in enumerate(lengths) for _ in range(n)] + [-1] * padding])

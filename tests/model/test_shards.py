@@ -113,7 +113,7 @@ def test_the_safetensors_library_reads_the_same(shards: Path) -> None:
             assert np.array_equal(array, ours[name])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.sampled_from("abcd"), st.tuples(st.sampled_from([1, 2, 4, 8]), st.integers(0, 5))))
 def test_tensors_come_back(tmp_path_factory: pytest.TempPathFactory, shapes: dict[str, tuple[int, int]]) -> None:
     path = tmp_path_factory.mktemp("tensors") / "file"

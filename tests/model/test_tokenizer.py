@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sentencepiece
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minicode_assets.tokens.train import train_tokenizer
@@ -39,7 +39,6 @@ PIECES = st.sampled_from([*ODD, *SPECIAL_TOKENS])
 CODE = st.lists(st.one_of(PIECES, st.text(max_size=5)), max_size=30).map("".join)
 
 
-@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=200), CODE.map(lambda text: text.encode("utf-8", "surrogatepass"))))
 def test_any_bytes_come_back(raw: bytes) -> None:
     tokenizer = small_tokenizer()
@@ -50,21 +49,18 @@ def test_any_bytes_come_back(raw: bytes) -> None:
     assert not len(ids) or ids.min() >= FIRST_TEXT_ID
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec=None), max_size=100))
 def test_any_string_comes_back_lone_surrogates_included(text: str) -> None:
     tokenizer = small_tokenizer()
     assert tokenizer.decode(tokenizer.encode(text)) == text_bytes(text)
 
 
-@settings(deadline=None)
 @given(CODE)
 def test_string_and_bytes_give_the_same_ids(text: str) -> None:
     tokenizer = small_tokenizer()
     assert np.array_equal(tokenizer.encode(text), tokenizer.encode(text.encode("utf-8", "surrogatepass")))
 
 
-@settings(deadline=None)
 @given(CODE)
 def test_stream_gives_the_same_text_without_broken_characters(text: str) -> None:
     tokenizer = small_tokenizer()
@@ -92,7 +88,6 @@ def test_ids_equal_sentencepieces(package: str) -> None:
         assert tokenizer.encode(text).tolist() == oracle.encode(text)
 
 
-@settings(deadline=None)
 @given(CODE.filter(lambda text: "\u2581" not in text))
 def test_ids_equal_sentencepieces_on_odd_text(text: str) -> None:
     tokenizer = small_tokenizer()

@@ -51,7 +51,7 @@ def test_ids_are_identical_on_files(theirs: "tokenizers.Tokenizer", package: str
         assert theirs.decode(ids) == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=CODE)
 def test_ids_are_identical_on_odd_text(theirs: "tokenizers.Tokenizer", text: str) -> None:
     ids = theirs.encode(text).ids

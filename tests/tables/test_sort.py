@@ -12,7 +12,7 @@ from minicode_assets.tables.sort import sorted_parts
 ROWS = st.lists(st.tuples(st.binary(min_size=2, max_size=20), st.integers(0, 5)), max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, st.integers(1, 7), st.integers(1, 12), st.sampled_from([("id",), ("id", "n")]))
 def test_parts_together_are_the_sorted_rows(rows, num_frames, rows_per_part, order):
     whole = pl.DataFrame(rows, schema={"id": pl.Binary, "n": pl.Int64}, orient="row")

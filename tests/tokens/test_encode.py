@@ -74,7 +74,7 @@ def without_inner_ends(tokens: np.ndarray, num_inner: int) -> np.ndarray:
     return np.delete(tokens, ends)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     FILES, st.one_of(st.none(), st.text(max_size=20)), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([32, 96, 512])
 )
@@ -93,7 +93,7 @@ def test_every_byte_is_there_once(files: list[File], name: str | None, fim_rate:
         assert tokenizer.decode(ids[:1], show_special=True) == b"<file_sep>"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(FILES, st.sampled_from([48, 128]))
 def test_no_rearranged_part_is_ever_cut(files: list[File], seq_len: int) -> None:
     encoded = encoder(seq_len).encode(Example("e", "name", tuple(files), 1.0))
@@ -103,7 +103,7 @@ def test_no_rearranged_part_is_ever_cut(files: list[File], seq_len: int) -> None
     assert (encoded.tokens == PREFIX).sum() == encoded.num_psm + encoded.num_spm
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(FILES, st.sampled_from([0.0, 1.0]), st.booleans())
 def test_a_file_that_fits_is_never_cut(files: list[File], fim_rate: float, alone: bool) -> None:
     examples = (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minicode_assets.config import TokenShards, load
@@ -74,7 +74,6 @@ def test_the_table_says_what_each_phase_reads() -> None:
     assert len(as_text(rows).splitlines()) == len(rows) + 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**6), min_size=1, max_size=4), st.floats(0.1, 50), st.integers(0, 3))
 def test_shares_of_the_mixture_are_those_asked_for(counts: list[int], temperature: float, chosen: int) -> None:
     at_hand = {f"source{number}": count for number, count in enumerate(counts)}
@@ -90,7 +89,6 @@ def test_shares_of_the_mixture_are_those_asked_for(counts: list[int], temperatur
         assert read == pytest.approx([total * weight / sum(weights) for weight in weights])
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=40), st.floats(0, 4), st.integers(0, 5))
 def test_counts_are_as_near_as_whole_units_allow(sizes: list[int], times: float, seed: int) -> None:
     units = pl.DataFrame({"source": ["a"] * len(sizes), "unit": list(map(str, range(len(sizes)))), "num_tokens": sizes})

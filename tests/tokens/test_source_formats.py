@@ -72,7 +72,7 @@ def test_only_code_stands_together() -> None:
     assert {example.repository for example in examples if len(example.files) == 1} == {None}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(SPECIAL_TOKENS), st.text(max_size=60)), min_size=2, max_size=12))
 def test_marked_documents_are_never_rearranged_and_lose_nothing(parts: list[tuple[str, str]]) -> None:
     text = "".join(mark(name) + escaped(content) for name, content in parts)

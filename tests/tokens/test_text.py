@@ -17,7 +17,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TEXTS, st.floats(0, 1), st.floats(0, 1))
 def test_a_stretch_is_encoded_as_if_alone(text: str, first: float, second: float) -> None:
     tokenizer = small_tokenizer()
@@ -26,7 +26,7 @@ def test_a_stretch_is_encoded_as_if_alone(text: str, first: float, second: float
     assert np.array_equal(encoded.between(low, high), tokenizer.encode(encoded.raw[low:high]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TEXTS)
 def test_bytes_and_tokens_map_to_each_other(text: str) -> None:
     tokenizer = small_tokenizer()
