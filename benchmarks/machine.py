@@ -1,9 +1,10 @@
-"""What a benchmark's figures were measured on, and the peak of its memory."""
+"""What a benchmark's figures were measured on, where they are kept, and the peak of its memory."""
 
+import json
 import os
 import platform
 import subprocess
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,16 @@ def machine_line() -> str:
         f"{found['date']}, commit {found['commit']}, Python {found['python']}, {found['cores']} cores, {found['cpu']}, "
         f"load {found['load_at_start']} at the start"
     )
+
+
+def keep(benchmark: str, part: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Add figures to the day's results of a benchmark, in the place of former ones of this part; give them, dated."""
+    date = datetime.now(UTC).date().isoformat()
+    result = ROOT / "benchmarks" / "results" / f"{date}-{benchmark}.json"
+    written: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {}
+    written[part] = machine() | figures
+    result.write_text(json.dumps(written, indent=1) + "\n")
+    return dict(written[part])
 
 
 def peak_bytes() -> int:

@@ -16,23 +16,20 @@ import json
 import os
 import resource
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from machine import machine
+from machine import keep, machine
+from servers import BIN, RUN_ENDS, UNDER_WAY, Services, asset_names, dev, graphql, launch_backfill, status_of, wait
 
 ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
 NUM_STEPS = 8
 SMALL = (ROOT / "tests" / "conftest.py").read_text().split('SMALL = """')[1].split('"""')[0]
 """The small archive and model of the test suite."""
@@ -83,43 +80,6 @@ def load(home: Path) -> dict[str, Any]:
         f"{name}_s": timed(sys.executable, "-c", f"import {module}", env=env, best_of=3)
         for name, module in modules.items()
     }
-
-
-@contextmanager
-def dev(home: Path, env: dict[str, str]) -> Iterator[str]:
-    """`dagster dev` on a free loopback port, from its answer to GraphQL with the location loaded until its end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(BIN / "dagster"), "dev", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"]
-    with (home / "dev.log").open("w") as log:
-        server = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        try:
-            url = f"http://127.0.0.1:{port}/graphql"
-            while not assets(url):
-                time.sleep(0.1)
-            yield url
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(60)
-
-
-def graphql(url: str, query: str, **variables: Any) -> dict[str, Any]:
-    """The data of a GraphQL answer."""
-    body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as response:
-        answer: dict[str, Any] = json.load(response)
-    return answer["data"]
-
-
-def assets(url: str) -> list[str]:
-    """Names of the location's assets; none while the web server or the location isn't ready."""
-    with suppress(OSError):
-        return [
-            node["assetKey"]["path"][-1] for node in graphql(url, "{ assetNodes { assetKey { path } } }")["assetNodes"]
-        ]
-    return []
 
 
 def ready(home: Path) -> dict[str, Any]:
@@ -234,26 +194,14 @@ def _library_seconds(home: Path, env: dict[str, str]) -> list[float]:
     return found
 
 
-BACKFILL = """mutation($assets: [AssetKeyInput!]) { launchPartitionBackfill(
-  backfillParams: {assetSelection: $assets, allPartitions: true, tags: []}) {
-  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-STATUS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
-  ... on PartitionBackfill { status error { message } runs(limit: 500) {
-    status startTime endTime tags { key value } } } } }"""
-ENDS = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
-
-
 def backfill(home: Path) -> dict[str, Any]:
     """What "Materialize all" in the web UI starts: one backfill, by the daemon, from an empty data folder."""
     env = environment(home, SMALL)
     subprocess.run([str(BIN / "minicode"), "init"], env=env, check=True, capture_output=True)
     with dev(home, env) as url:
         started = time.monotonic()
-        keys = [{"path": [name]} for name in assets(url)]
-        answer = graphql(url, BACKFILL, assets=keys)["launchPartitionBackfill"]
-        while (found := graphql(url, STATUS, id=answer["backfillId"])["partitionBackfillOrError"])[
-            "status"
-        ] not in ENDS:
+        backfill_id = launch_backfill(url, asset_names(url))
+        while (found := status_of(url, backfill_id))["status"] in UNDER_WAY:
             time.sleep(1)
         wall = time.monotonic() - started
     runs = found["runs"]
@@ -278,13 +226,11 @@ def kills(home: Path) -> dict[str, Any]:
     subprocess.run([str(BIN / "minicode"), "init"], env=env, check=True, capture_output=True)
     services = Services(home, env)
     try:
-        while not assets(services.url):
-            time.sleep(0.2)
-        keys = [{"path": [name]} for name in assets(services.url)]
-        backfill_id = graphql(services.url, BACKFILL, assets=keys)["launchPartitionBackfill"]["backfillId"]
+        wait(lambda: asset_names(services.url), timeout_s=120, what="the code location")
+        backfill_id = launch_backfill(services.url, asset_names(services.url))
         started, killed = time.monotonic(), []
         victims = ["worker", "daemon", "web", "code"]
-        while (found := status_of(services.url, backfill_id))["status"] not in ENDS:
+        while (found := status_of(services.url, backfill_id))["status"] in UNDER_WAY:
             if victims and services.kill(victims[0], found["runs"]):
                 killed.append(victims.pop(0))
             time.sleep(0.3)
@@ -307,7 +253,7 @@ def kills(home: Path) -> dict[str, Any]:
     }
 
 
-LAUNCH = """mutation($run: ExecutionParams!) { launchRun(executionParams: $run) {
+LAUNCH_RUN = """mutation($run: ExecutionParams!) { launchRun(executionParams: $run) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 RUN = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 RELOAD = """mutation { reloadRepositoryLocation(repositoryLocationName: "minicode") { __typename } }"""
@@ -327,7 +273,7 @@ def reload(home: Path) -> dict[str, Any]:
     }  # fmt: skip
     work = home / "data" / ".work"
     with dev(home, env) as url:
-        run_id = graphql(url, LAUNCH, run=checkpoint)["launchRun"]["run"]["runId"]
+        run_id = graphql(url, LAUNCH_RUN, run=checkpoint)["launchRun"]["run"]["runId"]
         while not (pids := list(work.rglob("pid"))):
             time.sleep(0.1)
         before = pids[0].read_text()
@@ -344,79 +290,6 @@ def reload(home: Path) -> dict[str, Any]:
 
 
 CURVES = "print(len(instance.fetch_observations(dg.AssetKey('checkpoint'), limit=100).records))"
-
-
-PROCESS = "minicode/process"
-RUN_ENDS = ("SUCCESS", "FAILURE", "CANCELED")
-
-
-def status_of(url: str, backfill_id: str) -> dict[str, Any]:
-    """A backfill as the web server tells it; asked again while that is away."""
-    while True:
-        with suppress(OSError):
-            found: dict[str, Any] = graphql(url, STATUS, id=backfill_id)["partitionBackfillOrError"]
-            return found
-        time.sleep(0.5)
-
-
-class Services:
-    """Code server, web server and daemon as three processes on free loopback ports."""
-
-    def __init__(self, home: Path, env: dict[str, str]) -> None:
-        self.home, self.env, (web_port, code_port) = home, env, free_ports(2)
-        self.url = f"http://127.0.0.1:{web_port}/graphql"
-        server = {"host": "127.0.0.1", "port": code_port, "location_name": "minicode"}
-        (home / "workspace.yaml").write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
-        where, module = ["-h", "127.0.0.1", "-p"], ["-m", "minicode_assets.definitions"]
-        workspace = ["-w", str(home / "workspace.yaml")]
-        self.commands = {
-            "code": ["dagster", "code-server", "start", *where, str(code_port), *module],
-            "web": ["dagster-webserver", *where, str(web_port), *workspace],
-            "daemon": ["dagster-daemon", "run", *workspace],
-        }
-        self.next_after = 1
-        self.running = {name: self.start(name) for name in self.commands}
-
-    def start(self, name: str) -> "subprocess.Popen[bytes]":
-        """Start one of them; its output is in `<name>.log`."""
-        command, *arguments = self.commands[name]
-        with (self.home / f"{name}.log").open("a") as log:
-            return subprocess.Popen([str(BIN / command), *arguments], env=self.env, cwd=ROOT, stdout=log, stderr=log)
-
-    def kill(self, victim: str, runs: list[dict[str, Any]]) -> bool:
-        """Kill one and start it again, if a step is under way and a run ended since the last kill."""
-        num_ended = sum(run["status"] in RUN_ENDS for run in runs)
-        workers = [
-            tag["value"] for run in runs if run["status"] == "STARTED" for tag in run["tags"] if tag["key"] == PROCESS
-        ]
-        if not workers or num_ended < self.next_after:
-            return False
-        self.next_after = num_ended + 1
-        if victim == "worker":
-            with suppress(ProcessLookupError):
-                os.kill(int(workers[0].partition("-")[0]), signal.SIGKILL)
-                return True
-            return False
-        self.running[victim].kill()
-        self.running[victim].wait()
-        self.running[victim] = self.start(victim)
-        return True
-
-    def stop(self) -> None:
-        """End all three."""
-        for process in self.running.values():
-            process.terminate()
-        for process in self.running.values():
-            process.wait(60)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    found: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return found
 
 
 def in_instance(env: dict[str, str], code: str) -> Any:
@@ -463,16 +336,6 @@ def main() -> None:
             home.mkdir(exist_ok=True, parents=True)
             figures = machine() | PARTS[name](home)
         print(name, json.dumps(keep("orchestration", name, figures)))
-
-
-def keep(benchmark: str, part: str, figures: dict[str, Any]) -> dict[str, Any]:
-    """Add figures to the day's results of a benchmark, in the place of former ones of this part; give them, dated."""
-    date = datetime.now(UTC).date().isoformat()
-    result = ROOT / "benchmarks" / "results" / f"{date}-{benchmark}.json"
-    written: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {}
-    written[part] = machine() | figures
-    result.write_text(json.dumps(written, indent=1) + "\n")
-    return dict(written[part])
 
 
 if __name__ == "__main__":

@@ -13,29 +13,26 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 import obstore
 from obstore.store import from_url
+from servers import BIN, ROOT, UNDER_WAY, asset_names, background, free_ports, graphql, launch_backfill, status_of, wait
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from minicode_model.artifact import open_artifact, parse_manifest  # noqa: E402
-from tests.defs.postgres_server import postgres_server  # noqa: E402
+from minicode_model.artifact import open_artifact, parse_manifest
+from tests.defs.postgres_server import postgres_server
+from tests.s3_server import s3_server
 
-BIN = Path(sys.executable).parent
 NODES = """
 import os, signal, sys
 from ray.cluster_utils import Cluster
@@ -49,10 +46,6 @@ print("ready", flush=True)
 signal.sigwait([signal.SIGTERM])
 cluster.shutdown()
 """
-LAUNCH = """mutation($backfill: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $backfill) {
-  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-BACKFILL = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
-  __typename ... on PartitionBackfill { status error { message } } } }"""
 RUNS = """{ runsOrError { ... on Runs { results { runId status startTime endTime
   tags { key value } assetSelection { path } } } } }"""
 
@@ -78,24 +71,18 @@ def main() -> None:
 @contextmanager
 def services(root: Path, config: Path) -> Iterator[dict[str, str]]:
     """Everything that a cluster has, on loopback; yields the environment of its processes."""
-    from moto.server import ThreadedMotoServer
-
     with ExitStack() as stack:
         environment = os.environ | stack.enter_context(postgres_server())
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        store = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        store.start()
-        stack.callback(store.stop)
-        host, port = store.get_host_and_port()
-        urlopen(Request(f"http://{host}:{port}/lake", method="PUT")).read()
+        endpoint = stack.enter_context(s3_server("lake"))
         home = root / "dagster_home"
         home.mkdir()
         shutil.copy(ROOT / "deploy" / "ray" / "dagster.yaml", home)
-        dashboard = free_port()
+        dashboard, web = free_ports(2)
         environment |= {
             "PATH": f"{BIN}:{os.environ['PATH']}", "DAGSTER_HOME": str(home), "MINICODE_PRESET": "tiny",
             "MINICODE_CONFIG": str(config.absolute()), "MINICODE_STORAGE": "s3://lake/minicode",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "someone", "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "someone", "AWS_REGION": "us-east-1",
             "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ALLOW_HTTP": "true", "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}", "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
@@ -105,53 +92,29 @@ def services(root: Path, config: Path) -> Iterator[dict[str, str]]:
         nodes = [sys.executable, "-c", NODES, str(dashboard), *folders]
         stack.enter_context(background(nodes, environment, root / "ray.log", ready="ready"))
         subprocess.run([BIN / "minicode", "init"], env=environment, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
-        web = free_port()
         environment["GRAPHQL"] = f"http://127.0.0.1:{web}/graphql"
         serve = [BIN / "dagster-webserver", "-h", "127.0.0.1", "-p", str(web), "-m", "minicode_assets.definitions"]
         stack.enter_context(background(serve, environment, root / "web.log"))
         daemon = [BIN / "dagster-daemon", "run", "-m", "minicode_assets.definitions"]
         stack.enter_context(background(daemon, environment, root / "daemon.log"))
-        wait(lambda: graphql(environment, "{ version }"), timeout_s=120, what="the web server")
+        wait(lambda: asset_names(environment["GRAPHQL"]), timeout_s=120, what="the web server")
         yield environment
-
-
-@contextmanager
-def background(command: list[Any], environment: dict[str, str], log: Path, *, ready: str = "") -> Iterator[None]:
-    """Run a server until the block ends, then stop it and all that it started."""
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [str(part) for part in command], env=environment, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-    try:
-        if ready:
-            wait(lambda: ready in log.read_text() or process.poll() is not None, timeout_s=120, what=str(log))
-        assert process.poll() is None, log.read_text()[-3000:]
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def backfill(environment: dict[str, str], options: argparse.Namespace, root: Path) -> dict[str, Any]:
     """Launch everything as one backfill, kill one worker if asked, and wait for the end."""
-    assets = options.select or asset_names(environment)
-    parameters = {"assetSelection": [{"path": [name]} for name in assets], "allPartitions": True}
-    launched = graphql(environment, LAUNCH, backfill=parameters)["launchPartitionBackfill"]
-    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    url = environment["GRAPHQL"]
+    backfill_id = launch_backfill(url, options.select or asset_names(url))
     killed = 0
     deadline = time.monotonic() + options.timeout_s
     while time.monotonic() < deadline:
-        found = graphql(environment, BACKFILL, id=launched["backfillId"])["partitionBackfillOrError"]
-        if found["status"] not in ("REQUESTED", "CANCELING"):
+        found = status_of(url, backfill_id)
+        if found["status"] not in UNDER_WAY:
             break
         if options.kill and not killed:
             killed = kill_a_worker(environment)
         time.sleep(1)
-    runs = graphql(environment, RUNS)["runsOrError"]["results"]
+    runs = graphql(environment["GRAPHQL"], RUNS)["runsOrError"]["results"]
     retries = sum(any(tag["key"] == "dagster/parent_run_id" for tag in run["tags"]) for run in runs)
     return {
         "status": found["status"], "error": found["error"], "num_runs": len(runs), "num_killed": killed,
@@ -161,7 +124,7 @@ def backfill(environment: dict[str, str], options: argparse.Namespace, root: Pat
 
 def kill_a_worker(environment: dict[str, str]) -> int:
     """SIGKILL the process of a run that is under way (past the first asset, so that something is half done)."""
-    runs = graphql(environment, RUNS)["runsOrError"]["results"]
+    runs = graphql(environment["GRAPHQL"], RUNS)["runsOrError"]["results"]
     busy = [
         run["runId"]
         for run in runs
@@ -211,37 +174,6 @@ def bucket_digests(environment: dict[str, str]) -> dict[str, str]:
         path.removesuffix("/manifest.json"): parse_manifest(Path(path), bytes(obstore.get(store, path).bytes())).digest
         for path in named
     }
-
-
-def asset_names(environment: dict[str, str]) -> list[str]:
-    nodes = graphql(environment, "{ assetNodes { assetKey { path } } }")["assetNodes"]
-    return [node["assetKey"]["path"][-1] for node in nodes]
-
-
-def graphql(environment: dict[str, str], query: str, **variables: Any) -> Any:
-    body = json.dumps({"query": query, "variables": variables}).encode()
-    request = Request(environment["GRAPHQL"], data=body, headers={"Content-Type": "application/json"})
-    answer = json.loads(urlopen(request, timeout=60).read())
-    assert "errors" not in answer, answer
-    return answer["data"]
-
-
-def wait(done: Callable[[], Any], *, timeout_s: float, what: str) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            if done():
-                return
-        except (URLError, ConnectionError, TimeoutError):
-            pass
-        time.sleep(0.3)
-    raise SystemExit(f"{what}: not ready after {timeout_s} s")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

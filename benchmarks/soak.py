@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from machine import keep
+from servers import BIN, ROOT, background, free_ports, graphql, launch_backfill, status_of, wait
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 NUM_RUNS = 200
-NUM_ASSETS = 10
+ASSET_NAMES = [f"asset_{index}" for index in range(10)]
+NUM_ASSETS = len(ASSET_NAMES)
 NUM_PROCESSES = 4
 PARTITIONS = [f"p{index:02d}" for index in range(20)]
 BACKFILLED = [f"b{index:02d}" for index in range(8)]
@@ -75,8 +77,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.worker is not None:
         return work(options.worker, options.num_runs)
-    from benchmarks.orchestration import keep
-
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minicode-soak-", dir="/tmp")))
         result = soak(stack, root, options)
@@ -87,10 +87,9 @@ def main() -> None:
 
 
 def soak(stack: ExitStack, root: Path, options: argparse.Namespace) -> dict[str, Any]:
-    from benchmarks.ray_cluster import BIN, background, free_port, graphql, wait
     from tests.defs.postgres_server import postgres_server
 
-    environment = os.environ | {"DAGSTER_HOME": str(root / "home"), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"DAGSTER_HOME": str(root / "home"), "PYTHONPATH": str(ROOT / "benchmarks")}
     profile = ROOT / "dagster_home" / "dagster.yaml"
     if options.storage == "postgres":
         environment |= stack.enter_context(postgres_server())
@@ -99,19 +98,19 @@ def soak(stack: ExitStack, root: Path, options: argparse.Namespace) -> dict[str,
     shutil.copy(profile, root / "home" / "dagster.yaml")
     os.environ |= environment
     subprocess.run([BIN / "minicode", "init"], env=environment, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
-    port = free_port()
-    environment["GRAPHQL"] = f"http://127.0.0.1:{port}/graphql"
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}/graphql"
     serve = [BIN / "dagster-webserver", "-h", "127.0.0.1", "-p", port, "-f", __file__]
     stack.enter_context(background(serve, environment, root / "web.log"))
     stack.enter_context(background([BIN / "dagster-daemon", "run", "-f", __file__], environment, root / "daemon.log"))
-    wait(lambda: graphql(environment, "{ version }"), timeout_s=120, what="the web server")
+    wait(lambda: graphql(url, "{ version }"), timeout_s=120, what="the web server")
     started = time.monotonic()
-    backfills = [launch(environment, BACKFILLED[half::2]) for half in (0, 1)]
+    backfills = [launch_backfill(url, ASSET_NAMES, BACKFILLED[half::2]) for half in (0, 1)]
     workers = [worker(environment, root, index, options) for index in range(NUM_PROCESSES)]
     statuses = [process.wait() for process in workers]
     runs_s = time.monotonic() - started
-    wait(lambda: all(ended(environment, name) for name in backfills), timeout_s=900, what="the backfills")
-    times = {name: timed(environment, query) for name, query in QUERIES.items()}
+    wait(lambda: all(ended(url, name) for name in backfills), timeout_s=900, what="the backfills")
+    times = {name: timed(url, query) for name, query in QUERIES.items()}
     problems = count_events(options.num_runs) + [f"worker ended with {status}" for status in statuses if status]
     problems += [f"{log.name}: {word}" for log in root.glob("*.log") for word in LOCKED if word in log.read_text()]
     problems += [f"query {name}: {figures['max_s']} s" for name, figures in times.items() if figures["max_s"] >= 1]
@@ -141,30 +140,17 @@ def work(index: int, num_runs: int) -> None:
             assert job.execute_in_process(instance=instance, partition_key=key, tags=tags, run_config=quiet).success
 
 
-def launch(environment: dict[str, str], keys: list[str]) -> str:
-    from benchmarks.ray_cluster import LAUNCH, graphql
-
-    parameters = {
-        "assetSelection": [{"path": [f"asset_{index}"]} for index in range(NUM_ASSETS)], "partitionNames": keys,
-    }  # fmt: skip
-    return str(graphql(environment, LAUNCH, backfill=parameters)["launchPartitionBackfill"]["backfillId"])
-
-
-def ended(environment: dict[str, str], backfill: str) -> bool:
-    from benchmarks.ray_cluster import BACKFILL, graphql
-
-    status = graphql(environment, BACKFILL, id=backfill)["partitionBackfillOrError"]["status"]
+def ended(url: str, backfill: str) -> bool:
+    status = status_of(url, backfill)["status"]
     assert status in ("REQUESTED", "COMPLETED_SUCCESS"), status
     return bool(status == "COMPLETED_SUCCESS")
 
 
-def timed(environment: dict[str, str], query: str) -> dict[str, float]:
-    from benchmarks.ray_cluster import graphql
-
+def timed(url: str, query: str) -> dict[str, float]:
     seconds = []
     for _ in range(5):
         started = time.monotonic()
-        graphql(environment, query)
+        graphql(url, query)
         seconds.append(time.monotonic() - started)
     return {"median_s": round(statistics.median(seconds), 3), "max_s": round(max(seconds), 3)}
 
