@@ -6,6 +6,7 @@ differ from ours by less than 0.01: its GELU reads a table of 16-bit floats. Con
 where its caller asks for it.
 """
 
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,11 @@ def export_gguf(checkpoint: Path, tokenizer: Path, path: Path) -> None:
         path: The file to write or replace.
 
     Raises:
-        CheckpointError: The architecture isn't StarCoder2's, the tokenizer is another one, or the attention window
-            is shorter than the context, which llama.cpp's starcoder2 doesn't know.
-        ImportError: The package `gguf` isn't installed.
+        CheckpointError: The architecture isn't StarCoder2's, the tokenizer is another one, the attention window
+            is shorter than the context, which llama.cpp's starcoder2 doesn't know, or the package gguf is absent.
     """
+    if not importlib.util.find_spec("gguf"):
+        raise CheckpointError(f"{path}: writing it needs the package gguf", hint="pip install 'minicode[gguf]'")
     settings, vocabulary = read_settings(checkpoint), Tokenizer.load(tokenizer)
     check_exportable(checkpoint, settings, vocabulary)
     window, longest = settings.model.sliding_window, settings.model.max_position_embeddings
