@@ -1,5 +1,7 @@
 """Configuration: presets resolve, a misspelt key names its neighbour, contradictions come all at once."""
 
+import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,12 +43,29 @@ def test_presets_resolve_without_contradictions(preset: str) -> None:
         ({"benchmark_scores": {"k": [1, 3]}}, "expected 1 to num_samples 2"),
         ({"extras_documentation": {"enabled": True}}, "nothing of it would be kept"),
         ({"tokenizer": {"vocab_size": 100_000}}, "smaller than [tokenizer] vocab_size"),
+        ({"markup": {"enabled": True, "kind_bytes": ["json"]}}, "kind_bytes: found 'json', expected kind=bytes"),
+        ({"corpus": {"min_lines": 9, "max_lines": 5}}, "[corpus] min_lines: found 9, expected at most max_lines, 5"),
     ],
 )
 def test_a_mistake_is_named(overrides: dict[str, dict[str, object]], expected: str) -> None:
     with pytest.raises(ConfigError, match="configuration has 1 problem") as caught:
         load("tiny", overrides)  # type: ignore[arg-type]
     assert expected in str(caught.value)
+
+
+def test_a_number_without_meaning_is_named_in_every_section() -> None:
+    """No number, below 0, more than 64 bits: each field of each section says so by its name."""
+    config, silent = load(), []
+    for name in {type(getattr(config, name)): name for name in section_names()}.values():
+        section = getattr(config, name)
+        for field in dataclasses.fields(section):
+            below = () if field.name in ("min_answer_score", "min_question_score", "min_score") else (-1,)
+            wrong = {int: (*below, 2**63), float: (*below, math.nan, math.inf)}
+            for value in wrong.get(type(getattr(section, field.name)), ()):
+                changed = dataclasses.replace(config, **{name: dataclasses.replace(section, **{field.name: value})})
+                told = [problem for problem in contradictions(changed) if f"{field.name}: found {value}" in problem]
+                silent += [] if told else [(name, field.name, value)]
+    assert not silent
 
 
 def test_all_problems_come_at_once() -> None:

@@ -7,6 +7,7 @@ version is the digest of its own sections (`ASSET_SECTIONS`); fields declared by
 """
 
 import dataclasses
+import functools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,11 +37,12 @@ from minicode_assets.config.automation import Automation, automation_problems
 from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, OtherFiles, blobs_problems
 from minicode_assets.config.corpus import Corpus, SearchIndex, corpus_problems
 from minicode_assets.config.files import content_digests
-from minicode_assets.config.phases import Phase, build_phases, merge_phases
+from minicode_assets.config.phases import PHASE_SECTIONS, Phase, build_phases, merge_tables
+from minicode_assets.config.ranges import range_problems
 from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
 from minicode_assets.config.safety import Malware, QualityModel, malware_files, malware_problems, quality_problems
 from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, source_problems, wanted_files
-from minicode_assets.config.tables import BranchHeads, FileManifest, Tables, manifest_problems
+from minicode_assets.config.tables import BranchHeads, FileManifest, Tables
 from minicode_assets.config.tokens import EncodedDocuments, Tokenizer, TokenShards, shown_stars, tokens_problems
 from minicode_assets.errors import ConfigError
 from minicode_model.artifact import digest_of
@@ -289,8 +291,11 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
     config = Config(preset=preset, curation=curation, **sections)
     if "other_files" not in sections:  # what nobody reads is not fetched
         config = dataclasses.replace(config, other_files=OtherFiles(wanted=wanted_files(config)))
-    tables = merge_phases([layer for layer in layers if isinstance(layer.get("phases"), Mapping)])
-    phases, phase_problems = build_phases(tables, ASSET_SECTIONS, config.token_shards, config.model, config.checkpoint)
+    tables: Mapping[str, Any] = functools.reduce(
+        merge_tables, (layer["phases"] for layer in layers if isinstance(layer.get("phases"), Mapping)), {}
+    )
+    taken = {*ASSET_SECTIONS, *SOURCE_SECTIONS}
+    phases, phase_problems = build_phases(tables, taken, config.token_shards, config.model, config.checkpoint)
     config = dataclasses.replace(config, phases=phases)
     problems += phase_problems
     problems += contradictions(config)
@@ -314,11 +319,7 @@ def contradictions(config: Config) -> list[str]:
     prefixes = config.partitions.num_prefixes
     if prefixes not in (1, 2, 4, 8, 16, 32, 64):
         problems.append(f"[partitions] num_prefixes: found {prefixes}, expected a power of two from 1 to 64")
-    problems += (
-        archive_problems(config.archive)
-        + manifest_problems(config.tables, config.branch_heads, config.file_manifest)
-        + blobs_problems(config.blobs)
-    )
+    problems += archive_problems(config.archive) + blobs_problems(config.blobs)
     problems += automation_problems(config.automation) + tokens_problems(
         config.tokenizer, config.token_shards, config.model
     )
@@ -336,11 +337,12 @@ def contradictions(config: Config) -> list[str]:
             f"[tables] export is {config.tables.export!r}, so [blobs] content_folder can't be 'embedded': give the "
             "folder with that export's contents, or backends without 'local'"
         )
-    for section in section_names():
-        for name, value in dataclasses.asdict(getattr(config, section)).items():
-            if name.endswith(("_fraction", "_rate")) and not 0 <= value <= 1:
-                problems.append(f"[{section}] {name}: found {value}, expected 0..1")
-    return problems
+    ranges = [told for name in section_names() for told in range_problems(getattr(config, name), f"[{name}]")]
+    for phase in config.phases:
+        for name in PHASE_SECTIONS:
+            ranges += range_problems(getattr(phase, name), f"[phases.{phase.name}.{name}]")
+    told = {problem.partition(":")[0] for problem in problems}
+    return problems + [problem for problem in ranges if problem.partition(":")[0] not in told]
 
 
 def section_digest(config: Config, asset: str) -> str:

@@ -99,23 +99,9 @@ def blobs_problems(blobs: Blobs) -> list[str]:
         problems.append("[blobs] backends: found none, expected some of 'local', 's3', 'vault', 'api'")
     if blobs.backends and blobs.backends[-1] == "vault":
         problems.append("[blobs] backends: 'vault' has whole directories only, so another source must follow it")
-    if not 0 <= blobs.min_length_bytes <= blobs.max_length_bytes:
-        problems.append(f"[blobs] min_length_bytes: found {blobs.min_length_bytes}, expected 0..max_length_bytes")
     if {"s3", "vault", "api"} & set(blobs.backends):
         if not blobs.accept_terms:
             problems.append("[blobs] remote backends need accept_terms = true: read the archive's terms of use first")
         if not blobs.contact.strip():
             problems.append("[blobs] remote backends need a contact (e-mail address or web page)")
-    positive: tuple[str, ...] = (
-        "max_length_bytes",
-        "max_attempts",
-        "api_limit",
-        "api_connections",
-        "api_attempts",
-        "api_window_s",
-    )
-    positive += ("vault_limit", "vault_looks_per_minute", "vault_poll_s", "vault_max_polls", "vault_max_bundle_bytes")
-    for name in (*positive, "vault_max_expansion", "api_timeout_s", "s3_connections", "s3_attempts", "s3_timeout_s"):
-        if not getattr(blobs, name) > 0:
-            problems += [f"[blobs] {name}: found {getattr(blobs, name)}, expected more than 0"]
     return problems

@@ -1,5 +1,6 @@
 """Section of data formats and markup: the manifest's files that are neither Python nor documentation."""
 
+import re
 from dataclasses import dataclass
 
 KINDS = {
@@ -10,6 +11,7 @@ KINDS = {
     "html": (".html", ".htm"),
 }
 """Suffixes of the kinds that have rules of their own; any other kind is the suffix of its name."""
+_KIND_BYTES = re.compile(r"\w+=[0-9]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Markup:
 
     def limit(self, kind: str) -> int:
         """Bytes of a kind's files at most."""
-        limits = dict(value.split("=") for value in self.kind_bytes)
+        limits = dict(value.split("=") for value in self.kind_bytes if _KIND_BYTES.fullmatch(value))
         return int(limits.get(kind, self.other_bytes))
 
 
@@ -69,7 +71,7 @@ def markup_problems(markup: Markup) -> list[str]:
     problems = [
         f"[markup] kind_bytes: found {value!r}, expected kind=bytes, e.g. 'json=8000000000'"
         for value in markup.kind_bytes
-        if not (value.partition("=")[0] and value.partition("=")[2].isdigit())
+        if not _KIND_BYTES.fullmatch(value)
     ]
     problems += [
         f"[markup] kinds: found {kind!r}, expected letters and digits, without a dot"

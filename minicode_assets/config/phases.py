@@ -10,7 +10,7 @@ rope_theta = 1e6
 """
 
 import dataclasses
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from minicode_model.config import (
 FIRST = "checkpoint"
 """The asset of the first phase, which the sections [token_shards], [model] and [checkpoint] describe."""
 _TEXTS = ("after", "examples")
-_SECTIONS: dict[str, type[Any]] = {"token_shards": TokenShards, "model": Model, "checkpoint": Checkpoint}
+PHASE_SECTIONS: dict[str, type[Any]] = {"token_shards": TokenShards, "model": Model, "checkpoint": Checkpoint}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,34 +80,22 @@ class Phase:
         return "/" in self.after
 
 
-def merge_phases(layers: Sequence[Mapping[str, Any]]) -> Any:
-    """The [phases] tables of all layers as one; later layers win key by key.
-
-    Args:
-        layers: As they come from TOML.
-    """
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = _merged(merged, layer.get("phases", {}))
-    return merged
-
-
-def _merged(former: Any, latter: Any) -> Any:
-    """Tables key by key; anything else is replaced."""
+def merge_tables(former: Any, latter: Any) -> Any:
+    """Tables of TOML as one, key by key and to any depth; anything else is replaced by the latter."""
     if not isinstance(former, Mapping) or not isinstance(latter, Mapping):
         return latter
-    return {**former, **{key: _merged(former.get(key, {}), value) for key, value in latter.items()}}
+    return {**former, **{key: merge_tables(former.get(key, {}), value) for key, value in latter.items()}}
 
 
 def build_phases(
-    tables: Mapping[str, Any], assets: Container[str], token_shards: TokenShards, model: Model, checkpoint: Checkpoint
+    tables: Mapping[str, Any], assets: Iterable[str], token_shards: TokenShards, model: Model, checkpoint: Checkpoint
 ) -> tuple[tuple[Phase, ...], list[str]]:
     """The phases in the order of their tables, and what is wrong with them, one message each.
 
     What a phase's tables don't say is as in the phase before; `after`, too, is the phase before.
 
     Args:
-        tables: From `merge_phases`.
+        tables: Name to table, as TOML has them below [phases].
         assets: Names that are taken.
         token_shards: Of the first phase.
         model: Of the first phase.
@@ -115,6 +103,7 @@ def build_phases(
     """
     phases: list[Phase] = []
     problems: list[str] = []
+    known_assets = set(assets)
     former: dict[str, Any] = {
         "token_shards": token_shards, "model": model, "checkpoint": checkpoint, "benchmarks": True
     }  # fmt: skip
@@ -123,33 +112,48 @@ def build_phases(
         if not isinstance(table, Mapping):
             problems.append(f"{where}: found {table!r}, expected a table")
             continue
-        known = (*_TEXTS, *_SECTIONS, "benchmarks")
-        problems += [f"{where} {key}: unknown key{nearest(key, known)}" for key in table if key not in known]
-        sections: dict[str, Any] = {"benchmarks": table.get("benchmarks", former["benchmarks"])}
-        if not isinstance(sections["benchmarks"], bool):
-            problems.append(f"{where} benchmarks: found {sections['benchmarks']!r}, expected bool")
-        for key, section in _SECTIONS.items():
-            values = {field.name: getattr(former[key], field.name) for field in dataclasses.fields(former[key])}
-            changes = table.get(key, {})
-            sections[key], found = build_section(section, values | dict(changes), f"[phases.{name}.{key}]")
-            problems += found
+        sections, found = _sections(where, table, former)
+        problems += found
         after = str(table.get("after", phases[-1].name if phases else FIRST))
         phase = Phase(name=name, after=after, examples=str(table.get("examples", "")), **sections)
-        problems += _problems(phase, phases, table.get("model", {}))
-        if not name.isidentifier() or name in assets:
-            problems.append(f"{where}: found the name {name!r}, expected letters, digits and _, and no other asset")
+        problems += _problems(phase, phases, table.get("model"))
+        if not name.isidentifier():
+            problems.append(f"{where}: found the name {name!r}, expected letters, digits and _")
+        names = {name, phase.shards, phase.evaluation, phase.scores}
+        problems += [f"{where}: its asset {taken!r} would be there twice" for taken in sorted(names & known_assets)]
+        known_assets |= names
         phases.append(phase)
         former = sections
     return tuple(phases), problems
 
 
-def _problems(phase: Phase, earlier: Sequence[Phase], changed: Mapping[str, Any]) -> list[str]:
+def _sections(where: str, table: Mapping[str, Any], former: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The sections of a phase, as in the former one where its table says nothing, and what is wrong with the table."""
+    known = (*_TEXTS, *PHASE_SECTIONS, "benchmarks")
+    problems = [f"{where} {key}: unknown key{nearest(key, known)}" for key in table if key not in known]
+    sections: dict[str, Any] = {"benchmarks": table.get("benchmarks", former["benchmarks"])}
+    if not isinstance(sections["benchmarks"], bool):
+        problems.append(f"{where} benchmarks: found {sections['benchmarks']!r}, expected bool")
+    for key, section in PHASE_SECTIONS.items():
+        changes = table.get(key, {})
+        if not isinstance(changes, Mapping):
+            problems.append(f"{where} {key}: found {changes!r}, expected a table")
+            changes = {}
+        values = {field.name: getattr(former[key], field.name) for field in dataclasses.fields(former[key])}
+        sections[key], found = build_section(section, values | dict(changes), f"{where[:-1]}.{key}]")
+        problems += found
+    return sections, problems
+
+
+def _problems(phase: Phase, earlier: Sequence[Phase], changed: Any) -> list[str]:
     where = f"[phases.{phase.name}]"
     known = [FIRST, *(other.name for other in earlier)]
     problems = [f"{where}: {text}" for text in model_problems(phase.model) + checkpoint_problems(phase.checkpoint)]
     if not phase.starts_from_folder and phase.after not in known:
         problems.append(f"{where} after: found {phase.after!r}, expected one of {', '.join(known)}, or a folder")
-    if not phase.starts_from_folder and (wrong := sorted(set(changed) - set(MAY_CHANGE))):
+    if not phase.starts_from_folder and (
+        wrong := sorted(set(changed if isinstance(changed, Mapping) else ()) - set(MAY_CHANGE))
+    ):
         problems.append(f"{where} model: {', '.join(wrong)}: only {', '.join(MAY_CHANGE)} may change between phases")
     if phase.model.max_position_embeddings < phase.token_shards.seq_len:
         problems.append(

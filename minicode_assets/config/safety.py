@@ -63,8 +63,6 @@ def quality_problems(model: QualityModel) -> list[str]:
         problems.append(f"[quality_model] calibration: found {model.calibration!r}, expected 'platt' or 'isotonic'")
     if not 4 <= model.num_bits <= 28:
         problems.append(f"[quality_model] num_bits: found {model.num_bits}, expected 4 to 28")
-    if min(model.max_ngram_words, model.num_steps, model.min_examples) < 1:
-        problems.append("[quality_model] max_ngram_words, num_steps and min_examples: expected at least 1")
     return problems
 
 

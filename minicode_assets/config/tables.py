@@ -75,14 +75,3 @@ class FileManifest:
     fetched and then dropped for its language."""
     max_missing_fraction: float = 0.01
     """Share of rows without content, and of heads without a root directory, past which the checks fail, 0..1."""
-
-
-def manifest_problems(tables: Tables, branch_heads: BranchHeads, file_manifest: FileManifest) -> list[str]:
-    """What is wrong inside the three sections, one message each."""
-    positive: tuple[tuple[str, object, tuple[str, ...]], ...] = (
-        ("tables", tables, ("num_connections", "num_attempts", "timeout_s")),
-        ("branch_heads", branch_heads, ("max_hops",)),
-        ("file_manifest", file_manifest, ("max_head_entries", "rows_per_part", "num_threads")),
-    )
-    found = [(name, field, getattr(section, field)) for name, section, fields in positive for field in fields]
-    return [f"[{name}] {field}: found {value}, expected more than 0" for name, field, value in found if value <= 0]

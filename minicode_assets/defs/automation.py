@@ -9,7 +9,7 @@ import dagster as dg
 from minicode_assets.config import Config, section_digest
 from minicode_assets.defs.jobs import EVALUATION_ONLY, INGESTION, OPTED_OUT, choice_config
 from minicode_assets.defs.settings import Settings
-from minicode_assets.errors import MinicodeError, MissingArtifactError
+from minicode_assets.errors import ConfigError, MinicodeError, MissingArtifactError
 from minicode_assets.layout import Layout
 from minicode_assets.tables.download import check_terms
 from minicode_assets.tables.remotes import open_remote
@@ -21,11 +21,20 @@ Definition = dg.ScheduleDefinition | dg.SensorDefinition
 
 
 def build_automation(settings: Settings) -> list[Definition]:
-    """Every schedule and sensor, under a configuration."""
+    """Every schedule and sensor, under a configuration.
+
+    Raises:
+        ConfigError: A time or the time zone is none that Dagster knows.
+    """
     config = settings.config
+    try:
+        schedules = [nightly_ingestion(config), weekly_evaluation(config)]
+    except dg.DagsterInvalidDefinitionError as error:
+        raise ConfigError(
+            f"[automation] {error}", hint="nightly_cron and weekly_cron as '30 1 * * *', timezone as 'Europe/Paris'"
+        ) from error
     return [
-        nightly_ingestion(config),
-        weekly_evaluation(config),
+        *schedules,
         new_export(config),
         opt_out_changed(settings),
         after("new_plan", "fetch_plan", INGESTION, config, select="blobs"),

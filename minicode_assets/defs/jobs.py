@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from minicode_assets.config.phases import merge_tables
 from minicode_assets.defs.driver import Driver
 from minicode_assets.defs.failure import StageFailure
 from minicode_assets.defs.settings import Settings, from_environment
@@ -31,8 +32,7 @@ class Choice(dg.Config):
 
     def settings(self, environment: Settings) -> Settings:
         """The environment's settings with this choice above them."""
-        sections = {*environment.overrides, *self.overrides}
-        merged = {name: {**environment.overrides.get(name, {}), **self.overrides.get(name, {})} for name in sections}
+        merged = merge_tables(environment.overrides, self.overrides)
         return dataclasses.replace(environment, preset=self.preset or environment.preset, overrides=merged)
 
 

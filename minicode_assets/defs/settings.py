@@ -62,8 +62,8 @@ def from_environment() -> Settings:
     overrides: Mapping[str, Any] = {}
     if file := os.environ.get("MINICODE_CONFIG"):
         try:
-            overrides = tomllib.loads(Path(file).read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
+            overrides = tomllib.loads(Path(file).read_text("utf-8-sig"))
+        except (OSError, ValueError) as error:  # UnicodeDecodeError and TOMLDecodeError are of the second kind
             raise ConfigError(
                 f"MINICODE_CONFIG={file}: {error}", hint="give a TOML file with sections as in minicode_assets/presets"
             ) from error

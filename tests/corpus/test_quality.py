@@ -189,5 +189,5 @@ def test_the_proxy_in_a_world(tmp_path):
 
 
 def test_a_table_without_rows_is_never_learnt_from():
-    with pytest.raises(ConfigError, match="min_examples: expected at least 1"):
+    with pytest.raises(ConfigError, match="min_examples: found 0, expected more than 0"):
         load("tiny", {"quality_model": {"min_examples": 0}})
