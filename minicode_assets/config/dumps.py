@@ -52,12 +52,16 @@ class Stackoverflow:
     enabled: bool = False
     """Make documents of the posts."""
     min_answers: int = 3
-    """Questions with fewer answers are dropped (`few_answers`). Source: StarCoder2's paper, from memory: neither our
-    references nor its published code have it."""
+    """Questions with fewer answers are dropped (`few_answers`). Source: StarCoder2's paper, 2.8."""
     min_question_score: int = 0
-    """Questions with fewer votes are dropped (`score`). Ours: those below 0 are off topic or unclear."""
+    """Questions with fewer votes are dropped (`score`). Ours: those below 0 are off topic or unclear. The paper drops
+    by an embedding of question and answers instead."""
     min_answer_score: int = 0
     """Answers with fewer votes are left out; a question without any left is dropped (`score`). Ours."""
+    titles: bool = False
+    """Begin with the question's title, as issues do. The paper's examples have none (5.5)."""
+    seed: int = 1337
+    """Seed of the order of answers, which is random as in the paper."""
     block_bytes: int = 64_000_000
     """Posts that are put together at a time, and text held in memory before it is written. Unit: bytes."""
 

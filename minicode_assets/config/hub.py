@@ -32,6 +32,8 @@ class HubDataset:
     """Share of the rows that is taken, by hash of seed and record, so the same ones whatever else is, 0..1."""
     seed: int = 1337
     """Seed of the sample."""
+    languages: tuple[str, ...] = ()
+    """Where a row is a repository, its files in these languages, as the data set names them; empty takes all."""
     license: str = ""
     """SPDX expression of the data set as a whole, for rows that state none."""
     max_row_bytes: int = 10_000_000
@@ -79,9 +81,11 @@ class HubSections:
     )
     """swallow-code-v2, rewritten Python, some 50 B tokens: 150 files of 6.4 GB, 7.5 kB of text in a row of 33 kB."""
     stack_v3: HubDataset = HubDataset(
-        repository="HuggingFaceCode/stack-v3-train", files="*ython/*.parquet", max_tokens=1_000_000_000
-    )
-    """The Stack v3, training part, Python of some 4.9 T tokens in all languages, contents inline."""
+        repository="HuggingFaceCode/stack-v3-train", files="data/*.parquet", max_files=32, max_tokens=1_000_000_000,
+        languages=("Python",),
+    )  # fmt: skip
+    """The Stack v3, training part: a row a repository, its files inline, those in Python of some 4.9 T tokens in 713
+    languages. 8,192 files of some 2 GB; one is read whole, since its rows have all languages."""
     stack_v2_ids: HubDataset = HubDataset(
         repository="bigcode/the-stack-v2-dedup", files="data/Python/train-*.parquet", max_tokens=1_000_000_000
     )

@@ -26,9 +26,10 @@ class Notebooks:
     folders: tuple[str, ...] = ()
     """Folders that are searched for `*.ipynb`, e.g. a download of Kaggle's notebooks. Unit: paths."""
     meta_kaggle: str = ""
-    """Folder with Meta Kaggle's KernelVersionDatasetSources.csv and DatasetVersions.csv: notebooks that are named by
-    their KernelVersionId, as those of Meta Kaggle Code are, begin with title and description of their data sets.
-    Source: StarCoder2 (42 % of Kaggle's). Unit: path."""
+    """Folder with Meta Kaggle's KernelVersionDatasetSources.csv, DatasetVersions.csv, Datasets.csv and Users.csv: then
+    all notebooks are Kaggle's, without outputs; a script that is no Python is dropped (`syntax`), and those that are
+    named by their KernelVersionId begin with title, description and identifier of their data sets. Source: StarCoder2
+    (42 % of Kaggle's). Unit: path."""
     max_description_characters: int = 2_000
     """A data set's description is cut after this. Ours. Unit: characters."""
     scripts: bool = True

@@ -36,8 +36,8 @@ class Taken(Protocol):
     """What a reader yields: a row, which has status and length_bytes, and the place behind it."""
 
     @property
-    def after(self) -> Place:
-        """Where the next one begins."""
+    def after(self) -> Place | None:
+        """Where reading goes on; None in the middle of a record, which is read as a whole."""
 
     def row(self) -> dict[str, Any]:
         """The row."""
@@ -114,6 +114,8 @@ class Harvest:
             row, after = item.row(), item.after
             rows.append(row)
             held += row["length_bytes"] if row["status"] == "ok" else 0
+            if after is None:
+                continue
             total = self.progress.text_bytes + held
             stop = (limit_rows or after.row + 1) <= after.row or (limit_bytes or total + 1) <= total
             if held + 200 * len(rows) >= block_bytes or stop:
@@ -125,7 +127,7 @@ class Harvest:
             if stop:
                 break
         else:
-            if rows:
+            if rows and after is not None:
                 self._write(rows, after, held)
         self.progress.is_done = True
         self._note()

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from minicode_assets.config.hub import HubDataset
 from minicode_assets.errors import SourceError
 from minicode_assets.sources.document import Document
-from minicode_assets.sources.hub_maps import MAPPINGS, RowMapping
+from minicode_assets.sources.hub_maps import MAPPINGS, RowMapping, as_list
 from minicode_assets.sources.rows import Place, Row, check_columns, json_rows, parquet_rows
 from minicode_assets.sources.web import RemoteFile, Web
 from minicode_model.artifact import write_file
@@ -28,10 +28,10 @@ PINNED = "pinned.json"
 
 
 class Found(NamedTuple):
-    """A document, the place behind its row, and the row."""
+    """A document, the place behind its row (None where the row has more documents), and the row."""
 
     document: Document
-    after: Place
+    after: Place | None
     values: Mapping[str, Any]
 
     def row(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def read_file(
         web: The client.
         start: Where to begin.
         params: The section.
-        count: Told of each row that the sample leaves out.
+        count: Told of each row that the sample leaves out, and of each file in another language.
 
     Raises:
         SourceError: The schema is another, or as `Web.stream`.
@@ -153,7 +153,21 @@ def read_file(
         if chance >= params.sample_fraction:
             count("sampled_out")
             continue
-        yield Found(_document(row, record, address, params, mapping), row.after, row.values or {})
+        parts = _parts(row, params, mapping, count)
+        for number, part in enumerate(parts, start=1):
+            after = row.after if number == len(parts) else None
+            yield Found(_document(part, record, address, params, mapping), after, part.values or {})
+
+
+def _parts(row: Row, params: HubDataset, mapping: RowMapping, count: Callable[[str], None]) -> list[Row]:
+    """The row, or one row for each record of its list."""
+    if not mapping.parts or row.values is None:
+        return [row]
+    parts = [part for part in as_list(row.values.get(mapping.parts)) if isinstance(part, Mapping)]
+    chosen = [part for part in parts if not params.languages or part.get("language") in params.languages]
+    for _ in range(len(parts) - len(chosen)):
+        count("other_language")
+    return [row._replace(values={**row.values, **part}) for part in chosen]
 
 
 def _rows(file: RemoteFile, web: Web, start: Place, params: HubDataset, mapping: RowMapping) -> Iterator[Row]:

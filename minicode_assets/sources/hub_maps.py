@@ -15,7 +15,7 @@ Values = Mapping[str, Any]
 GITHUB = "https://github.com"
 _CONTEST_LANGUAGES = {1: "Python 2", 2: "C++", 3: "Python 3", 4: "Java"}
 """Values of `language` in code_contests. Source: its card."""
-_NO_TEXTS = ("length_bytes", "solutions")
+_NO_TEXTS = ("length_bytes", "solutions", "files")
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,14 @@ class RowMapping:
         required: Columns without which the schema is another.
         document: From (row, its record id in the data set, the data set's address) to a document without licence.
         by_blob: The text is not in the row: its bytes are fetched by `blob_id`.
+        parts: A column with a list of records, each a document: it is shown each of them beside the row's columns.
     """
 
     columns: tuple[str, ...]
     required: tuple[str, ...]
     document: Callable[[Values, str, str], Document]
     by_blob: bool = False
+    parts: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -57,6 +59,16 @@ def code_file(source: str, text: str) -> Callable[[Values, str, str], Document]:
         )
 
     return document
+
+
+def repository_file(row: Values, record: str, _address: str) -> Document:
+    """The Stack v3: one file of a row, which is a repository."""
+    repository, path = as_text(row.get("repo_path")) or "unknown/unknown", as_text(row.get("file_path")).lstrip("/")
+    return Document(
+        source="stack_v3", record_id=f"{repository}/{path}@{record}", origin_url=f"{GITHUB}/{repository}",
+        path=path or record, text=as_text(row.get("content")), url=f"{GITHUB}/{repository}", license=licenses_of(row),
+        date=as_date(row.get("file_timestamp")),
+    )  # fmt: skip
 
 
 def prose(
@@ -225,7 +237,7 @@ def _mapping(document: Callable[[Values, str, str], Document], columns: str, req
 
 MAPPINGS: dict[str, RowMapping] = {
     "swallow_code": RowMapping(("text", *_STACK_COLUMNS), ("text",), code_file("swallow_code", "text")),
-    "stack_v3": RowMapping(("content", *_STACK_COLUMNS), ("content",), code_file("stack_v3", "content")),
+    "stack_v3": RowMapping(("repo_path", "files"), ("repo_path", "files"), repository_file, parts="files"),
     "stack_v2_ids": RowMapping(
         _STACK_COLUMNS, ("blob_id", "path", "length_bytes"), code_file("stack_v2_ids", ""), True
     ),

@@ -1,8 +1,8 @@
-"""The data sets behind Kaggle's notebooks: title and description, which StarCoder2 shows before a notebook.
+"""The data sets behind Kaggle's notebooks: title, description and identifier, which StarCoder2 shows before a notebook.
 
-A notebook of Meta Kaggle Code is named by its KernelVersionId; two tables of Meta Kaggle lead from there to the
-versions of the data sets that it reads. Source: curation.md 2.6, software_heritage.md 6; the columns' names are from
-memory.
+A notebook of Meta Kaggle Code is named by its KernelVersionId; four tables of Meta Kaggle lead from there to the
+versions of the data sets that it reads, and to their owners. Source: BigCode's published code for them
+(the-stack-v2, kaggle), which reads the same columns.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,9 @@ from minicode_assets.archive.files import size_of
 from minicode_assets.errors import SourceError
 
 LINKS = ("KernelVersionDatasetSources.csv", ("KernelVersionId", "SourceDatasetVersionId"))
-VERSIONS = ("DatasetVersions.csv", ("Id", "Title", "Description"))
+VERSIONS = ("DatasetVersions.csv", ("Id", "DatasetId", "Title", "Description", "Slug"))
+OWNERS = ("Datasets.csv", ("Id", "OwnerUserId"))
+USERS = ("Users.csv", ("Id", "UserName"))
 """Tables and the columns that are read of them."""
 
 
@@ -25,16 +27,16 @@ class DataSets:
 
     Attributes:
         versions: KernelVersionId to data set versions, by number.
-        texts: Data set version to its title, a heading, and its description.
+        texts: Data set version to its title, description and identifier.
     """
 
     versions: dict[int, list[int]] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
 
-    def about(self, path: str) -> str:
-        """The texts of all data sets that a notebook reads; empty without any."""
+    def about(self, path: str) -> tuple[str, ...]:
+        """The texts of all data sets that a notebook reads."""
         found = self.versions.get(kernel_version(path) or -1, ())
-        return "\n\n".join(self.texts[version] for version in found if version in self.texts)
+        return tuple(self.texts[version] for version in found if version in self.texts)
 
 
 def load_data_sets(folder: Path, paths: Iterable[str], *, max_characters: int) -> DataSets:
@@ -52,17 +54,31 @@ def load_data_sets(folder: Path, paths: Iterable[str], *, max_characters: int) -
     links = _rows(folder, *LINKS, key="KernelVersionId", wanted=wanted).sort(
         "KernelVersionId", "SourceDatasetVersionId"
     )
-    used = links["SourceDatasetVersionId"].str.to_integer(strict=False).drop_nulls().unique()
     versions: dict[int, list[int]] = {}
     for kernel, version in links.cast(pl.Int64, strict=False).drop_nulls().unique(maintain_order=True).iter_rows():
         versions.setdefault(kernel, []).append(version)
-    rows = _rows(folder, *VERSIONS, key="Id", wanted=used).cast({"Id": pl.Int64})
-    texts = {
-        number: "\n\n".join(filter(None, (f"# {title.strip()}", (description or "").strip()[:max_characters])))
-        for number, title, description in rows.iter_rows()
-        if title and title.strip()
-    }
+    rows = _rows(folder, *VERSIONS, key="Id", wanted=_numbers(links["SourceDatasetVersionId"]))
+    owners = _rows(folder, *OWNERS, key="Id", wanted=_numbers(rows["DatasetId"]))
+    users = _rows(folder, *USERS, key="Id", wanted=_numbers(owners["OwnerUserId"]))
+    named = (
+        rows.join(owners.rename({"Id": "DatasetId"}), on="DatasetId", how="left")
+        .join(users.rename({"Id": "OwnerUserId"}), on="OwnerUserId", how="left")
+        .sort("Id")
+    )
+    texts = {int(row["Id"]): text for row in named.iter_rows(named=True) if (text := _told(row, max_characters))}
     return DataSets({kernel: sorted(found) for kernel, found in versions.items()}, texts)
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    return column.str.to_integer(strict=False).drop_nulls().unique()
+
+
+def _told(row: dict[str, str | None], max_characters: int) -> str:
+    """Title, description and identifier, a line each; empty without a title. Source: StarCoder2's paper, 5.4."""
+    title, description, slug = ((row[name] or "").strip() for name in ("Title", "Description", "Slug"))
+    identifier = "/".join(filter(None, (row["UserName"], slug)))
+    named = f"Kaggle dataset identifier: {identifier}" if slug else ""
+    return "\n".join(filter(None, (title, description[:max_characters], named))) if title else ""
 
 
 def kernel_version(path: str) -> int | None:
@@ -73,7 +89,7 @@ def kernel_version(path: str) -> int | None:
 
 def table_sizes(folder: str) -> list[int]:
     """Bytes of the tables: what changes when they would give other texts; none without a folder."""
-    return [size_of(Path(folder, name)) for name, _ in (LINKS, VERSIONS)] if folder else []
+    return [size_of(Path(folder, name)) for name, _ in (LINKS, VERSIONS, OWNERS, USERS)] if folder else []
 
 
 def _rows(folder: Path, name: str, columns: tuple[str, ...], *, key: str, wanted: pl.Series) -> pl.DataFrame:

@@ -2,11 +2,13 @@
 
 `<jupyter_script>code` has the text as comments (jupytext's light format). `<jupyter_start>` begins the other form, in
 which each stretch of `<jupyter_text>` is followed by `<jupyter_code>` and `<jupyter_output>`, with `<empty_output>`
-where a run printed nothing. Source: StarCoder2, curation.md 2.6.
+where a run printed nothing. Kaggle's have no outputs, and begin with their data sets. Source: StarCoder2, 2.4 and 5.4.
 """
 
+import ast
 import re
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from minicode_assets.sources.marks import escaped, mark
 from minicode_assets.sources.meta_kaggle import DataSets, load_data_sets, table_sizes
 from minicode_model.artifact import digest_of
 
-FORMAT = 1
+FORMAT = 2
 """Raise when the same files give other texts."""
 TEMPLATE = re.compile(
     r"(?is)^\s*# This Python 3 environment comes with many helpful analytics libraries installed.{0,2000}?"
@@ -29,6 +31,8 @@ TEMPLATE = re.compile(
 """The cell that Kaggle puts into every new notebook, by its first and last sentences."""
 PYTHON = ("python", "python3", "python2", "ipython", "")
 """Languages that are taken; a notebook that says nothing is of the time when there was nothing else."""
+Form = Callable[[Notebook, Sequence[str], Notebooks], tuple[str, str]]
+"""From a notebook and what is put before it to a status and the text."""
 is_notebook = has_suffix(*NOTEBOOK_SUFFIXES)
 
 
@@ -39,7 +43,7 @@ class NotebookFile:
     Attributes:
         origin_url, path, content, license: As in `Document`.
         file: Of a file of the manifest, what it is; its status may say that there are no bytes.
-        about: A text cell that is put before its first.
+        about: Texts that are put before it: of Kaggle's, its data sets.
     """
 
     origin_url: str
@@ -47,7 +51,7 @@ class NotebookFile:
     content: bytes
     license: str | None = None
     file: ManifestFile | None = None
-    about: str = ""
+    about: tuple[str, ...] = ()
 
     @property
     def document(self) -> Document:
@@ -63,24 +67,27 @@ class NotebookFile:
 def read_notebooks(files: Iterable[NotebookFile], params: Notebooks) -> Iterator[Document]:
     """Each notebook in the forms that are asked for.
 
-    Statuses: too_long, malformed (no notebook), language (not Python), template (Kaggle's own cell and little else),
-    short.
+    Statuses: too_long, malformed (no notebook), language (not Python, or, of triplets, nothing that says so), template
+    (Kaggle's own cell and little else), short, syntax (of Kaggle's, what is no Python), no_prose (triplets without
+    text).
     """
-    forms: list[tuple[str, Callable[[Notebook, Notebooks], str]]] = []
+    forms: list[tuple[str, Form]] = []
     forms += [("notebook_scripts", script)] if params.scripts else []
     forms += [("notebooks", triplets)] if params.cells else []
     for file in files:
-        notebook = parse_notebook(file.content) if len(file.content) <= params.max_notebook_bytes else None
-        status, cleaned = judge(notebook, params) if notebook else ("malformed", None)
-        if len(file.content) > params.max_notebook_bytes:
-            status = "too_long"
-        if file.document.status != "ok":
-            status = file.document.status
-        if cleaned and file.about:
-            cleaned = replace(cleaned, cells=(Cell("markdown", file.about), *cleaned.cells))
+        status, notebook = _judged(file, params)
         for source, form in forms:
-            text = form(cleaned, params) if cleaned and status == "ok" else ""
-            yield replace(file.document, source=source, text=text, status=status)
+            found, text = form(notebook, file.about, params) if notebook and status == "ok" else (status, "")
+            yield replace(file.document, source=source, text=text, status=found)
+
+
+def _judged(file: NotebookFile, params: Notebooks) -> tuple[str, Notebook | None]:
+    if file.document.status != "ok":
+        return file.document.status, None
+    if len(file.content) > params.max_notebook_bytes:
+        return "too_long", None
+    notebook = parse_notebook(file.content)
+    return judge(notebook, params) if notebook else ("malformed", None)
 
 
 def local_notebooks(params: Notebooks, *, licensing: Licensing) -> Iterator[NotebookFile]:
@@ -124,7 +131,18 @@ def judge(notebook: Notebook, params: Notebooks) -> tuple[str, Notebook]:
     return "ok", cleaned
 
 
-def script(notebook: Notebook, params: Notebooks) -> str:
+def script(notebook: Notebook, about: Sequence[str], params: Notebooks) -> tuple[str, str]:
+    """Status, and code with the text as comments, behind the data sets that it is about. Source: StarCoder2."""
+    code = python_script(notebook)
+    if params.meta_kaggle and not _is_python(code):
+        return "syntax", ""
+    if not about:
+        return "ok", escaped(code)
+    told = "".join(mark("<jupyter_text>") + escaped(text) for text in about)
+    return "ok", f"{mark('<jupyter_start>')}{told}{mark('<jupyter_script>')}{escaped(code)}"
+
+
+def python_script(notebook: Notebook) -> str:
     """Code with the text as comments, magic commands commented out. Source: jupytext, as StarCoder2."""
     import jupytext
     from nbformat import v4
@@ -141,14 +159,26 @@ def script(notebook: Notebook, params: Notebooks) -> str:
     return str(jupytext.writes(book, fmt="py:light"))
 
 
-def triplets(notebook: Notebook, params: Notebooks) -> str:
-    """Text, code and output in turn, with marks."""
+def _is_python(code: str) -> bool:
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def triplets(notebook: Notebook, about: Sequence[str], params: Notebooks) -> tuple[str, str]:
+    """Status, and text, code and output in turn, with marks; of Kaggle's notebooks no outputs."""
+    cells = (*(Cell("markdown", text) for text in about), *notebook.cells)
+    if not notebook.language:
+        return "language", ""
+    if not any(cell.kind == "markdown" and cell.text.strip() for cell in cells):
+        return "no_prose", ""
     parts = [mark("<jupyter_start>")]
-    for cell in merged(notebook.cells):
-        if cell.kind == "markdown":
-            parts += [mark("<jupyter_text>"), escaped(cell.text)]
-            continue
-        output = cell.output[: params.max_output_characters].strip("\n")
-        parts += [mark("<jupyter_code>"), escaped(cell.text), mark("<jupyter_output>")]
-        parts.append(escaped(output) if output else mark("<empty_output>"))
-    return "".join(parts)
+    for cell in merged(cells):
+        parts += [mark("<jupyter_text>" if cell.kind == "markdown" else "<jupyter_code>"), escaped(cell.text)]
+        if cell.kind == "code" and not params.meta_kaggle:
+            output = cell.output[: params.max_output_characters].strip("\n")
+            parts += [mark("<jupyter_output>"), escaped(output) if output else mark("<empty_output>")]
+    return "ok", "".join(parts)

@@ -1,7 +1,8 @@
-r"""Questions of Stack Exchange with their answers as training text.
+r"""Questions of Stack Exchange with their answers as training text, with StarCoder2's format (5.5 of its paper).
 
-`<issue_start>Title: title\nusername_0: question<issue_comment>username_1: answer...`: a conversation as issues are,
-answers by votes, the accepted one first among equals. Questions with few answers are dropped, as StarCoder2 did.
+`<issue_start>username_0: question<issue_comment>username_1: answer\nUpvotes: 7 [selected answer]<issue_comment>...`:
+answers in random order, with their votes. Questions with few answers are dropped, as in the paper (2.8); its embedding
+model, which drops questions whose answers don't belong to them, is not there: `score` is ours.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from minicode_assets.schemas import STACK_POSTS
 from minicode_assets.sources.buckets import bucket_runs
 from minicode_assets.sources.document import Document
 from minicode_assets.sources.marks import escaped, mark
+from minicode_model.fim import uniforms
 
 Row = dict[str, Any]
 
@@ -44,7 +46,7 @@ def question_of(posts: list[Row], params: Stackoverflow) -> Document:
         record_id=thread,
         origin_url=f"https://{thread}",
         path=f"{thread.removeprefix(f'{site}/')}.md",
-        text=render(question, answers) if question else "",
+        text=render(question, answers, titled=params.titles) if question else "",
         url=f"https://{thread}",
         license=" AND ".join(sorted({post["license"] for post in kept if post["license"]})) or None,
         date=max(post["date"] for post in kept),
@@ -53,9 +55,9 @@ def question_of(posts: list[Row], params: Stackoverflow) -> Document:
 
 
 def ordered(answers: list[Row], question: Row, params: Stackoverflow) -> list[Row]:
-    """Those with votes enough and a text, the best first."""
+    """Those with votes enough and a text, in an order that the seed and their numbers decide."""
     kept = [a for a in answers if a["score"] >= params.min_answer_score and a["text"]]
-    return sorted(kept, key=lambda a: (-a["score"], a["post_id"] != question["accepted_id"], a["post_id"]))
+    return sorted(kept, key=lambda a: uniforms(1, params.seed, "answer", f"{question['thread']}/{a['post_id']}")[0])
 
 
 def judge(question: Row | None, found: list[Row], answers: list[Row], params: Stackoverflow) -> str:
@@ -71,12 +73,15 @@ def judge(question: Row | None, found: list[Row], answers: list[Row], params: St
     return "ok" if question["text"] else "empty"
 
 
-def render(question: Row, answers: list[Row]) -> str:
+def render(question: Row, answers: list[Row], *, titled: bool) -> str:
     """The conversation with marks; accounts are numbered as they speak, and those that are gone have one each."""
     numbers: dict[str, int] = {}
-    parts = [mark("<issue_start>"), escaped(f"Title: {question['title']}\n")]
-    for place, post in enumerate((question, *answers)):
+    parts = [mark("<issue_start>"), escaped(f"Title: {question['title']}\n") if titled else ""]
+    for post in (question, *answers):
         number = numbers.setdefault(post["owner"] or f"post {post['post_id']}", len(numbers))
-        parts.append(mark("<issue_comment>") if place else "")
+        parts.append("" if post is question else mark("<issue_comment>"))
         parts.append(escaped(f"username_{number}: {post['text']}"))
+        if post is not question:
+            selected = " [selected answer]" if post["post_id"] == question["accepted_id"] else ""
+            parts.append(f"\nUpvotes: {post['score']}{selected}")
     return "".join(parts)

@@ -7,6 +7,7 @@ MEANINGS = {
     "language": "another programming or natural language",
     "symbols": "mostly marks",
     "no_prose": "no sentences",
+    "syntax": "no Python by its syntax",
     "template": "a template and little else",
     "message": "a commit message too short or too long",
     "subject": "a commit subject that says nothing",

@@ -23,11 +23,11 @@ PAPER_TOKENS: dict[str, float] = {
     "wikipedia": 6.12e9,
     "arxiv": 30.26e9,
 }
-"""Unique tokens that StarCoder2 had, by our source; `swh` is the-stack-v2-train-smol. Source: curation.md 2.8."""
+"""Unique tokens that StarCoder2 had, by our source; `swh` is the-stack-v2-train-smol. Source: its paper, table 4."""
 NOT_IN_3B = ("openwebmath", "wikipedia", "arxiv")
 """What the 3B model did not read."""
-PAPER_3B_TOKENS = 622e9
-"""The paper's total for the 3B model; the sources above, rounded as they are, add up to 612 B."""
+PAPER_3B_TOKENS = 622.09e9
+"""The paper's own total for the 3B model; the parts that its table marks for it add up to 612.45 B."""
 COLUMNS = ("phase", "source", "tokens at hand", "times", "tokens read", "share", "paper's tokens", "paper's share (3B)")
 
 

@@ -8,10 +8,10 @@ says three things:
 - `lead`: the special token that an example begins with, unless its text begins with a mark;
 - `body`: a function from the document to its parts: text, special token, text, special token, ..., text.
 
-To add a source whose texts have no inner structure, add a line with `PROSE`, or `led("<jupyter_script>")` for a lead
-of its own. Where they have one, the parser writes marks into the text (`minicode_assets/sources/marks.py`), which the
-line with `MARKED` splits. Where special tokens depend on chance, write a `body`: chance comes from
-`uniforms(count, seed, name, document_id)`. An example ends with `<|endoftext|>`, added when it is packed.
+To add a source whose texts have no inner structure, add a line with `PROSE`. Where they have one, the parser writes
+marks into the text (`minicode_assets/sources/marks.py`), which the line with `MARKED` splits. Where special tokens
+depend on chance, write a `body`: chance comes from `uniforms(count, seed, name, document_id)`. An example ends with
+`<|endoftext|>`, added when it is packed.
 
 Fill-in-the-middle rearranges bodies without inner special tokens; what has them is read in its own order. Every
 example begins with a special token, so that the first token of text has a context, in training as in validation.
@@ -64,14 +64,9 @@ def marked(text: str, document_id: str) -> Parts:
     return split_marks(text, where=document_id)
 
 
-def led(lead: str) -> SourceFormat:
-    """Plain texts that begin with a special token of their own."""
-    return SourceFormat(False, lead, plain)
-
-
 CODE = SourceFormat(True, DEFAULT_LEAD, plain)
 """Files of repositories."""
-PROSE = led(DEFAULT_LEAD)
+PROSE = SourceFormat(False, DEFAULT_LEAD, plain)
 """Texts that are examples of their own."""
 MARKED = SourceFormat(False, DEFAULT_LEAD, marked)
 """Texts with marks."""
@@ -81,7 +76,7 @@ FORMATS: dict[str, SourceFormat] = {
     "issues": MARKED,
     "pull_requests": MARKED,
     "notebooks": MARKED,
-    "notebook_scripts": led("<jupyter_script>"),
+    "notebook_scripts": SourceFormat(False, "<jupyter_script>", marked),
     "commits": MARKED,
     "stackoverflow": MARKED,
     "documentation": PROSE,

@@ -91,6 +91,15 @@ def python_row(name: str, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def v3_file(name: str) -> dict[str, Any]:
+    """A file inside a row of The Stack v3."""
+    return {
+        "content_id": name, "content": module(name), "size_bytes": len(module(name)), "file_path": f"pkg/{name}.py",
+        "file_timestamp": "2025-01-02T03:04:05Z", "language": "Python", "is_vendor": False,
+        "license_type": "permissive", "detected_licenses": ["PSF-2.0"],
+    }  # fmt: skip
+
+
 def hub_files() -> dict[str, dict[str, bytes]]:
     """Some rows of each data set as it is published: good, copied, contaminated, unwanted, broken."""
     problem = read_problems()["HumanEval/0"]
@@ -111,7 +120,9 @@ def hub_files() -> dict[str, dict[str, bytes]]:
     problems = [{"question": prose(20 + n), "answer": f"#### {n}"} for n in range(3)]
     one = "train-00000-of-00001.parquet"
     rows: dict[str, list[dict[str, Any]]] = {
-        f"HuggingFaceCode/stack-v3-train:data/Python/{one}": [python_row("queue", content=module("queue"))],
+        f"HuggingFaceCode/stack-v3-train:data/{one}": [
+            {"repo_path": "o/queue", "commit_id": "0" * 40, "num_files": 1, "files": [v3_file("queue")]}
+        ],
         f"bigcode/the-stack-v2-dedup:data/Python/{one}": [python_row("sched")],
         f"HuggingFaceTB/smollm-corpus:python-edu/{one}": [python_row("shelve")],
         f"open-web-math/open-web-math:data/{one}": [{"url": "https://s.org/p", "text": prose(17)}],
@@ -203,7 +214,7 @@ OPENINGS = {
     "notebooks": "<jupyter_start><jupyter_text># Notes\n",
     "notebook_scripts": "<jupyter_script># # Notes\n",
     "commits": "<commit_before>",
-    "stackoverflow": "<issue_start>Title: Sort a list\nusername_0: ",
+    "stackoverflow": "<issue_start>username_0: ",
     "arxiv": "<file_sep>\\section{One}\n",
     "documentation": "<file_sep># Guide\n",
     "mathematics": "<file_sep>Solve -197*o - 49 = -204*o for o.\n7\nSolve",

@@ -341,6 +341,56 @@ def test_what_is_opted_out_is_not_asked_for(served: Served, tmp_path: Path) -> N
     assert statuses == {"m0.py": "missing", **{f"m{n}.py": "opted_out" for n in range(1, 5)}}
 
 
+def repository_row(number: int) -> dict[str, Any]:
+    """A row of The Stack v3: a repository with its files."""
+    files = [
+        {"content_id": f"{number}-{n}", "content": f"x = {number}{n}\n", "size_bytes": 7, "file_path": f"pkg/m{n}.py",
+         "file_timestamp": "2025-01-02T03:04:05Z", "language": "C" if n == 2 else "Python", "is_vendor": False,
+         "license_type": "permissive", "detected_licenses": ["MIT", "Apache-2.0"][: n + 1]}
+        for n in range(number % 5)
+    ]  # fmt: skip
+    about = {"branch": "main", "stars": 3, "is_fork": False}
+    return {"repo_path": f"o/r{number}", "repo_id": number, "commit_id": "0" * 40, "github_metadata": about,
+            "num_files": len(files), "files": files}  # fmt: skip
+
+
+def repositories(served: Served) -> None:
+    content = parquet([repository_row(number) for number in range(2, 42)])
+    served.files = {"HuggingFaceCode/stack-v3-train": {"data/train-00000-of-08192.parquet": content}}
+
+
+def test_a_row_that_is_a_repository_gives_its_files_in_the_language(served: Served, tmp_path: Path) -> None:
+    repositories(served)
+    frame, metadata = collect("stack_v3", served, tmp_path, section("stack_v3", served))
+    assert frame.height == 8 * (1 + 2 + 2 + 3)
+    assert (metadata["next_row"], metadata["not_documents"]) == (40, {"other_language": 16})
+    row = frame.filter(pl.col("record_id") == "o/r14/pkg/m1.py@data/train-00000-of-08192.parquet#12").row(0, named=True)
+    assert (row["origin_url"], row["path"], row["text"]) == ("https://github.com/o/r14", "pkg/m1.py", "x = 141\n")
+    assert (row["declared_license"], row["date"].year) == ("MIT AND Apache-2.0", 2025)
+
+
+def test_a_killed_run_goes_on_behind_a_whole_repository(served: Served, tmp_path: Path) -> None:
+    repositories(served)
+    params = section("stack_v3", served, block_bytes=700)
+    whole, _ = collect("stack_v3", served, tmp_path / "whole", params)
+    file, web = hub.list_files(params, tmp_path / "mirror", token=None)[0], hub.open_web(params, None)
+    for stop in (3, 22, 41):
+        folder = tmp_path / str(stop)
+        harvest = Harvest(folder / "work", [file.url, file.size])
+        found = hub.read_file("stack_v3", file, web, harvest.progress.place, params, harvest.count)
+
+        def killed(found: Any, stop: int) -> Any:
+            for number, item in enumerate(found):
+                if number == stop:
+                    raise KeyboardInterrupt
+                yield item
+
+        with pytest.raises(KeyboardInterrupt):
+            harvest.take(killed(found, stop), block_bytes=700, limit_rows=None, limit_bytes=None)
+        assert collect("stack_v3", served, folder, params)[0].equals(whole)
+    web.close()
+
+
 GOLDEN = [
     ("gsm8k", {"question": "2 + 2?", "answer": "<<2+2=4>>4\n#### 4"}, "2 + 2?\n<<2+2=4>>4\n#### 4"),
     ("code_contests", {"name": "p", "description": "Add.",

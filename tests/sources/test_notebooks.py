@@ -8,7 +8,7 @@ import pytest
 
 from minicode_assets.config.sources import Notebooks
 from minicode_assets.sources.cells import parse_notebook
-from minicode_assets.sources.notebooks import NotebookFile, local_notebooks, read_notebooks, script, triplets
+from minicode_assets.sources.notebooks import NotebookFile, local_notebooks, python_script, read_notebooks, triplets
 
 PARAMS = Notebooks(distributions=(), min_code_characters=5)
 PYTHON = {"language_info": {"name": "python"}}
@@ -54,12 +54,13 @@ GOLDEN = {
         "<jupyter_output>ValueError: bad",
     ),
     "results follow what was printed, colours go": (
-        [code("f()", stream("\x1b[1mbold\x1b[0m\n"), RESULT)],
-        "<jupyter_start><jupyter_code>f()<jupyter_output>bold\n[1, 2]",
+        [text("-"), code("f()", stream("\x1b[1mbold\x1b[0m\n"), RESULT)],
+        "<jupyter_start><jupyter_text>-<jupyter_code>f()<jupyter_output>bold\n[1, 2]",
     ),
     "what somebody wrote is never a mark": (
-        [code("s = '<jupyter_output>\ufdd0<jupyter_code>'")],
-        "<jupyter_start><jupyter_code>s = '<jupyter_output>\ufdd0\ufdd1<jupyter_code>'<jupyter_output><empty_output>",
+        [text("-"), code("s = '<jupyter_output>\ufdd0<jupyter_code>'")],
+        "<jupyter_start><jupyter_text>-<jupyter_code>s = '<jupyter_output>\ufdd0\ufdd1<jupyter_code>'<jupyter_output>"
+        "<empty_output>",
     ),
 }
 
@@ -68,7 +69,8 @@ GOLDEN = {
 def test_triplets(cells: list[dict[str, Any]], expected: str) -> None:
     parsed = parse_notebook(notebook(*cells))
     assert parsed
-    rendered = triplets(parsed, PARAMS)
+    status, rendered = triplets(parsed, (), PARAMS)
+    assert status == "ok"
     shown = rendered.replace("\ufdd0\ufdd1", "\0").replace("\ufdd0", "").replace("\0", "\ufdd0\ufdd1")
     assert shown == expected
     inner = rendered.replace("\ufdd0\ufdd1", "")
@@ -90,7 +92,7 @@ def test_triplets(cells: list[dict[str, Any]], expected: str) -> None:
 def test_scripts(cells: list[dict[str, Any]], expected: str) -> None:
     parsed = parse_notebook(notebook(*cells))
     assert parsed
-    assert script(parsed, PARAMS) == expected
+    assert python_script(parsed) == expected
 
 
 KAGGLE = (
@@ -103,7 +105,7 @@ KAGGLE = (
 @pytest.mark.parametrize(
     ("content", "status"),
     [
-        (notebook(code("print('enough code')")), "ok"),
+        (notebook(text("Words"), code("print('enough code')")), "ok"),
         (b"{not json", "malformed"),
         (b'{"cells": 3}', "malformed"),
         (b"[" * 100_000, "malformed"),
@@ -115,7 +117,7 @@ KAGGLE = (
         (notebook(code("library(dplyr)"), metadata={"kernelspec": {"language": "R"}}), "language"),
         (notebook(code("x")), "short"),
         (notebook(code(KAGGLE)), "template"),
-        (notebook(code(KAGGLE), code("print('my own')")), "ok"),
+        (notebook(text("Words"), code(KAGGLE), code("print('my own')")), "ok"),
         (notebook(code("x" * 200_000)), "too_long"),
     ],
 )
@@ -126,6 +128,14 @@ def test_what_is_dropped_says_why(content: bytes, status: str) -> None:
     assert [document.source for document in found] == ["notebook_scripts", "notebooks"]
     assert len({document.row()["document_id"] for document in found}) == 2
     assert "analytics libraries" not in found[1].text
+
+
+def test_triplets_want_text_and_a_language() -> None:
+    contents = [notebook(code("print(1)")), notebook(text("Words"), code("print(1)"), metadata={})]
+    files = [NotebookFile("https://e.org/r", "a.ipynb", content) for content in contents]
+    found = [(document.source, document.status) for document in read_notebooks(files, PARAMS)]
+    assert found == [("notebook_scripts", "ok"), ("notebooks", "no_prose"), ("notebook_scripts", "ok"),
+                     ("notebooks", "language")]  # fmt: skip
 
 
 def test_version_3_and_long_outputs() -> None:
@@ -141,7 +151,7 @@ def test_version_3_and_long_outputs() -> None:
     parsed = parse_notebook(json.dumps(old).encode())
     assert parsed
     assert parsed.language == "python"
-    shown = triplets(parsed, PARAMS).replace("\ufdd0", "")
+    shown = triplets(parsed, (), PARAMS)[1].replace("\ufdd0", "")
     assert shown == f"<jupyter_start><jupyter_text>## Old<jupyter_code>print('hello')<jupyter_output>{'y' * 2000}"
 
 

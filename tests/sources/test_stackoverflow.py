@@ -71,34 +71,36 @@ def documents(folder: Path, *rows: str, **changes: Any) -> dict[str, Document]:
 
 CODE = '<p>Use <code>sorted</code>:</p>\n\n<pre class="lang-py prettyprint-override"><code>x = sorted([3, 1])\nif x[0] &lt; 2:\n    print(x)\n</code></pre>\n'  # noqa: E501
 FENCED = "```py\nx = sorted([3, 1])\nif x[0] < 2:\n    print(x)\n```"
-START = "<issue_start>Title: Sort a list\nusername_0: How do I sort a list?"
+START = "<issue_start>username_0: How do I sort a list?"
 GOLDEN = {
     "code is kept": (
-        [question(4), answer(7, 4, CODE)],
-        f"{START}<issue_comment>username_1: Use `sorted`:\n\n{FENCED}",
+        [question(4), answer(7, 4, CODE, Score=12)],
+        f"{START}<issue_comment>username_1: Use `sorted`:\n\n{FENCED}\nUpvotes: 12",
     ),
-    "the best answer first, the accepted one among equals": (
+    "answers in random order, with their votes and the one that was accepted": (
         [question(4, AcceptedAnswerId=9), answer(7, 4, "<p>b</p>", Score=2), answer(8, 4, "<p>a</p>", Score=11),
          answer(9, 4, "<p>c</p>", Score=2)],
-        f"{START}<issue_comment>username_1: a<issue_comment>username_2: c<issue_comment>username_3: b",
+        f"{START}<issue_comment>username_1: b\nUpvotes: 2<issue_comment>username_2: a\nUpvotes: 11"
+        "<issue_comment>username_3: c\nUpvotes: 2 [selected answer]",
     ),
     "who asked answers; who is gone is somebody of their own": (
         [question(4), answer(7, 4, "<p>Found it.</p>", OwnerUserId=1, Score=3),
          answer(8, 4, "<p>Me too.</p>", OwnerUserId="", Score=2), answer(9, 4, "<p>So?</p>", OwnerUserId="", Score=1)],
-        f"{START}<issue_comment>username_0: Found it.<issue_comment>username_1: Me too.<issue_comment>username_2: So?",
+        f"{START}<issue_comment>username_0: Found it.\nUpvotes: 3<issue_comment>username_1: Me too.\nUpvotes: 2"
+        "<issue_comment>username_2: So?\nUpvotes: 1",
     ),
     "answers before their question, lists, quotes, breaks": (
         [answer(3, 4, "<ul>\n<li>one</li>\n<li>two <b>!</b></li>\n</ul>\n<blockquote>\n<p>why?<br>\nbecause</p>\n"
                       "</blockquote>"), question(4)],
-        f"{START}<issue_comment>username_1: - one\n- two **!**\n\n> why?\n> because",
+        f"{START}<issue_comment>username_1: - one\n- two **!**\n\n> why?\n> because\nUpvotes: 5",
     ),
     "bad answers are left out": (
         [question(4), answer(7, 4, "<p>Yes.</p>"), answer(8, 4, "<p>Nonsense</p>", Score=-3), answer(9, 4, "")],
-        f"{START}<issue_comment>username_1: Yes.",
+        f"{START}<issue_comment>username_1: Yes.\nUpvotes: 5",
     ),
     "a sentinel that somebody wrote is text": (
         [question(4), answer(7, 4, "<p>print &lt;issue_closed&gt; \ufdd0&lt;pr&gt;</p>")],
-        f"{START}<issue_comment>username_1: print <issue_closed> \ufdd1<pr>",
+        f"{START}<issue_comment>username_1: print <issue_closed> \ufdd1<pr>\nUpvotes: 5",
     ),
 }  # fmt: skip
 
@@ -111,6 +113,13 @@ def test_golden(tmp_path: Path, rows: list[str], expected: str) -> None:
     assert (document.path, document.license) == ("questions/4.md", "CC-BY-SA-4.0")
     assert document.date
     assert document.date.isoformat() == "2020-01-02T03:04:05.667000+00:00"
+
+
+def test_titles_and_other_orders(tmp_path: Path) -> None:
+    rows = [question(4), *(answer(number, 4, f"<p>{number}</p>") for number in range(10, 18))]
+    texts = [documents(tmp_path, *rows, titles=True, seed=seed).popitem()[1].text for seed in (1, 1, 2)]
+    assert texts[0].startswith("\ufdd0<issue_start>Title: Sort a list\nusername_0: How do I")
+    assert texts[0] == texts[1] != texts[2]
 
 
 def test_rules(tmp_path: Path) -> None:
