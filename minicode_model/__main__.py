@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minicode_model.artifact import digest_of
+from minicode_model.artifact import check_replaceable, digest_of
 from minicode_model.config import Checkpoint, Evaluation, Model, Server, build_section, shaping_values
 from minicode_model.errors import ConfigError, MinicodeError
 
@@ -87,7 +87,7 @@ def read_section(path: Path | None, section: type[Section]) -> Section:
     if path is None:
         return section()
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path}: {error}", hint="give a TOML file with [model], [checkpoint], [evaluation]"
@@ -108,13 +108,14 @@ def _digest(*sections: Any) -> str:
 
 def _train(options: argparse.Namespace) -> None:
     """Train a checkpoint from token shards; the same command goes on where a killed one stopped."""
+    check_replaceable(options.out, "model.safetensors")
     from minicode_model.training.run import train
 
     model, params = read_section(options.config, Model), read_section(options.config, Checkpoint)
     train(
         options.shards,
         options.out,
-        options.work,
+        options.work / "states",  # which is removed at the end, and nothing beside it
         model=model,
         params=params,
         config_digest=_digest(model, params),
@@ -125,6 +126,7 @@ def _train(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     """Measure a checkpoint on the validation split; prints results.json."""
+    check_replaceable(options.out, "results.json")
     from minicode_model.evaluation.run import evaluate
 
     params = read_section(options.config, Evaluation)
@@ -172,6 +174,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     """Write a folder that Hugging Face's transformers loads: weights, tokenizer, model card."""
+    check_replaceable(options.out, "export")
     from minicode_model.export.gguf import export_gguf
     from minicode_model.export.hf import export
 

@@ -155,6 +155,31 @@ def open_artifact(folder: Path, *, verify: bool = True) -> Artifact:
     return artifact
 
 
+def check_replaceable(folder: Path, kind: str) -> None:
+    """Check a folder that a person names for an artefact, since `write_artifact` replaces whatever lies there.
+
+    Args:
+        folder: Absent, empty, or a former artefact of this kind with nothing beside its own files.
+        kind: The artefact's name, or the path of a file that only this kind has.
+
+    Raises:
+        StorageError: Something else is there.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        former = open_artifact(folder, verify=False)
+    except (MissingArtifactError, CorruptArtifactError):
+        former = None
+    files = [file.path for file in former.files] if former else []
+    own = {MANIFEST, *(path.partition("/")[0] for path in files)}
+    if former is None or kind not in (former.name, *files) or any(path.name not in own for path in folder.iterdir()):
+        raise StorageError(
+            f"{folder}: found other things there, which would be lost; expected nothing, or what this command made",
+            hint="name a folder that doesn't exist yet",
+        )
+
+
 def parse_manifest(folder: Path, text: bytes) -> Artifact:
     """The artefact that a manifest describes; its files are not looked at.
 

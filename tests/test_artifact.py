@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from minicode_model.artifact import MANIFEST, Artifact, open_artifact, write_artifact
+from minicode_model.artifact import MANIFEST, Artifact, check_replaceable, open_artifact, write_artifact
 from minicode_model.errors import CorruptArtifactError, MissingArtifactError, StorageError
 
 
@@ -32,6 +32,20 @@ def test_round_trip(tmp_path: Path) -> None:
     assert artifact.inputs == {"x": "1"}
     assert artifact.total_bytes == 12
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["contents"]
+
+
+def test_a_persons_folder_is_not_replaced(tmp_path: Path) -> None:
+    """What --out names: nothing, an empty folder, or what the same command made, and no file of anybody's in it."""
+    make(tmp_path / "made")
+    (tmp_path / "empty").mkdir()
+    for name, kind in (("absent", "contents"), ("empty", "contents"), ("made", "contents"), ("made", "sub/part-1.bin")):
+        check_replaceable(tmp_path / name, kind)
+    for folder, kind in ((tmp_path, "contents"), (tmp_path / "made", "other"), (tmp_path / "made" / MANIFEST, "other")):
+        with pytest.raises(StorageError, match=r"found other things there|a file stands"):
+            check_replaceable(folder, kind)
+    (tmp_path / "made" / "notes.txt").touch()
+    with pytest.raises(StorageError, match="which would be lost"):
+        check_replaceable(tmp_path / "made", "contents")
 
 
 def test_digest_covers_bytes_only(tmp_path: Path) -> None:

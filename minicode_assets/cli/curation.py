@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from minicode_assets.cli.parser import add_command, data_layout, print_figures, scalars
+from minicode_assets.cli.parser import add_command, data_layout, natural, new_folder, print_figures, scalars
 from minicode_assets.config import load
 
 
@@ -40,7 +40,7 @@ def run_archive(options: argparse.Namespace) -> int:
         distributions=base.distributions if options.installed else (),
         layout=options.layout,
     )
-    artifact = build_archive(options.out.absolute(), params=params, config_digest="")
+    artifact = build_archive(new_folder(options.out, "archive"), params=params, config_digest="")
     print_figures({"folder": str(artifact.path), "bytes": artifact.total_bytes, **scalars(artifact.metadata)})
     return 0
 
@@ -82,8 +82,8 @@ def add_funnel(commands: Any) -> None:
         run_funnel,
     )
     parser.add_argument("--samples", metavar="STEP", help="show documents that this rule dropped, or `kept` ones")
-    parser.add_argument("--count", type=int, default=10, help="how many samples")
-    parser.add_argument("--lines", type=int, default=12, help="lines of each sample")
+    parser.add_argument("--count", type=natural, default=10, help="how many samples")
+    parser.add_argument("--lines", type=natural, default=12, help="lines of each sample")
     parser.add_argument("--all", action="store_true", help="steps that drop nothing too")
 
 
@@ -155,7 +155,7 @@ def add_search(commands: Any) -> None:
         run_search,
     )
     parser.add_argument("file", metavar="FILE", help="a text file; - for standard input")
-    parser.add_argument("--count", type=int, default=10, help="show the best so many")
+    parser.add_argument("--count", type=natural, default=10, help="show the best so many")
 
 
 def run_search(options: argparse.Namespace) -> int:

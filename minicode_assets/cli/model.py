@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from minicode_assets.cli.parser import add_command, data_layout, print_figures
+from minicode_assets.cli.parser import add_command, data_layout, new_folder, print_figures
 
 
 def add_evaluate(commands: Any) -> None:
@@ -23,6 +23,7 @@ def add_evaluate(commands: Any) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """`minicode evaluate`."""
+    out = new_folder(options.out, "results.json")
     from minicode_assets.defs.settings import from_environment
     from minicode_model.evaluation.run import evaluate
 
@@ -31,11 +32,11 @@ def run_evaluate(options: argparse.Namespace) -> int:
         options.checkpoint or layout.asset("checkpoint"),
         layout.asset("token_shards"),
         layout.asset("tokenizer"),
-        options.out.absolute(),
+        out,
         params=from_environment().config.evaluation,
         config_digest="",
     )
-    print((options.out / "results.json").read_text())
+    print((out / "results.json").read_text())
     return 0
 
 
@@ -123,8 +124,9 @@ def run_parquet(options: argparse.Namespace) -> int:
     """`minicode parquet`."""
     from minicode_assets.tokens.export import ROWS_PER_FILE, export_parquet
 
+    out = new_folder(options.out, "token_parquet")
     shards = data_layout("token_shards").asset("token_shards")
-    artifact = export_parquet(shards, options.out.absolute(), rows_per_file=ROWS_PER_FILE, config_digest="")
+    artifact = export_parquet(shards, out, rows_per_file=ROWS_PER_FILE, config_digest="")
     sequences = {split: figures["num_sequences"] for split, figures in artifact.metadata.items()}
     print_figures({"folder": str(artifact.path), "bytes": artifact.total_bytes, "sequences": sequences})
     return 0

@@ -5,7 +5,7 @@ import dataclasses
 import json
 from typing import Any
 
-from minicode_assets.cli.parser import add_command
+from minicode_assets.cli.parser import add_command, natural
 
 
 def add_doctor(commands: Any) -> None:
@@ -44,7 +44,7 @@ def add_prune(commands: Any) -> None:
         "minicode prune --days 90",
         run_prune,
     )
-    parser.add_argument("--days", type=int, default=90, help="age from which on they are deleted (default 90)")
+    parser.add_argument("--days", type=natural, default=90, help="age from which on they are deleted (default 90)")
 
 
 def run_prune(options: argparse.Namespace) -> int:

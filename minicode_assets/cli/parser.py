@@ -1,6 +1,7 @@
 """What every command of `minicode` needs: its parser, the data folder, figures on stdout."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 Parser = argparse.ArgumentParser
@@ -29,6 +30,21 @@ def data_layout(*assets: str) -> Any:
     for name in assets:
         settings.storage.fetch(layout.asset(name))
     return layout
+
+
+def new_folder(folder: Path, kind: str) -> Path:
+    """The absolute path of --out, after `check_replaceable`."""
+    from minicode_model.artifact import check_replaceable
+
+    check_replaceable(folder, kind)
+    return folder.absolute()
+
+
+def natural(text: str) -> int:
+    """An option's number of things, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number, 0 or more")
+    return int(text)
 
 
 def scalars(metadata: Any) -> dict[str, Any]:

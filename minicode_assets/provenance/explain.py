@@ -68,6 +68,7 @@ def explain(layout: Layout, config: Config, identifier: str) -> str:
 
     Raises:
         CorpusError: Nothing is known of it, or the identifier has another form.
+        MissingArtifactError: Nothing is known of any file yet.
         CorruptArtifactError: A file differs from its manifest.
     """
     known = _Records(layout, config)
@@ -75,6 +76,7 @@ def explain(layout: Layout, config: Config, identifier: str) -> str:
     files = known.rows("file_manifest", FILE_MANIFEST, pl.col("sha1_git") == wanted.sha1_git)
     documents = known.rows("documents", DOCUMENTS, pl.col("sha1_git") == wanted.sha1_git, wanted.sha1_git)
     if not files and not documents:
+        open_artifact(layout.asset("file_manifest"), verify=False)  # nothing is known before it was made
         raise CorpusError(
             f"{layout.root}: no file of the manifest and no document has the content {identifier.partition(';')[0]}",
             hint="minicode resolve shows the manifest; minicode search FILE looks for a text",
