@@ -32,6 +32,7 @@ def plan_fetch(
     params: Blobs,
     config_digest: str,
     license_types: Sequence[str],
+    vendored: bool = False,
     opt_out: Path | None = None,
     origin_licenses: Path | None = None,
     branch_heads: Path | None = None,
@@ -41,8 +42,8 @@ def plan_fetch(
     """After this, `folder` says of each distinct content whether it is fetched, in which order, or which rule saves it.
 
     Licence files come first. Then, in the order of their ids, the Python files that can survive curation: at one place
-    at least, which is not opted out, the licence verdict must allow their use and the path must not be vendored. The
-    order of ids is a random one, so a run that is cut short leaves a fair sample.
+    at least, which is not opted out, the licence verdict must allow their use and the path must not be vendored (unless
+    those are wanted). The order of ids is a random one, so a run that is cut short leaves a fair sample.
 
     Args:
         contents: The contents artefact.
@@ -51,6 +52,7 @@ def plan_fetch(
         params: The `blobs` section.
         config_digest: Digest of the sections that shape the asset.
         license_types: Verdicts that allow a file's use.
+        vendored: Whether files in vendored folders are fetched too.
         opt_out: The opt_out artefact; None when nobody has any wish.
         origin_licenses: The origin_licenses artefact. None: the verdicts are not known, all are fetched.
         branch_heads: The branch_heads artefact; where the vault is a source, it chooses root directories by it.
@@ -73,7 +75,9 @@ def plan_fetch(
     files = _with_license(scan_table(file_manifest, FILE_MANIFEST, verify=False), origin_licenses, license_types)
     wishes, kinds = load_opt_out(opt_out) if opt_out else OptOut(), read_others(others)
     files = files.with_columns(usable=~is_opted_out(files, wishes), other=_kind(kinds))
-    table = scan_table(contents, CONTENTS, verify=False).join(_verdicts(files), on="sha1_git", how="left")
+    table = scan_table(contents, CONTENTS, verify=False).join(
+        _verdicts(files, vendored=vendored), on="sha1_git", how="left"
+    )
     rules = table.with_columns(rule=_rule(params)).with_columns(rule=_sampled(dict(kinds.values())))
     plan = rules.with_columns(priority=_priority()).sort("sha1_git").collect()
     none = pl.DataFrame(None, VAULT_FILES.polars)
@@ -120,7 +124,7 @@ def _with_license(files: pl.LazyFrame, origin_licenses: Path | None, license_typ
     return joined.with_columns(pl.col("allowed").fill_null(value=False))
 
 
-def _verdicts(files: pl.LazyFrame) -> pl.LazyFrame:
+def _verdicts(files: pl.LazyFrame, *, vendored: bool) -> pl.LazyFrame:
     """Per sha1_git: opted_out (every file is), allowed and unvendored (a file that isn't opted out is)."""
     allowed = pl.col("usable") & pl.col("allowed")
     return (
@@ -130,7 +134,7 @@ def _verdicts(files: pl.LazyFrame) -> pl.LazyFrame:
             other=pl.col("other").min(),
             opted_out=~pl.col("usable").any(),
             allowed=allowed.any(),
-            unvendored=(allowed & ~pl.col("is_vendored")).any(),
+            unvendored=(allowed & (~pl.col("is_vendored") | vendored)).any(),
         )
     )
 

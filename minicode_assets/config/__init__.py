@@ -279,9 +279,7 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
                 problems.append(f"[{name}]: found {values!r}, expected a table of keys")
             elif name in known:
                 merged.setdefault(name, {}).update(values)
-    kept = merged.get("corpus", {}).get("license_types")
-    if isinstance(kept, list | tuple):  # what is not kept is not fetched, unless asked for
-        merged.setdefault("fetch_plan", {}).setdefault("license_types", kept)
+    _fetch_what_is_kept(merged)
     sections: dict[str, Any] = {}
     for name, values in merged.items():
         default = getattr(defaults, name)
@@ -305,6 +303,15 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
             hint="minicode config --preset tiny shows every section, key and default",
         )
     return config
+
+
+def _fetch_what_is_kept(merged: dict[str, dict[str, Any]]) -> None:
+    """Let `fetch_plan` follow `corpus`: what is not kept is not fetched, unless asked for."""
+    corpus = merged.get("corpus", {})
+    if isinstance(corpus.get("license_types"), list | tuple):
+        merged.setdefault("fetch_plan", {}).setdefault("license_types", corpus["license_types"])
+    if isinstance(corpus.get("drop_vendored"), bool):
+        merged.setdefault("fetch_plan", {}).setdefault("vendored", not corpus["drop_vendored"])
 
 
 def contradictions(config: Config) -> list[str]:

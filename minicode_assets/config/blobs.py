@@ -80,6 +80,8 @@ class FetchPlan:
 
     license_types: tuple[str, ...] = ("permissive",)
     """Verdicts of origin_licenses whose Python files are fetched; `corpus` license_types unless given."""
+    vendored: bool = False
+    """Fetch files of which every copy lies in a vendored folder; not `corpus` drop_vendored unless given."""
 
 
 @dataclass(frozen=True, kw_only=True)

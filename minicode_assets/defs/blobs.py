@@ -35,6 +35,7 @@ def fetch_plan(run: StageRun) -> Outcome:
         params=run.config.blobs,
         config_digest=run.config_digest,
         license_types=run.config.fetch_plan.license_types,
+        vendored=run.config.fetch_plan.vendored,
         others=run.config.other_files.wanted,
         opt_out=run.layout.asset("opt_out"),
         origin_licenses=run.layout.asset("origin_licenses"),

@@ -4,8 +4,12 @@ import polars as pl
 
 PYTHON_SUFFIXES = (".py", ".pyi")
 """Python sources and stubs."""
-LICENSE_NAME = r"(?i)^(?:[\w+-]+[-_.])?(?:(?:un)?licen[cs]es?|copying|copyright|notice|patents)(?:[-_.][\w+.-]*)?$"
-"""Names that hold a licence text, with a word before or after: `LICENSE`, `MIT-LICENSE.txt`, `COPYING.LESSER`."""
+LICENSE_NAME = (
+    r"(?i)^(?:[\w+-]+[-_.])?(?:(?:un)?licen[cs]es?|copying|copyright|notice|patents)(?:[-_.][\w+.-]*)?$"
+    r"|.\.\w+\.license$"
+)
+"""Names that hold a licence text, with a word before or after: `LICENSE`, `MIT-LICENSE.txt`, `COPYING.LESSER`; and
+`fft.py.license`, what holds for one file (REUSE specification)."""
 METADATA_NAMES = ("METADATA", "PKG-INFO", "pyproject.toml", "setup.cfg", "setup.py")
 """Package metadata that names a licence. Source: PEP 621, core metadata specification, setuptools."""
 README_NAME = r"(?i)^readme(?:\.(?:md|markdown|rst|txt))?$"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from minicode_assets.blobs.opt_out import build_opt_out, is_opted_out, read_opt_out
 from minicode_assets.blobs.plan import RULES, api_seconds, plan_fetch
-from minicode_assets.config import Blobs
+from minicode_assets.config import Blobs, load
 from minicode_assets.errors import BlobError
 from minicode_assets.parquet import read_table, write_table
 from minicode_assets.schemas import CONTENTS, FETCH_PLAN, FILE_MANIFEST, ORIGIN_LICENSES
@@ -122,6 +122,17 @@ def test_without_verdicts_every_origin_is_fetched(tmp_path: Path) -> None:
     )
     rules = {rule["rule"]: rule["num_contents"] for rule in artifact.metadata["rules"]}
     assert (rules["license"], rules["vendored"], rules["opted_out"]) == (0, 1, 0)
+
+
+def test_vendored_files_are_fetched_where_they_are_kept(tmp_path: Path) -> None:
+    assert [
+        load(overrides={"curation": name}).fetch_plan.vendored for name in ("default", "stack_v2", "opencoder")
+    ] == [0, 0, 1]
+    artifact = plan_fetch(
+        *write_world(tmp_path, WORLD), tmp_path / "plan", params=Blobs(), config_digest="", license_types=[],
+        vendored=True,
+    )  # fmt: skip
+    assert next(rule for rule in artifact.metadata["rules"] if rule["rule"] == "vendored")["num_contents"] == 0
 
 
 def test_partition_fetches_what_the_plan_wants_and_the_store_saves_requests(tmp_path: Path) -> None:

@@ -59,6 +59,26 @@ SETUP = b"from setuptools import setup\nsetup(name='a', license='MIT')\n"
             ("non_permissive", "GPL-1.0-or-later AND MIT", "origin"),
         ),
         (
+            {"LICENSE": TEXTS["MIT"], "pkg/sub/code.py.license": b"SPDX-License-Identifier: GPL-2.0-only\n"},
+            ("non_permissive", "GPL-2.0-only", "header"),
+        ),
+        (
+            {"LICENSE": TEXTS["MIT"], "pkg/sub/other.py.license": b"SPDX-License-Identifier: GPL-2.0-only\n"},
+            ("permissive", "MIT", "origin"),
+        ),
+        (
+            {"pkg/a.dist-info/METADATA": MIT_METADATA, "pkg/b.dist-info/METADATA": b"Metadata-Version: 2.1\nName: b\n"},
+            ("non_permissive", f"{UNRECOGNISED} AND MIT", "ancestor"),
+        ),
+        (
+            {
+                "pkg/a.dist-info/METADATA": MIT_METADATA,
+                "pkg/b.dist-info/METADATA": b"Metadata-Version: 2.1\nName: b\n",
+                "pkg/b.dist-info/LICENSE": TEXTS["ISC"],
+            },
+            ("permissive", "ISC AND MIT", "ancestor"),
+        ),
+        (
             {"LICENSE-APACHE": TEXTS["Apache-2.0"], "LICENSE-MIT": TEXTS["MIT"]},
             ("permissive", "Apache-2.0 AND MIT", "origin"),
         ),
@@ -89,6 +109,14 @@ def test_trees(tmp_path, files, expected):
             ("non_permissive", "GPL-1.0-or-later AND MIT", "notice"),
         ),
         ("import re\nGPL = 'released under the GPL v2.'\n", ("permissive", "MIT", "origin")),
+        (
+            "# SPDX-License-Identifier: MIT\n# This file is licensed under the GPL.\n",
+            ("non_permissive", "GPL-1.0-or-later AND MIT", "header"),
+        ),
+        (
+            "# SPDX-License-Identifier: MIT OR GPL-2.0-only\n# It is distributed under the GPL.\n",
+            ("permissive", "MIT OR GPL-2.0-only", "header"),
+        ),
         ("# SPDX-License-Identifier: Commercial-Foo\n", ("non_permissive", UNRECOGNISED, "header")),
         ("# SPDX-License-Identifier: Apache 2.0\n", ("permissive", "Apache-2.0", "header")),
         ("#!/bin/python # spdx-license-identifier : GPL-3.0-only\n", ("non_permissive", "GPL-3.0-only", "header")),

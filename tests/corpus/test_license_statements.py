@@ -7,12 +7,14 @@ import pytest
 
 from minicode_assets.config import LicenseFiles
 from minicode_assets.corpus.annotate.license_files import detect
-from minicode_assets.corpus.annotate.license_statements import forbidden_by, is_permissive, stated_license
+from minicode_assets.corpus.annotate.license_names import license_of_name
+from minicode_assets.corpus.annotate.license_statements import forbidden_by, noticed_in, stated_license
 from minicode_assets.corpus.annotate.package_metadata import declared_license, is_package_metadata
-from minicode_assets.corpus.annotate.spdx import categories
+from minicode_assets.corpus.annotate.spdx import categories, is_permissive
 from minicode_assets.corpus.annotate.spdx_texts import TEXTS
 
-GPL, PROPRIETARY = "GPL-1.0-or-later", "LicenseRef-scancode-proprietary-license"
+GPL, GPL_3, LGPL = "GPL-1.0-or-later", "GPL-3.0-or-later", "LGPL-2.0-or-later"
+PROPRIETARY = "LicenseRef-scancode-proprietary-license"
 KNOWN = dict(line.split("\t") for line in lzma.decompress(TEXTS.read_bytes()).decode().splitlines())
 HEADING = "License\n-------\n"
 
@@ -61,11 +63,48 @@ def test_a_rider_on_the_mit_licence(rider: str, expression: str) -> None:
 def test_permissive_texts_forbid_nothing() -> None:
     permissive = {name: text for name, text in KNOWN.items() if categories().get(name.lower()) == "Permissive"}
     assert len(permissive) > 300
-    # Both say so: the first is for research only, the second allows the GPL instead.
+    # They say so: for research only, the GPL instead, other files of the package under the Artistic Licence or the GPL.
     assert {name for name, text in permissive.items() if forbidden_by(text)} == {
         "3D-Slicer-1.0",
         "Brian-Gladman-3-Clause",
+        "psutils",
     }
+
+
+IMPORTS_FIRST = "from __future__ import unicode_literals\nimport os\n"
+BOX = "# ***\n# * This is free software; you can redistribute it and/or modify it  *\n# * under the terms of {} *\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "noticed"),
+    [
+        (IMPORTS_FIRST + BOX.format("the GNU Lesser General Public License"), [LGPL]),
+        ("import os\n\ndef f():\n    pass\n# This file is licensed under the GPL.\n", [GPL]),
+        ("# License: GPL v3\n", [GPL_3]),
+        ('"""Foo.\n\n:license: GNU LGPL v2.1, see LICENSE\n"""\n', [LGPL]),
+        ("# @license GPL-2.0\n", ["GPL-2.0-only"]),
+        ('import os\n__license__ = "GPLv3"\n', [GPL_3]),
+        ("# Lizenz: GPL\n", [GPL]),
+        ("# ... suivant les termes de la GNU General Public License\n", [GPL]),
+        ("# Licensed under CC BY-NC-SA 4.0\n", ["CC-BY-NC-4.0"]),
+        ("# Licensed under the Creative Commons Attribution-ShareAlike licence.\n", ["CC-BY-SA-4.0"]),
+        ("# Unauthorized copying of this file, via any medium, is strictly prohibited.\n", [PROPRIETARY]),
+        ("# Confidential and proprietary information of Foo.\n", [PROPRIETARY]),
+        ("# License: MIT\n", []),
+        ("# License: MIT or GPL\n", []),
+        ("# License: BSD, compatible with the GPL\n", []),
+        ("# Dual licensed under MIT and GPL.\n", []),
+        ("# Choose one: 1) GNU GPLv2 2) PSF licence\n", []),
+        ("# This is not under the GNU General Public License.\n", []),
+        ("# It has no GNU General Public Licensed code, so proprietary projects may use it.\n", []),
+        ("# For internal use only: the public names are in api.py, whose licence is MIT.\n", []),
+        ('print("licensed under the GPL")\n', []),
+        ('def f():\n    """Whether a text is licensed under the GPL."""\n', []),
+        ('NOTICE = """\nThis is licensed under the GPL.\n"""\n', []),
+    ],
+)
+def test_what_the_head_of_a_file_says(head: str, noticed: list[str]) -> None:
+    assert noticed_in(head) == noticed
 
 
 @pytest.mark.parametrize(
@@ -79,6 +118,7 @@ def test_permissive_texts_forbid_nothing() -> None:
         ),
         ("from setuptools import setup\nsetup(license=open('LICENSE').read())\n", None),
         ("from setuptools import setup\n# license='MIT'\nsetup()\n", None),
+        ("from setuptools import setup\n__license__ = 'GNU LGPL v2.1'\nsetup(license=__license__)\n", LGPL),
     ],
 )
 def test_setup_scripts(text: str, declared: str | None) -> None:
@@ -100,3 +140,36 @@ def test_a_hostile_readme_takes_no_time(word: str) -> None:
     started = time.process_time()
     stated_license(word * (1_000_000 // len(word)))
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("value", "expression"),
+    [
+        ("GNU LGPL v2.1", LGPL),
+        ("GNU General Public License version 3", GPL),
+        ("GPL v.3", GPL),
+        ("LGPL3", LGPL),
+        ("GNU AGPLv3", "AGPL-3.0-or-later"),
+        ("http://www.fsf.org/licensing/licenses/gpl.html", GPL),
+        ("GPL v2 or any later version", GPL),
+        ("CC BY-NC-SA 4.0", "CC-BY-NC-4.0"),
+        ("Artistic License", "Artistic-1.0"),
+        ("MPL 1.1", "MPL-1.1"),
+        ("MIT + Commons Clause", "LicenseRef-scancode-commons-clause"),
+        ("Free for non-commercial use", PROPRIETARY),
+        ("Freeware", PROPRIETARY),
+        ("MIT/BSD/GPL", f"BSD-3-Clause OR MIT OR {GPL}"),
+        ("BSD or GPL", f"BSD-3-Clause OR {GPL}"),
+        ("The MIT License (MIT)", "MIT"),
+        ("MIT License (see LICENSE.txt)", "MIT"),
+        ("OSI Approved :: MIT License", "MIT"),
+        ("Public Domain", "LicenseRef-scancode-public-domain"),
+        ("MIT, with changes", None),
+        ("not GPL", None),
+        ("LICENSE.txt", None),
+        ("UNKNOWN", None),
+    ],
+)
+def test_names_in_metadata(value: str, expression: str | None) -> None:
+    found = license_of_name(value)
+    assert (found.expression if found else None) == expression

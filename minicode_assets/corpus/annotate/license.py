@@ -2,9 +2,10 @@
 
 The logic is The Stack v2's, with package metadata in the place of GitHub's own licence field (curation.md 2.1):
 
-1. What another source states of its record decides alone; else the SPDX tags in the file's own head do, and one that
-   names no known licence is restrictive. A restrictive notice there (`under the terms of the GNU General Public
-   License`) counts beside all that follows.
+1. What another source states of its record decides alone; else the SPDX tags in the file's own head do, or in the
+   file of its name with `.license` behind (REUSE), and one that names no known licence is restrictive. A restrictive
+   notice in the head (`under the terms of the GNU General Public License`, `License: GPL`) counts beside a tag that
+   gives no choice, and beside all that follows.
 2. The origin's licence: a License-Expression (PEP 639) in its package metadata decides for the origin, and so does a
    licence name that one of its licence files confirms; else the licence files at the root and the metadata count
    together. (So a font's licence in `LICENSE.external` does not change the licence of the code.)
@@ -25,9 +26,9 @@ from typing import NamedTuple
 import polars as pl
 
 from minicode_assets.config import License
-from minicode_assets.corpus.annotate.license_statements import forbidden_by
+from minicode_assets.corpus.annotate.license_names import named_license
+from minicode_assets.corpus.annotate.license_statements import noticed_in
 from minicode_assets.corpus.annotate.license_texts import normalise
-from minicode_assets.corpus.annotate.package_metadata import named_license
 from minicode_assets.corpus.annotate.sidecar import read_documents, write_sidecar
 from minicode_assets.corpus.annotate.spdx import UNRECOGNISED, Verdict, canonical, conjunction, judge
 from minicode_assets.parquet import scan_table
@@ -38,15 +39,16 @@ from minicode_model.artifact import Artifact
 _METADATA_FOLDER = re.compile(r"^(?P<base>(?:.*/)?)[^/]+\.(?:dist-info|egg-info)(?:/.*)?$")
 _LICENSES_FOLDER = re.compile(r"(?i)(?:^|/)licen[cs]es?$")
 _LICENSE_NAME = re.compile(r"(?i)^(?:un)?licen[cs]e|^copying|licen[cs]e(?:\.(?:txt|md|rst))?$")
+_SIDECAR = re.compile(r"(?i).\.\w+\.license$")
 _TAG = (
     r"(?im)^(?:[ \t]*#[^\n\"'`]*?|[ \t]*(?://|/?\*+|;|--|\"{3}|'{3})?[ \t]*)"
     r"\bSPDX-License-Identifier[ \t]*:[ \t]*[A-Za-z0-9.+() -]{1,300}"
 )
 """In a comment, or at the head of a line: what stands inside of a literal is what the program writes."""
-_NOTICE_WORDS = r"(?i)licen[sc]e|gpl|commercial"
-_CODE_BEGINS = r"(?m)^(?:import|from|def|class|async|@|if)\b"
-_COMMENT_SIGNS = r"(?m)^[ \t]*[#*;/]+"
-_HEAD_CHARACTERS = 2000
+_NOTICE_WORDS = (
+    r"(?i)licen|gpl|general public|commercial|proprietary|internal use|unauthori|lizenz|лицензия|许可证|ライセンス"
+)
+_HEAD_CHARACTERS = 4000
 
 
 class Evidence(NamedTuple):
@@ -73,9 +75,11 @@ NOTHING = Assigned("no_license", None, None, None, None)
 
 @dataclass
 class Tree:
-    """The licence evidence of one revision, by the folder that it covers ("" is the root)."""
+    """The licence evidence of one revision, by the folder that it covers ("" is the root), or by the file."""
 
     folders: dict[str, list[Evidence]] = field(default_factory=lambda: defaultdict(list))
+    files: dict[str, Evidence] = field(default_factory=dict)
+    distributions: dict[str, dict[str, bool]] = field(default_factory=lambda: defaultdict(dict))
 
     def above(self, folder: str) -> list[Evidence]:
         """Evidence of the nearest folder at or above this one that has some, the root left out."""
@@ -121,13 +125,16 @@ def annotate(
     for (document_id, origin_url, revision, path, declared), expression, notice in zip(
         frame.iter_rows(), tags, notices, strict=True
     ):
+        tree = trees.get((origin_url, revision), Tree())
         if declared:
             evidence = Evidence(path, canonical(declared), "declared", 1.0)
             assigned = assign((evidence,), ())
         elif expression:
-            assigned = assign(((Evidence(path, expression, "header", 1.0)),), ())
+            near = [Evidence(path, notice, "notice", 1.0)] if notice and " OR " not in expression else []
+            assigned = assign((Evidence(path, expression, "header", 1.0),), tuple(near))
+        elif path in tree.files:
+            assigned = assign((tree.files[path],), ())
         else:
-            tree = trees.get((origin_url, revision), Tree())
             near = [*tree.above(path.rpartition("/")[0]), *([Evidence(path, notice, "notice", 1.0)] if notice else [])]
             assigned = assign(tuple(tree.folders.get("", ())), tuple(near))
         rows.append((document_id, *assigned))
@@ -166,10 +173,9 @@ def _named(tag: str) -> str:
 
 
 def scan_notices(heads: pl.Series) -> list[str | None]:
-    """The restrictive licences that the words before each document's first statement put it under; null without any."""
+    """The restrictive licences that the notes in each document's head put it under; null without any."""
     told = heads.str.contains(_NOTICE_WORDS).fill_null(value=False)
-    openings = heads.str.replace(rf"(?s){_CODE_BEGINS}.*", "").str.replace_all(_COMMENT_SIGNS, "")
-    limits = [forbidden_by(opening) if wanted else [] for opening, wanted in zip(openings, told, strict=True)]
+    limits = [noticed_in(head) if wanted else [] for head, wanted in zip(heads, told, strict=True)]
     return [conjunction(names) if names else None for names in limits]
 
 
@@ -185,12 +191,33 @@ def read_trees(file_manifest: Path, license_files: Sequence[Path], origins: pl.S
         .collect()
     )
     trees: dict[tuple[str, bytes], Tree] = defaultdict(Tree)
-    for origin_url, revision, raw_path, expression, rule, score in rows.iter_rows():
-        path = readable_path(raw_path)
-        if expression is None and not _LICENSE_NAME.search(path.rpartition("/")[2]):
-            continue
-        trees[origin_url, revision].folders[covered_folder(path)].append(Evidence(path, expression, rule, score))
+    for origin_url, revision, raw_path, *told in rows.iter_rows():
+        evidence = Evidence(readable_path(raw_path), *told)
+        _add(trees[origin_url, revision], evidence)
+    for tree in trees.values():
+        _add_untold(tree)
     return dict(trees)
+
+
+def _add(tree: Tree, evidence: Evidence) -> None:
+    folder, _, name = evidence.path.rpartition("/")
+    if _SIDECAR.search(name):
+        tree.files[evidence.path.removesuffix(".license")] = evidence._replace(rule="header")
+        return
+    base = covered_folder(evidence.path)
+    if _METADATA_FOLDER.match(folder):
+        distribution = evidence.path[: evidence.path.index("-info") + 5]
+        told = tree.distributions[base].get(distribution)
+        tree.distributions[base][distribution] = told or evidence.expression is not None
+    if evidence.expression is not None or _LICENSE_NAME.search(name):
+        tree.folders[base].append(evidence)
+
+
+def _add_untold(tree: Tree) -> None:
+    """Of installed distributions side by side nothing says whose a file is: one without a licence is one for all."""
+    for base, told in tree.distributions.items():
+        untold = [Evidence(path, UNRECOGNISED, None, None) for path, known in told.items() if not known]
+        tree.folders[base] += untold if len(told) > 1 else []
 
 
 def covered_folder(path: str) -> str:

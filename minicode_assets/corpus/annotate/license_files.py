@@ -9,10 +9,10 @@ from minicode_assets.blobs.store import in_partition
 from minicode_assets.config import LicenseFiles
 from minicode_assets.corpus.annotate import scancode
 from minicode_assets.corpus.annotate.license_statements import SCORE as STATEMENT_SCORE
-from minicode_assets.corpus.annotate.license_statements import forbidden_by, is_permissive, stated_license
+from minicode_assets.corpus.annotate.license_statements import forbidden_by, stated_license
 from minicode_assets.corpus.annotate.license_texts import recognise
 from minicode_assets.corpus.annotate.package_metadata import declared_license, is_package_metadata
-from minicode_assets.corpus.annotate.spdx import canonical, conjunction
+from minicode_assets.corpus.annotate.spdx import canonical, conjunction, is_permissive
 from minicode_assets.corpus.annotate.spdx_texts import copyright_lines, exact_match, significant_words, similarities
 from minicode_assets.parquet import scan_table, write_table
 from minicode_assets.schemas import BLOBS, CONTENTS, LICENSE_FILES

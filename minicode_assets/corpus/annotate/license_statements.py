@@ -7,9 +7,9 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from minicode_assets.corpus.annotate.license_names import license_of_name, named_license, restrictive_in
 from minicode_assets.corpus.annotate.license_texts import normalise
-from minicode_assets.corpus.annotate.package_metadata import named_license
-from minicode_assets.corpus.annotate.spdx import PROPRIETARY, categories, conjunction
+from minicode_assets.corpus.annotate.spdx import PROPRIETARY, conjunction, is_permissive
 
 SCORE = 0.8
 """Of a licence that is named and not given, 0..1: as a name in package metadata that is no identifier."""
@@ -40,13 +40,36 @@ _FORBIDS = re.compile(
     r"|(?:academic|research|educational|personal|evaluation) (?:use|purposes?) only"
     r"|non ?commercial (?:use|purposes?) only"
     r"|not be used (?:for|to) (?:train|machine learning|artificial)\w*"
-    r"|no part of this (?:software|code|work) may be)\b"
+    r"|no part of this (?:software|code|work) may be"
+    r"|unauthori[sz]ed (?:\w+ ){1,12}?(?:prohibited|forbidden)"
+    r"|proprietary (?:and confidential|information|code|source)|confidential and proprietary)\b"
 )
-_IDENTIFIER = re.compile(r"\b(?!AND\b|OR\b|WITH\b)[\w.+-]+")
-_PERMISSIVE = ("Permissive", "Public Domain")
+_LABEL = re.compile(
+    r"^[ \t:@.|>+*-]*(?:licen[cs]e|licensing|lizenz|licencia|licença|licenza|лицензия|许可证|ライセンス)"
+    r"[ \t]*(?:[:\uff1a=]+|(?<=@license)|(?<=@licence))[ \t]*([^\n]{1,200})",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""`License: GPL v3`, `:license: GPL`, `@license GPL`, and the same word in a few languages."""
+_ASSIGNED = re.compile(r"^__licen[cs]e__[ \t]*=[ \t(]*[uUrR]?([\"'])([^\n\"']{1,200})", re.MULTILINE)
+_FULL_NAME = re.compile(
+    r"\bgnu (?:lesser |library |affero )?(?:general public license|gpl\w*)|\bgnu [al]gpl\w*"
+    r"|\bunder (?:the )?[al]?gpl\w*"
+)
+"""The words of the notice that stay English whatever language is around them."""
+_NO_NOTICE = re.compile(
+    r"\b(?:no|not|none|without|isn t|aren t|nor|compatible|incompatible|unlike|instead|example|choose|choice|either|dual\w*"
+    r"|alternatively|formerly)\b"
+)
+_IMPORT = re.compile(r"^(?:import[ \t]+[\w.]+|from[ \t]+[\w.]+[ \t]+import\b)")
+_CODE = re.compile(
+    r"^(?:(?:def|class|async|if|try|with|for|while)\b.*:[ \t]*(?:#.*)?$|@\w[\w.]*(?:\(|[ \t]*$)|\w[\w.]*(?:\(|[ \t]*=))"
+)
+_COMMENT_SIGNS = re.compile(r"^[ \t]*(?:[#*;/|]+[ \t]*)+|[ \t]*[#*|]+[ \t]*$")
 _MAX_NAME_WORDS = 7
 _MAX_SECTION_WORDS = 12
 _MAX_CHARACTERS = 200_000
+_SUBJECT_CHARACTERS = 40
+"""`dual licensed`, `available under a dual license` stand so near to the names. Unit: characters."""
 _MAX_SENTENCE_CHARACTERS = 2_000
 """What stands behind in one sentence is no sentence: each verb looks at all that is before it."""
 
@@ -59,6 +82,34 @@ def forbidden_by(text: str) -> list[str]:
         if _FORBIDS.search(words):
             found.add(PROPRIETARY)
     return sorted(found)
+
+
+def noticed_in(head: str) -> list[str]:
+    """Restrictive licences that the head of a source file puts it under, sorted.
+
+    Read are the comments, and all that stands before the first statement which is no import; what the program writes
+    is not. Beside sentences count labels (`License: GPL v3`), `__license__`, and the GNU licences by their full names.
+    """
+    prose = _prose(head)
+    found = set(forbidden_by(prose))
+    values = [*_LABEL.findall(prose), *(value for _, value in _ASSIGNED.findall(head))]
+    named = (license_of_name(value) for value in values)
+    found |= {one.expression for one in named if one and not is_permissive(one.expression)}
+    if not found:
+        sentences = (words for words in _sentences(prose) if not _NO_NOTICE.search(words) and not _OTHERS.search(words))
+        found |= {
+            name for words in sentences if _FULL_NAME.search(words) for name in restrictive_in(words) if "GPL" in name
+        }
+    return sorted(found)
+
+
+def _prose(head: str) -> str:
+    lines, in_code = [], False
+    for line in head.split("\n"):
+        in_code = in_code or _CODE.match(line) is not None
+        is_prose = line.lstrip().startswith("#") if in_code else not _IMPORT.match(line)
+        lines.append(_COMMENT_SIGNS.sub("", line) if is_prose else "")
+    return "\n".join(lines)
 
 
 def stated_license(text: str) -> str | None:
@@ -84,11 +135,15 @@ def _stated(words: str, *, of_project: bool) -> Iterator[str]:
             continue
         if of_project and len(set(before.split()) - _PROJECT) > 1:
             continue
-        yield from _names(words[verb.end() :].split())
+        behind, choice = words[verb.end() :].split(), "dual" in subject[-_SUBJECT_CHARACTERS:]
+        named = list(_names(behind, choice=choice))
+        if not named and not of_project and "aggregation" not in behind[:_MAX_NAME_WORDS]:
+            named = restrictive_in(" ".join(behind[:_MAX_NAME_WORDS]))
+        yield from named
 
 
-def _names(words: list[str]) -> Iterator[str]:
-    """The licence named by the first words, with those that `or` and `and` join to it."""
+def _names(words: list[str], *, choice: bool = False) -> Iterator[str]:
+    """The licence named by the first words, with those that `or` and `and` join to it; in a choice `and` means `or`."""
     first = _first_name(words)
     if first is None:
         return
@@ -96,10 +151,10 @@ def _names(words: list[str]) -> Iterator[str]:
     rest = words[length:]
     joined = next((place for place, word in enumerate(rest[:5]) if word in ("or", "and")), len(rest))
     after = itertools.dropwhile(lambda word: word in ("the", "under", "a"), rest[joined + 1 :])
-    second = next(_names(list(after)[:_MAX_SECTION_WORDS]), None)
+    second = next(_names(list(after)[:_MAX_SECTION_WORDS], choice=choice), None)
     if second is None:
         yield name
-    elif rest[joined] == "or":
+    elif choice or rest[joined] == "or":
         yield f"{name} OR {second}"
     else:
         yield from (name, second)
@@ -121,9 +176,3 @@ def _in_sections(text: str) -> Iterator[str]:
         words = normalise(paragraph)
         if len(words) <= _MAX_SECTION_WORDS and not _DENIED.search(" ".join(words[:4])):
             yield from _names(words)
-
-
-def is_permissive(expression: str) -> bool:
-    """Whether every licence of an expression, or one side of an `OR`, is permissive by its category."""
-    sides = [_IDENTIFIER.findall(side) for side in expression.split(" OR ")]
-    return any(all(categories().get(name.lower()) in _PERMISSIVE for name in names) for names in sides)

@@ -13,44 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from minicode_assets.corpus.annotate.license_names import EXACT, FAMILY, Declared, license_of_name
 from minicode_assets.corpus.annotate.license_texts import normalise, recognise
 from minicode_assets.corpus.annotate.spdx import UNRECOGNISED, canonical, conjunction
 
-_EXACT, _FAMILY = 1.0, 0.8
 _MAX_NAME_WORDS = 12
 _MAX_CHARACTERS, _MAX_LINE_CHARACTERS = 200_000, 10_000
 """A longer pyproject.toml or setup.cfg is none: Python's readers take the square of the time for some."""
-_NAMES = {
-    "MIT": ("mit", "the mit", "expat", "mit x11"),
-    "Apache-2.0": ("apache 2 0", "apache 2", "apache version 2 0", "apache software 2 0", "apache2", "asl 2 0"),
-    "BSD-2-Clause": ("bsd 2 clause", "2 clause bsd", "simplified bsd", "bsd 2"),
-    "BSD-3-Clause": ("bsd 3 clause", "3 clause bsd", "new bsd", "modified bsd", "bsd 3", "revised bsd"),
-    "ISC": ("isc", "iscl"),
-    "PSF-2.0": ("psf", "python software foundation", "psf 2", "psfl"),
-    "MPL-2.0": ("mpl 2 0", "mozilla public 2 0", "mpl v2 0", "mpl2"),
-    "Unlicense": ("unlicense", "the unlicense"),
-    "Zlib": ("zlib",),
-    "ZPL-2.1": ("zpl 2 1", "zope public 2 1"),
-    "LGPL-2.0-or-later": (
-        *("lgpl", "lgpl with exceptions", "gnu lgpl"),
-        *("gnu lesser general public", "lesser general public", "gnu library general public", "gnu lesser gpl"),
-    ),
-    "LGPL-3.0-or-later": ("lgplv3", "lgpl v3", "lgplv3+", "lgpl 3"),
-    "GPL-1.0-or-later": ("gpl", "gnu gpl", "gnu general public", "general public"),
-    "GPL-2.0-or-later": ("gplv2", "gpl v2", "gpl 2"),
-    "GPL-3.0-or-later": ("gplv3", "gpl v3", "gpl 3"),
-    "AGPL-3.0-or-later": (
-        *("agpl", "agplv3", "agpl v3", "agpl 3"),
-        *("gnu affero general public", "affero general public", "affero gpl", "gnu agpl"),
-    ),
-    "LicenseRef-scancode-proprietary-license": (
-        "proprietary",
-        "commercial",
-        "all rights reserved",
-        "other proprietary",
-    ),
-}
-_FAMILY_NAMES = {"BSD-3-Clause": ("bsd", "bsd style", "bsd like"), "Apache-2.0": ("apache", "apache software", "asf")}
 _CLASSIFIERS = {
     "Academic Free License (AFL)": "AFL-3.0",
     "Apache Software License": "Apache-2.0",
@@ -89,10 +58,6 @@ _CLASSIFIERS = {
     "Other/Proprietary License": "LicenseRef-scancode-proprietary-license",
 }
 """Trove classifiers, by their last part. Source: the list of trove classifiers."""
-_BY_NAME = {
-    **{name: (spdx, _FAMILY) for spdx, names in _FAMILY_NAMES.items() for name in names},
-    **{name: (spdx, _EXACT) for spdx, names in _NAMES.items() for name in names},
-}
 _SECTION = re.compile(r"^\[(?:project|build-system|metadata|tool\.poetry)\][ \t]*$", re.MULTILINE)
 _SETUP_CALL = re.compile(r"^[ \t]*(?:\w+\.)*setup[ \t]*\(", re.MULTILINE)
 _SETUP_IMPORT = re.compile(
@@ -100,7 +65,6 @@ _SETUP_IMPORT = re.compile(
 )
 _SETUP_LICENSE = re.compile(r"""\blicen[sc]e["']?[ \t]*[=:][ \t]*u?(["'])([^"'\n]{1,200})\1""")
 _SETUP_CLASSIFIER = re.compile(r"""["'](License :: [^"'\n]{1,200})["']""")
-_FILLER = re.compile(r"\b(?:the|license|licensed|licenses|under|of|terms|v(?=\d))\b")
 
 
 @dataclass(frozen=True)
@@ -110,15 +74,6 @@ class Fields:
     expression: str = ""
     name: str = ""
     classifiers: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Declared:
-    """A declared licence: SPDX expression, the field that told it, and how exactly it was told, 0..1."""
-
-    expression: str
-    rule: str
-    score: float
 
 
 def is_package_metadata(text: str) -> bool:
@@ -148,9 +103,9 @@ def declared_license(text: str, *, min_score_fraction: float) -> Declared | None
         fields = _read_pyproject(text) or _read_setup_cfg(text) or Fields()
     written = fields.expression.strip()
     if expression := canonical(written) if written else None:
-        return Declared(expression, "expression", _EXACT)
+        return Declared(expression, "expression", EXACT)
     if written.lower().startswith("licenseref-"):
-        return Declared(UNRECOGNISED, "expression", _EXACT)
+        return Declared(UNRECOGNISED, "expression", EXACT)
     return _from_name(written or fields.name, min_score_fraction) or _from_classifiers(fields.classifiers)
 
 
@@ -194,16 +149,23 @@ def _read_setup_script(text: str) -> Fields:
     """The literals that a setup.py gives as licence and classifiers; it is read and never run."""
     classifiers = _SETUP_CLASSIFIER.findall(text)
     try:
-        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+        module = ast.parse(text)
+        calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # Python 2, mostly
         found = _SETUP_LICENSE.search(text)
         return Fields("", found[2] if found else "", classifiers)
-    given = {
-        keyword.arg: keyword.value.value
-        for call in calls
-        for keyword in call.keywords
-        if isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str)
+    names = {
+        target.id: node.value
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
     }
+    given = {}
+    for keyword in (keyword for call in calls for keyword in call.keywords):
+        value = names.get(keyword.value.id) if isinstance(keyword.value, ast.Name) else keyword.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            given[keyword.arg] = value.value
     return Fields(given.get("license_expression", ""), given.get("license", ""), classifiers)
 
 
@@ -217,25 +179,13 @@ def _texts(value: Any) -> list[str]:
 
 
 def _from_name(value: str, min_score_fraction: float) -> Declared | None:
-    expression = canonical(value.strip()) if value.strip() else None
-    if expression:
-        return Declared(expression, "metadata", _EXACT)
-    words = normalise(value)
-    if len(words) > _MAX_NAME_WORDS:
-        matches = recognise(value, min_score_fraction=min_score_fraction)
-        if not matches:
-            return None
+    matches = recognise(value, min_score_fraction=min_score_fraction) if len(normalise(value)) > _MAX_NAME_WORDS else []
+    if matches:
         return Declared(conjunction([m.spdx for m in matches]), "metadata", min(m.score for m in matches))
-    return named_license(" ".join(words))
-
-
-def named_license(words: str) -> Declared | None:
-    """The licence of an everyday name, such as `the mit license`, in words as `normalise` gives them."""
-    found = _BY_NAME.get(" ".join(_FILLER.sub(" ", words).split()))
-    return Declared(found[0], "metadata", found[1]) if found else None
+    return license_of_name(value)
 
 
 def _from_classifiers(classifiers: list[str]) -> Declared | None:
     last_parts = [text.split(" :: ")[-1].strip() for text in classifiers if text.startswith("License :: ")]
     expressions = {_CLASSIFIERS[part] for part in last_parts if part in _CLASSIFIERS}
-    return Declared(conjunction(expressions), "metadata", _FAMILY) if expressions else None
+    return Declared(conjunction(expressions), "metadata", FAMILY) if expressions else None

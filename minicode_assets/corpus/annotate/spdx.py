@@ -4,6 +4,7 @@ Identifiers and categories come from the license-expression package (ScanCode's 
 """
 
 import functools
+import re
 from collections.abc import Collection
 from enum import IntEnum
 from typing import Any
@@ -20,7 +21,8 @@ UNRECOGNISED = "LicenseRef-scancode-unknown"
 PROPRIETARY = "LicenseRef-scancode-proprietary-license"
 """Terms that keep rights back, whatever they are called."""
 
-
+_IDENTIFIER = re.compile(r"\b(?!AND\b|OR\b|WITH\b)[\w.+-]+")
+_PERMISSIVE = ("Permissive", "Public Domain")
 _MAX_CHARACTERS = 2000
 """A longer expression is no expression: the parser's time grows with its depth."""
 
@@ -59,6 +61,12 @@ def canonical(expression: str) -> str | None:
     except (ExpressionError, ValueError, AttributeError, TypeError, RecursionError):
         return None
     return None if parsed is None else str(parsed)
+
+
+def is_permissive(expression: str) -> bool:
+    """Whether every licence of an expression, or one side of an `OR`, is permissive by its category."""
+    sides = [_IDENTIFIER.findall(side) for side in expression.split(" OR ")]
+    return any(all(categories().get(name.lower()) in _PERMISSIVE for name in names) for names in sides)
 
 
 def conjunction(expressions: Collection[str]) -> str:
