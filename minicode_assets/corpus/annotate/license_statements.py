@@ -57,8 +57,8 @@ _FULL_NAME = re.compile(
 )
 """The words of the notice that stay English whatever language is around them."""
 _NO_NOTICE = re.compile(
-    r"\b(?:no|not|none|without|isn t|aren t|nor|compatible|incompatible|unlike|instead|example|choose|choice|either|dual\w*"
-    r"|alternatively|formerly)\b"
+    r"\b(?:no|not|none|without|isn t|aren t|nor|compatible|incompatible|unlike|instead|example|choose|choice|either"
+    r"|dual\w*|alternatively|formerly)\b"
 )
 _IMPORT = re.compile(r"^(?:import[ \t]+[\w.]+|from[ \t]+[\w.]+[ \t]+import\b)")
 _CODE = re.compile(
