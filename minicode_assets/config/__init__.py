@@ -34,7 +34,7 @@ from minicode_assets.config.annotations import (
 )
 from minicode_assets.config.archive import Archive, Partitions, archive_problems
 from minicode_assets.config.automation import Automation, automation_problems
-from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, OtherFiles, blobs_problems
+from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, OtherFiles, blobs_problems, fetch_what_is_kept
 from minicode_assets.config.corpus import Corpus, SearchIndex, corpus_problems
 from minicode_assets.config.files import content_digests
 from minicode_assets.config.phases import PHASE_SECTIONS, Phase, build_phases, merge_tables
@@ -279,7 +279,7 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
                 problems.append(f"[{name}]: found {values!r}, expected a table of keys")
             elif name in known:
                 merged.setdefault(name, {}).update(values)
-    _fetch_what_is_kept(merged)
+    fetch_what_is_kept(merged)
     sections: dict[str, Any] = {}
     for name, values in merged.items():
         default = getattr(defaults, name)
@@ -303,15 +303,6 @@ def resolve(*layers: Mapping[str, Any], preset: str, curation: str = "default") 
             hint="minicode config --preset tiny shows every section, key and default",
         )
     return config
-
-
-def _fetch_what_is_kept(merged: dict[str, dict[str, Any]]) -> None:
-    """Let `fetch_plan` follow `corpus`: what is not kept is not fetched, unless asked for."""
-    corpus = merged.get("corpus", {})
-    if isinstance(corpus.get("license_types"), list | tuple):
-        merged.setdefault("fetch_plan", {}).setdefault("license_types", corpus["license_types"])
-    if isinstance(corpus.get("drop_vendored"), bool):
-        merged.setdefault("fetch_plan", {}).setdefault("vendored", not corpus["drop_vendored"])
 
 
 def contradictions(config: Config) -> list[str]:

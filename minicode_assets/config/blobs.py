@@ -1,6 +1,7 @@
 """Section of the blobs: which bytes are fetched, and from where."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from minicode_model.config import nearest, operational
 
@@ -91,6 +92,15 @@ class OtherFiles:
     wanted: tuple[str, ...] = ()
     """`suffix=kind:bytes`: no more than so many bytes of a kind, a sample by id; 0 is no limit. From the sections of
     those sources unless given."""
+
+
+def fetch_what_is_kept(merged: dict[str, dict[str, Any]]) -> None:
+    """Let `fetch_plan` follow `corpus`: what is not kept is not fetched, unless asked for."""
+    corpus = merged.get("corpus", {})
+    if isinstance(corpus.get("license_types"), list | tuple):
+        merged.setdefault("fetch_plan", {}).setdefault("license_types", corpus["license_types"])
+    if isinstance(corpus.get("drop_vendored"), bool):
+        merged.setdefault("fetch_plan", {}).setdefault("vendored", not corpus["drop_vendored"])
 
 
 def blobs_problems(blobs: Blobs) -> list[str]:

@@ -17,7 +17,7 @@ _CONTEXT_CHARACTERS = 48
 _VERSION = re.compile(
     r"(?:\b(?:v|ver|versions?|releases?|released|rev|revision|build|sections?|chapter|sec|clause|figure|table|appendix"
     r"|rule|since|requires?|upgrade[ds]?|python|pypi|pip|changelog|changed|added|deprecated|removed|firmware|driver"
-    r"|oid|rfc)\b|object_?identifier|__version__|_version|version_|§|[=~<>!]=|[<>^~])[^\n,;]{0,24}\Z",
+    r"|oid|rfc)\b|object_?identifier|__version__|_version|version_|§)[^\n,;]{0,24}\Z|(?:[=~<>!]=|[<>^~]) ?\Z",
     re.IGNORECASE,
 )
 _AFTER_VERSION = re.compile(r"[ ]?(?:-?(?:alpha|beta|rc|dev|post|snapshot)|\+|\.(?:tar|zip|whl|dev|post|x|\*))", re.I)

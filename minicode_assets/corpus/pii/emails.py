@@ -191,7 +191,8 @@ def _address(text: str, at: int, left: Sequence[str]) -> tuple[int, int] | None:
     start = at - len(name)
     if not name or text[start - 2 : start] == "//" or _is_login(text, start):
         return None
-    if name.lower() in _SERVICES or not _is_domain(domain[0].lower(), left):
+    in_brackets = text[start - 1 : start] == "<" and text[domain.end() : domain.end() + 1] == ">"
+    if name.lower() in _SERVICES or not _is_domain(domain[0].lower(), left, may_be_file=not in_brackets):
         return None
     return start, domain.end()
 
@@ -204,9 +205,9 @@ def _is_login(text: str, start: int) -> bool:
     return re.search(r"://[^\s/\"'<>]*\Z", before[before.rfind("://") :] if "://" in before else "") is not None
 
 
-def _is_domain(domain: str, left: Sequence[str]) -> bool:
+def _is_domain(domain: str, left: Sequence[str], *, may_be_file: bool) -> bool:
     ending = domain.rpartition(".")[2]
-    if ending in _MACHINES or ending in _FILE_ENDINGS:
+    if ending in _MACHINES or (may_be_file and ending in _FILE_ENDINGS):
         return False
     if any(domain == other or domain.endswith(f".{other}") for other in left):
         return False

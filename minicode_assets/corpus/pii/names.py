@@ -8,7 +8,7 @@ from minicode_assets.corpus.pii.spans import Regions, Span, places_of
 
 MAY_HAVE_CREDIT = (
     r"(?:[Aa]uthor|AUTHOR|[Mm]aintainer|MAINTAINER)[sS]?(?:__)?[\"']?[ \t]*(?:[:=]|[\"']?[A-Z])"
-    r"|(?:ritten|ontributed|reated|aintained|mplemented|eveloped|orted|uggested) by"
+    r"|(?:ritten|ontributed|odified|dapted|reated|aintained|mplemented|eveloped|orted|uggested) by"
 )
 MAY_HAVE_TODO = r"(?:TODO|FIXME|XXX|HACK|NOTE|BUG|todo|fixme)\("
 MAY_HAVE_MENTION = r"#[^\n]{0,200}@[A-Za-z]"
@@ -19,11 +19,22 @@ _NAME = re.compile(rf"(?:[A-Z]\.|{_WORD})(?:[ ]{_PARTICLES}(?:[A-Z]\.|{_WORD})){
 """Two capitalised words or more. Source: StarCoder2 replaces names of two words and more, curation.md 1."""
 _CREDIT = re.compile(
     r"(?:authors?|maintainers?)[ ]?[:=]?:?[ \t]{0,8}(?:by[ ])?"
-    r"|(?:written|contributed|created|maintained|implemented|developed|ported|reported|suggested)[ ]by:?[ ]{1,4}",
+    r"|(?:written|contributed|modified|adapted|created|maintained|implemented|developed|ported|reported|suggested)[ ]by:?[ ]{1,4}",
     re.IGNORECASE,
 )
 _CREDIT_STARTS = ("author", "maintain")
-_CREDIT_BY = ("written", "contributed", "created", "implemented", "developed", "ported", "reported", "suggested")
+_CREDIT_BY = (
+    "written",
+    "contributed",
+    "modified",
+    "adapted",
+    "created",
+    "implemented",
+    "developed",
+    "ported",
+    "reported",
+    "suggested",
+)
 """In lower case: how credits begin, and the words that `by` makes one of."""
 _FIELD = re.compile(
     r"(?:author|maintainer)s?(?:__)?[\"']?[ \t]{0,4}([=:])[ \t]{0,4}[\[(]?[ \t]{0,4}u?([\"'])([^\"'\n]{2,120})\2"
