@@ -19,7 +19,8 @@ _NAME = re.compile(rf"(?:[A-Z]\.|{_WORD})(?:[ ]{_PARTICLES}(?:[A-Z]\.|{_WORD})){
 """Two capitalised words or more. Source: StarCoder2 replaces names of two words and more, curation.md 1."""
 _CREDIT = re.compile(
     r"(?:authors?|maintainers?)[ ]?[:=]?:?[ \t]{0,8}(?:by[ ])?"
-    r"|(?:written|contributed|modified|adapted|created|maintained|implemented|developed|ported|reported|suggested)[ ]by:?[ ]{1,4}",
+    r"|(?:written|contributed|modified|adapted|created|maintained|implemented|developed|ported|reported|suggested)[ ]by"
+    r":?[ ]{1,4}",
     re.IGNORECASE,
 )
 _CREDIT_STARTS = ("author", "maintain")
