@@ -8,6 +8,7 @@ bytes that are not UTF-8 are written as byte tokens; and a compiled engine gives
 
 import codecs
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -70,7 +71,9 @@ SPACE = "\u2581"
 
 _BLOCK = 1 << 16
 """Ids that are Python's integers at a time, each of which takes as much room as twenty in an array."""
-_ESCAPED_BYTE = re.compile("([\udc80-\udcff])")
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+_PASSED_BYTE = re.compile(rb"\xed[\xb2\xb3][\x80-\xbf]")
+"""An escaped byte as `surrogatepass` writes it; nothing else begins so."""
 
 TokenIds = npt.NDArray[np.unsignedinteger[Any]]
 """uint16 or uint32 by vocabulary."""
@@ -208,13 +211,19 @@ class Tokenizer:
         )
 
     def _encode_escaped(self, text: str) -> TokenIds:
-        parts = []
-        for part in _ESCAPED_BYTE.split(text):
-            if len(part) == 1 and "\udc80" <= part <= "\udcff":
-                parts.append(np.array([FIRST_BYTE_ID + ord(part) - 0xDC00], self.dtype))
-            else:
-                parts.append(self._merges.encode(part))
-        return np.concatenate(parts)
+        """A character of no piece, which joins with nothing, as a byte doesn't, stands for each of them meanwhile."""
+        candidates = map(chr, range(sys.maxunicode, 0xFFFF, -1))
+        mark = next(c for c in candidates if len(self._merges.encode(c)) == len(c.encode()))
+        ids = self._merges.encode(_ESCAPED_BYTE.sub(mark, text))
+        first, *rest = self._merges.encode(mark).tolist()
+        places = np.flatnonzero(ids == first)
+        for distance, byte in enumerate(rest, start=1):
+            places = places[ids[places + distance] == byte]
+        marked = np.array([ord(c) for c in re.findall(f"[\udc80-\udcff{mark}]", text)])
+        is_byte = marked != ord(mark)
+        places = places[is_byte]
+        ids[places] = marked[is_byte] - 0xDC00 + FIRST_BYTE_ID
+        return np.delete(ids, np.add.outer(places, np.arange(1, len(rest) + 1)))
 
 
 class _Spliced:
@@ -261,14 +270,10 @@ def _is_unicode(text: str) -> bool:
 def text_bytes(text: str) -> bytes:
     """The bytes that a string stands for: UTF-8; of lone surrogates U+DC80..U+DCFF one byte each, others three."""
     try:
-        return text.encode()
+        return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        pass
-    escaped = re.compile("[\udc80-\udcff]")
-    return b"".join(
-        part.encode("utf-8", "surrogateescape" if escaped.match(part) else "surrogatepass")
-        for part in _ESCAPED_BYTE.split(text)
-    )
+        passed = text.encode("utf-8", "surrogatepass")
+        return _PASSED_BYTE.sub(lambda found: bytes([ord(found[0].decode("utf-8", "surrogatepass")) - 0xDC00]), passed)
 
 
 def check_pieces(pieces: list[tuple[str, float, str]], where: str) -> None:

@@ -1,9 +1,11 @@
 """Byte-exactness for anything, and SentencePiece's own ids as the oracle."""
 
+import copy
 import dataclasses
 import shutil
 import struct
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicode_assets.tokens.train import train_tokenizer
+from minicode_model import merges
 from minicode_model.artifact import write_artifact
 from minicode_model.errors import CorruptArtifactError, MissingArtifactError, TokenizerError
 from minicode_model.tokenizer import FIRST_TEXT_ID, SPECIAL_TOKENS, Tokenizer, text_bytes
@@ -96,6 +99,19 @@ def test_ids_equal_sentencepieces_on_odd_text(text: str) -> None:
     assert tokenizer.encode(text).tolist() == oracle.encode(text)
 
 
+RUNS = st.lists(st.tuples(st.sampled_from([*ODD, "-", "e", "se", "lf", "\U0010ffff"]), st.integers(1, 40)), max_size=9)
+
+
+@settings(deadline=None)
+@given(RUNS, st.integers(1, 40))
+def test_blocks_of_any_size_give_the_ids_of_the_whole_text(runs: list[tuple[str, int]], size: int) -> None:
+    text = "".join(part * count for part, count in runs)
+    expected = small_tokenizer().encode(text)
+    tokenizer = copy.copy(small_tokenizer())
+    with mock.patch.multiple(merges, _LONG_TEXT=1, _BLOCK_BYTES=size), mock.patch.object(tokenizer._merges, "_overlap", 8):
+        assert np.array_equal(tokenizer.encode(text), expected)
+
+
 def test_special_tokens_are_never_produced_from_text() -> None:
     tokenizer = small_tokenizer()
     for index, name in enumerate(SPECIAL_TOKENS):
@@ -127,9 +143,10 @@ NASTY = {
     "the space of SentencePiece": "a\u2581b \u2581\u2581 c",
     "lone surrogates": "\ud800 \udfff\udc80 x",
     "line ends": "a\rb\r\nc\fd\x85e\u2028f\0",
-    "a megabyte without a line": "x1_é" * 250_000,
-    "a megabyte without a space": "AbC9+/" * 170_000,
-    "a megabyte of spaces": " " * 1_000_000,
+    "no line": "x1_é" * 50_000,
+    "no space": "AbC9+/" * 40_000,
+    "nothing but spaces": " " * 200_000,
+    "all planes and bytes that are no UTF-8": "".join(map(chr, range(0xFF00, 0x110000, 5))) + "\U0010ffff\udcff\udc80",
     "unassigned and private": "\u0378\ufdd0minicode\ufdd0\ue000\U0010ffff\uffff",
     "what NFKC would change": "ﬁ Å e\u0301 ½ ﾊﾟ ㎏ \u00a0\u3000\u200b",
 }
