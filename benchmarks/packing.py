@@ -54,10 +54,14 @@ MODES: dict[str, dict[str, object]] = {
     "middles from the syntax": {"fim_syntax_rate": 1.0},
     "each file by itself": {"repository_context": False},
     "each by itself, rearranged": {"repository_context": False, "fim_rate": 1.0},
-    "three sources": {"several": True},
-    "three sources, weighted": {"several": True, "mixing": "target", "target_shares": ["swh=0.5", "documentation=0.5"]},
+    "no spaces": {"corpus": "no_spaces"},
+    "no spaces, every part rearranged": {"corpus": "no_spaces", "fim_rate": 1.0, "fim_file_rate": 1.0},
+    "three sources": {"corpus": "several"},
+    "three sources, weighted": {
+        "corpus": "several", "mixing": "target", "target_shares": ["swh=0.5", "documentation=0.5"],
+    },
     "three sources, 2.5 epochs, every part rearranged": {
-        "several": True, "epochs": ["swh=2.5", "issues=0.5"], "fim_rate": 1.0, "fim_file_rate": 1.0,
+        "corpus": "several", "epochs": ["swh=2.5", "issues=0.5"], "fim_rate": 1.0, "fim_file_rate": 1.0,
     },
 }  # fmt: skip
 BYTES_PER_TOKEN = 3.5
@@ -81,10 +85,11 @@ def python_files() -> Iterator[tuple[str, str, str]]:
                 continue
 
 
-def corpus_rows(max_bytes: int, sources: Sequence[str]) -> Iterator[dict[str, object]]:
+def corpus_rows(max_bytes: int, sources: Sequence[str], without: str) -> Iterator[dict[str, object]]:
     size = copy = 0
     while True:
         for package, path, text in python_files():
+            text = text.replace(without, "") if without else text
             raw = text.encode()
             origin = f"pkg:pypi/{copy:04}-{package}@1"
             sha1_git = hashlib.sha1(b"blob %d\0" % len(raw) + raw).hexdigest()
@@ -108,13 +113,13 @@ def corpus_rows(max_bytes: int, sources: Sequence[str]) -> Iterator[dict[str, ob
         copy += 1
 
 
-def write_corpus(folder: Path, max_bytes: int, sources: Sequence[str] = ("swh",)) -> None:
+def write_corpus(folder: Path, max_bytes: int, sources: Sequence[str] = ("swh",), without: str = "") -> None:
     with write_artifact(folder, name="corpus", config_digest="", inputs={}) as writer:
         for split in ("train", "validation"):
             (writer.path / split).mkdir()
         rows: list[dict[str, object]] = []
         size = parts = 0
-        for row in corpus_rows(max_bytes, sources):
+        for row in corpus_rows(max_bytes, sources, without):
             rows.append(row)
             size += len(str(row["text"]))
             if size >= PART_BYTES:
@@ -275,12 +280,13 @@ def compare_modes(home: Path, num_bytes: int, seq_lens: list[int]) -> None:
         + "|---" * 7
         + "|"
     )
-    several = home / "several"
-    write_corpus(several / "corpus", num_bytes, SOURCES)
-    (several / "tokenizer").symlink_to(home / "tokenizer")
+    write_corpus(home / "several" / "corpus", num_bytes, SOURCES)
+    write_corpus(home / "no_spaces" / "corpus", num_bytes, without=" ")
+    for name in ("several", "no_spaces"):
+        (home / name / "tokenizer").symlink_to(home / "tokenizer")
     for name, changes in MODES.items():
-        where, changes = several if "several" in changes else home, {**changes, "num_workers": 1}
-        changes.pop("several", None)
+        changes = {**changes, "num_workers": 1}
+        where = home / str(changes.pop("corpus", "."))
         for seq_len in seq_lens:
             figures = run_stage(where, **changes, seq_len=seq_len)
             long, cut = figures["num_long_files"], figures["num_cut_files"]

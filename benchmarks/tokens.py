@@ -5,7 +5,7 @@ size and are trained on the same sample; tiktoken runs Hugging Face's merges. Ro
 each counts, so that a neighbour on the machine disturbs all alike. tiktoken and tokenizers are extras of this
 benchmark only: `pip install tiktoken tokenizers`.
 
-    python benchmarks/tokens.py --megabytes 30 --vocab 4096 --rounds 3 --options > benchmarks/results/tokens.md
+    python benchmarks/tokens.py --megabytes 30 --vocab 4096 --rounds 3 > benchmarks/results/tokens.md
 """
 
 import argparse
@@ -19,7 +19,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import sentencepiece
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -33,6 +32,17 @@ from minicode_model.tokenizer_export import tokenizer_json
 
 GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """GPT-2's, with single digits as StarCoder splits them."""
+RUNS = {
+    "spaces": " ",
+    "line ends": "\n",
+    "hyphens": "-",
+    "one letter": "a",
+    "digits": "7",
+    "emoji": "😀",
+    "Chinese": "漢字",
+    "Python without spaces": "self.x=f(1);",
+}
+"""Texts that are hard for an encoder in the length of a chunk."""
 
 
 def read_texts(max_bytes: int) -> tuple[list[str], list[str]]:
@@ -147,7 +157,7 @@ def check_exact(tokenizer: Tokenizer, texts: list[str]) -> str:
     )
 
 
-def compare(train: list[str], held: list[str], vocab_size: int, rounds: int) -> None:
+def compare(train: list[str], held: list[str], vocab_size: int, rounds: int) -> Tokenizer:
     seconds, tokenizer = timed(lambda: train_ours(train, vocab_size=vocab_size))
     print(f"vocabulary {vocab_size}: trained on {num_bytes(train) / 1e6:.1f} MB in {seconds:.1f} s")
     print(check_exact(tokenizer, held))
@@ -166,31 +176,20 @@ def compare(train: list[str], held: list[str], vocab_size: int, rounds: int) -> 
     for name, _ in entries:
         seconds, cpu = best[name]
         print(f"| {name} | {size / 1e6 / seconds:.1f} | {size / 1e6 / cpu:.1f} | {size / counts[name]:.3f} |")
+    return tokenizer
 
 
-def compare_options(train: list[str], held: list[str], vocab_size: int) -> None:
-    """Bytes per token on held-out text for each option of the trainer, one at a time."""
-    half = train[::2]
-    variants: list[tuple[str, list[str], dict[str, object]]] = [
-        ("defaults", train, {}),
-        ("split_by_unicode_script = false", train, {"split_by_unicode_script": False}),
-        *((f"max_piece_length = {n}", train, {"max_piece_length": n}) for n in (8, 12, 24, 32)),
-        *((f"character_coverage = {c}", train, {"character_coverage": c}) for c in (0.999, 0.9999, 0.99995, 1.0)),
-        ("half of the sample", half, {}),
-        ("an eighth of the sample", train[::8], {}),
-    ]
-    print("\n| option | train s | bytes/token | byte tokens | unused pieces |\n|---|---|---|---|---|")
-    for name, texts, changes in variants:
-        seconds, tokenizer = timed(
-            lambda texts=texts, changes=changes: train_ours(texts, vocab_size=vocab_size, **changes)
-        )
-        used = np.zeros(tokenizer.vocab_size, np.int64)
-        for text in held:
-            used += np.bincount(tokenizer.encode(text), minlength=tokenizer.vocab_size)
-        print(
-            f"| {name} | {seconds:.1f} | {num_bytes(held) / used.sum():.4f} | {used[35:291].sum() / used.sum():.3%} | "
-            f"{(used[291:] == 0).sum()} |"
-        )
+def compare_runs(tokenizer: Tokenizer, num_bytes: int) -> None:
+    """Texts that are one chunk: processor time in blocks, and as the engine takes them in one."""
+    engine = tokenizer._merges
+    print(f"\n| {num_bytes / 1e6:g} MB of | s | as one chunk, s | tokens |\n|---|---|---|---|")
+    for name, unit in RUNS.items():
+        text = unit * (num_bytes // len(unit.encode()))
+        start = time.process_time()
+        ids = tokenizer.encode(text)
+        blocks = time.process_time()
+        engine._ranks(text)
+        print(f"| {name} | {blocks - start:.2f} | {time.process_time() - blocks:.2f} | {len(ids):,} |", flush=True)
 
 
 def begin() -> None:
@@ -204,13 +203,13 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=30, help="training text; held out: as much at most")
     parser.add_argument("--vocab", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--options", action="store_true", help="also compare the trainer's options")
+    parser.add_argument("--runs", type=int, default=10, help="megabytes of one character; 0: none")
     arguments = parser.parse_args()
     begin()
     train, held = read_texts(arguments.megabytes * 1_000_000)
-    compare(train, held, arguments.vocab, arguments.rounds)
-    if arguments.options:
-        compare_options(train, held, arguments.vocab)
+    tokenizer = compare(train, held, arguments.vocab, arguments.rounds)
+    if arguments.runs:
+        compare_runs(tokenizer, arguments.runs * 1_000_000)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ whose generator was stateful; SantaCoder's SPM "variant 2".
 """
 
 import ast
+import codecs
 import hashlib
 import re
 import warnings
@@ -17,6 +18,9 @@ from minicode_model.tokenizer import TokenIds, Tokenizer
 
 NUM_SENTINELS = 3
 """Tokens that the rearrangement adds."""
+_DECORATOR = re.compile(rb"[ \t\f]*@")
+_OPENING = re.compile(rb"(?:#[^\r\n]*|[^(#])*\(")
+"""From behind what is called to its opening parenthesis, comments skipped."""
 
 
 def uniforms(count: int, seed: int, *key: str | int) -> tuple[float, ...]:
@@ -54,30 +58,38 @@ def syntax_spans(raw: bytes) -> dict[str, list[tuple[int, int]]]:
         raw: The file, UTF-8.
 
     Returns:
-        (first byte, byte behind the last) by kind: `statement` (whole), `arguments` (of a call, without the
-        parentheses), `body` (of a compound statement, from its first statement on). Empty when Python 3 can't parse it.
+        (first byte, byte behind the last) by kind: `statement` (whole, with its decorators), `arguments` (of a call,
+        without the parentheses), `body` (of a compound statement, from its first statement on). Empty when Python 3
+        can't parse it.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(raw.decode())
+            tree = ast.parse(raw.decode("utf-8-sig"))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
-    starts = [0, *(match.end() for match in re.finditer(rb"\r\n|\r|\n", raw))]
+    starts = [len(codecs.BOM_UTF8) if raw.startswith(codecs.BOM_UTF8) else 0]
+    starts += [match.end() for match in re.finditer(rb"\r\n|\r|\n", raw)]
     spans: dict[str, list[tuple[int, int]]] = {"statement": [], "arguments": [], "body": []}
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt):
-            spans["statement"].append((_start(node, starts), _stop(node, starts)))
-            body = getattr(node, "body", None)
-            if body:
-                spans["body"].append((_start(body[0], starts), _stop(body[-1], starts)))
+            spans["statement"].append((_start(node, raw, starts), _stop(node, starts)))
+            if body := getattr(node, "body", None):
+                spans["body"].append((_start(body[0], raw, starts), _stop(body[-1], starts)))
         elif isinstance(node, ast.Call) and (node.args or node.keywords):
-            spans["arguments"].append((raw.index(b"(", _stop(node.func, starts)) + 1, _stop(node, starts) - 1))
+            opening = _OPENING.match(raw, _stop(node.func, starts))
+            assert opening
+            spans["arguments"].append((opening.end(), _stop(node, starts) - 1))
     return {kind: sorted(places) for kind, places in spans.items() if places}
 
 
-def _start(node: ast.stmt, starts: list[int]) -> int:
-    return starts[node.lineno - 1] + node.col_offset
+def _start(node: ast.stmt, raw: bytes, starts: list[int]) -> int:
+    """Where a statement starts, with the decorators, whose own places leave out the `@`."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    if not decorators:
+        return starts[node.lineno - 1] + node.col_offset
+    lines = (_DECORATOR.match(raw, starts[line]) for line in range(decorators[0].lineno - 1, -1, -1))
+    return next(found.end() - 1 for found in lines if found)
 
 
 def _stop(node: ast.stmt | ast.expr, starts: list[int]) -> int:

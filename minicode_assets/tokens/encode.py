@@ -8,6 +8,7 @@ cut anyway. Without such a one, files are chosen that together fill the room bes
 documents (`pack`, `fill`). Source: model.md 1.2 lists what goes wrong otherwise.
 """
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ _KEPT_LONG = 8
 """The last files that must be cut anyway are kept for rooms that nothing else fills."""
 _FIM_RESERVE_TOKENS = 8
 """Kept for what the cuts add, since a token that is cut becomes two or more; the suffix then takes what is left."""
+_FILL_ATTEMPTS = 3
+"""Ends that are tried for a suffix; the second fills the room unless the text has other tokens from the cut on."""
 
 
 @dataclass(frozen=True)
@@ -225,32 +228,38 @@ class ExampleEncoder:
         prefix = np.concatenate([path, body.between(body.byte_at(start), low)])
         middle = body.between(low, high)
         room = longest - NUM_SENTINELS - len(prefix) - len(middle)
-        suffix, stop = self._suffix(pieces, body, high, stop, room)
-        if len(suffix) > room:
+        fitted = self._suffix(pieces, body, high, stop, room)
+        if fitted is None:
             return None
+        suffix, stop = fitted
         return arrange(self._tokenizer, prefix, middle, suffix, spm=order == "spm"), stop
 
-    def _suffix(self, pieces: Pieces, body: EncodedText, high: int, stop: int, room: int) -> tuple[TokenIds, int]:
-        """The suffix from byte `high` on, and the token behind it: `stop`, moved so that the room is filled."""
-        seam = body.seam_behind(high, body.byte_at(min(len(body), stop + _FIM_RESERVE_TOKENS)))
-        if seam is not None:
-            head = self._tokenizer.encode(body.raw[high:seam])
-            first, room = body.token_at(seam), room - len(head)
-            if room >= 0:
-                stop = body.character_start(first, min(len(body), first + room))
-                if stop < len(body):
-                    stop = self._line_end(pieces, body, first, stop, room - (stop - first))
-                return np.concatenate([head, body.ids[first:stop]]), stop
-        return self._tokenizer.encode(body.raw[high : body.byte_at(stop)]), stop
+    def _suffix(
+        self, pieces: Pieces, body: EncodedText, high: int, stop: int, room: int
+    ) -> tuple[TokenIds, int] | None:
+        """The suffix from byte `high` on, and the token behind it: about `stop`, moved until the room is filled."""
+        first, best = body.token_at(high), None
+        for _ in range(_FILL_ATTEMPTS):
+            ids = body.between(high, body.byte_at(stop))
+            if len(ids) <= room and (best is None or stop > best[1]):
+                best = ids, stop
+            if len(ids) == room:
+                break
+            stop = body.character_start(first, min(len(body), max(first, stop + room - len(ids))))
+        if best is None or best[1] == len(body):
+            return best
+        line = self._line_end(pieces, body, first, best[1], room - len(best[0]))
+        return best if line == best[1] else (body.between(high, body.byte_at(line)), line)
 
     def _cut_bytes(self, file: File, number: int, body: EncodedText, start: int, stop: int) -> tuple[int, int]:
         """The bytes before which middle and suffix begin: at a span of the syntax, or between any characters."""
         *chances, syntax, kind, which = uniforms(5, self._seed, "cuts", file.key, number)
         begin, end = body.byte_at(start), body.byte_at(stop)
         if syntax < self._fim_syntax_rate:
-            inside = [[s for s in spans if begin <= s[0] and s[1] <= end] for spans in body.spans.values()]
-            kinds = [spans for spans in inside if spans]
-            if kinds:
+            inside = [
+                spans[bisect_left(spans, (begin, 0)) : bisect_left(spans, (end, 0))] for spans in body.spans.values()
+            ]
+            if kinds := [fitting for spans in inside if (fitting := [s for s in spans if s[1] <= end])]:
                 spans = kinds[int(kind * len(kinds))]
                 return spans[int(which * len(spans))]
         prefix, middle, _ = split_characters(body.characters(start, stop), *chances)

@@ -108,7 +108,10 @@ def test_blocks_of_any_size_give_the_ids_of_the_whole_text(runs: list[tuple[str,
     text = "".join(part * count for part, count in runs)
     expected = small_tokenizer().encode(text)
     tokenizer = copy.copy(small_tokenizer())
-    with mock.patch.multiple(merges, _LONG_TEXT=1, _BLOCK_BYTES=size), mock.patch.object(tokenizer._merges, "_overlap", 8):
+    with (
+        mock.patch.multiple(merges, _LONG_TEXT=1, _BLOCK_BYTES=size),
+        mock.patch.object(tokenizer._merges, "_overlap", 8),
+    ):
         assert np.array_equal(tokenizer.encode(text), expected)
 
 

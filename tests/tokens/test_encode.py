@@ -161,6 +161,14 @@ def test_padding_buys_cuts_at_line_ends(fim_rate: float) -> None:
     assert len(full) > 0.97 * len(thrifty.piece_lengths), "without padding to spend every piece is filled"
 
 
+@pytest.mark.parametrize("text", ["".join(SOURCES).replace(" ", ""), "7" * 9000, " " * 90_000])
+def test_rearranged_parts_fill_their_rooms_without_a_space_in_the_text(text: str) -> None:
+    example = Example("x", None, (encoded_file("0" * 32, text[:90_000]),), 1.0)
+    *rooms, _ = encoder(512, line_padding_fraction=0.0).encode(example).piece_lengths
+    assert len(rooms) > 10
+    assert sum(rooms) > 0.999 * 512 * len(rooms)
+
+
 def test_shares_of_orders() -> None:
     files = tuple(encoded_file(f"{i:032x}", text) for i, text in enumerate(SOURCES * 5))
     encoded = encoder(256).encode(Example("e", None, files, 0.5))
