@@ -102,7 +102,6 @@ def test_ids_equal_sentencepieces_on_odd_text(text: str) -> None:
 RUNS = st.lists(st.tuples(st.sampled_from([*ODD, "-", "e", "se", "lf", "\U0010ffff"]), st.integers(1, 40)), max_size=9)
 
 
-@settings(deadline=None)
 @given(RUNS, st.integers(1, 40))
 def test_blocks_of_any_size_give_the_ids_of_the_whole_text(runs: list[tuple[str, int]], size: int) -> None:
     text = "".join(part * count for part, count in runs)
