@@ -110,7 +110,7 @@ class Merges:
             text = (self._raw[left] + self._raw[right]).decode()
         except UnicodeDecodeError:
             return True
-        return self._ranks(text).tolist() == [left, right]
+        return list(self._ranks(text)) == [left, right]
 
     def _with_heads(self, found: Ranks, places: list[int]) -> npt.NDArray[Any]:
         """Ids where first bytes of unknown characters were joined: they become bytes again."""
