@@ -123,7 +123,8 @@ def sample(
     for row, prompt in zip(tokens_BT, prompts, strict=True):
         row[width - len(prompt) :] = torch.from_numpy(prompt.astype(np.int64))
     chance = [
-        np.random.Generator(np.random.Philox(key=np.array([seed, row], np.uint64))) for row in range(len(prompts))
+        np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, row], np.uint64)))
+        for row in range(len(prompts))
     ]
     cache = Cache.allocate(model, padding_B, width + max_new_tokens)
     for _ in range(max_new_tokens):

@@ -1,14 +1,16 @@
 """A completions server for editors: OpenAI's /v1/completions with `suffix` and streaming, on the loopback address.
 
 It answers requests that name this machine's loopback address only, so that no web page reaches it through a name of
-its own (DNS rebinding). Headers, body, prompt, waiting line, and the number and patience of connections are bounded;
-what exceeds them is refused with a reason, or closed (connections.py).
+its own (DNS rebinding), and none that a browser sends for a page from elsewhere, which needs no answer to do harm.
+Headers, body, prompt, waiting line, and the number and patience of connections are bounded; what exceeds them, or asks
+for what isn't served, is refused with a reason, or closed (connections.py).
 """
 
 import asyncio
 import contextlib
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
@@ -17,11 +19,13 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minicode_model.config import Evaluation, Server
 from minicode_model.connections import http_server
@@ -38,6 +42,18 @@ CLIENT_LEFT = 499
 MAX_STOP_TEXTS = 4
 """Source: OpenAI's API reference."""
 _STREAM_END = "data: [DONE]\n\n"
+_RETRY_AFTER_S = "1"
+_OWN_PAGE = re.compile(r"https?://(127\.0\.0\.1|localhost)(:[0-9]+)?")
+_ONLY: dict[str, tuple[Any, ...]] = {
+    "n": (None, 1),
+    "best_of": (None, 1),
+    "echo": (None, False),
+    "logprobs": (None,),
+    "logit_bias": (None, {}),
+    "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0),
+}
+"""Fields of OpenAI's reference that are served with these values only: another one is refused, never ignored."""
 
 
 class RefusalError(Exception):
@@ -59,6 +75,7 @@ class Completion:
     seed: int
     stop: tuple[str, ...]
     is_streamed: bool
+    wants_usage: bool
 
 
 def serve(model: Starcoder2, tokenizer: Tokenizer, *, params: Server, sampling: Evaluation) -> None:
@@ -82,8 +99,25 @@ def build_app(model: Starcoder2, tokenizer: Tokenizer, *, params: Server, sampli
             Route("/v1/models", service.list_models, methods=["GET"]),
             Route("/v1/completions", service.complete, methods=["POST"]),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False)],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"], www_redirect=False),
+            Middleware(NoStrangersPages),
+        ],
     )
+
+
+class NoStrangersPages:
+    """Refuses what a browser sends for a page that isn't this machine's own; only browsers tell an origin."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403, or let the application answer."""
+        origin = Headers(scope=scope).get("origin")
+        is_own = origin is None or _OWN_PAGE.fullmatch(origin)
+        answer = self.app if is_own else _refusal(RefusalError(403, "found a page from elsewhere", "forbidden_origin"))
+        await answer(scope, receive, send)
 
 
 class Service:
@@ -106,11 +140,12 @@ class Service:
             if self._num_present >= self.params.max_concurrent + self.params.max_waiting:
                 raise RefusalError(429, f"{self._num_present} requests are being served already", "rate_limit_exceeded")
         except RefusalError as refusal:
-            body = {"message": refusal.reason, "type": "invalid_request_error", "code": refusal.code}
-            return JSONResponse({"error": body}, refusal.status)
-        chunks = self._chunks(completion)
+            return _refusal(refusal)
+        waiting = self._chunks(completion)
+        chunks = _started(await anext(waiting), waiting)  # it takes its place in the line before another request can
         if completion.is_streamed:
-            return StreamingResponse(_as_events(chunks), media_type="text/event-stream")
+            events = _as_events(chunks, with_usage=completion.wants_usage)
+            return StreamingResponse(events, media_type="text/event-stream")
         parts = []
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
@@ -149,11 +184,12 @@ class Service:
             raise RefusalError(400, "prompt: expected one string; suffix: a string or null", "invalid_value")
         if not _is_unicode([prompt, suffix or "", content.get("stop") or ""]):
             raise RefusalError(400, "prompt, suffix, stop: found half of a surrogate pair", "invalid_value")
-        if content.get("n") not in (None, 1) or content.get("echo"):
-            raise RefusalError(400, "n: only 1 is served; echo: only false", "unsupported_value")
+        for name, served in _ONLY.items():
+            if content.get(name) not in served:
+                raise RefusalError(400, f"{name}: only {served[-1]!r} is served", "unsupported_value")
         longest = self.model.config.max_position_embeddings
         default = min(self.sampling.max_new_tokens, longest // 2)
-        max_tokens = _number(content, "max_tokens", default, 1, longest - 1, int)
+        max_tokens = _number(content, "max_tokens", default, 0, longest - 1, int)
         stop = content.get("stop") or []
         stop = [stop] if isinstance(stop, str) else stop
         if (
@@ -167,9 +203,10 @@ class Service:
             max_tokens=max_tokens,
             temperature=_number(content, "temperature", self.sampling.temperature, 0, 2, float),
             top_p=_number(content, "top_p", self.sampling.top_p, 0, 1, float),
-            seed=_number(content, "seed", self.sampling.seed, 0, 2**63 - 1, int),
+            seed=_number(content, "seed", self.sampling.seed, -(2**63), 2**63 - 1, int),
             stop=tuple(stop),
-            is_streamed=bool(content.get("stream")),
+            is_streamed=_flag(content, "stream"),
+            wants_usage=_flag(content.get("stream_options") or {}, "include_usage"),
         )
 
     def _prompt_ids(self, prompt: str, suffix: str | None, room: int) -> TokenIds:
@@ -229,6 +266,19 @@ def _number(content: dict[str, Any], name: str, default: Any, low: float, high: 
     return kind(value)
 
 
+def _flag(content: Any, name: str) -> bool:
+    value = content.get(name) if isinstance(content, dict) else content
+    if value is not None and not isinstance(value, bool):
+        raise RefusalError(400, f"{name}: found {value!r}, expected true or false", "invalid_value")
+    return bool(value)
+
+
+def _refusal(refusal: RefusalError) -> Response:
+    body = {"message": refusal.reason, "type": "invalid_request_error", "code": refusal.code}
+    later = {"retry-after": _RETRY_AFTER_S} if refusal.status == 429 else None
+    return JSONResponse({"error": body}, refusal.status, later)
+
+
 def _next(steps: Generator[str, None, Row]) -> tuple[str, Row | None]:
     try:
         return next(steps), None
@@ -248,7 +298,22 @@ def _usage(completion: Completion, row: Row | None) -> dict[str, Any]:
     return {"usage": {"prompt_tokens": before, "completion_tokens": written, "total_tokens": before + written}}
 
 
-async def _as_events(chunks: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
-    async for chunk in chunks:
-        yield f"data: {json.dumps(chunk)}\n\n"
+async def _started(
+    first: dict[str, Any], others: AsyncGenerator[dict[str, Any], None]
+) -> AsyncGenerator[dict[str, Any], None]:
+    async with contextlib.aclosing(others):
+        yield first
+        async for chunk in others:
+            yield chunk
+
+
+async def _as_events(chunks: AsyncGenerator[dict[str, Any], None], *, with_usage: bool) -> AsyncIterator[str]:
+    """The chunks as events; where it is asked for, a last one has the usage and no text, as in OpenAI's reference."""
+    unknown = {"usage": None} if with_usage else {}
+    async with contextlib.aclosing(chunks):
+        async for chunk in chunks:
+            usage = chunk.pop("usage", None)
+            yield f"data: {json.dumps(chunk | unknown)}\n\n"
+    if with_usage:
+        yield f"data: {json.dumps(chunk | {'choices': [], 'usage': usage})}\n\n"
     yield _STREAM_END

@@ -39,11 +39,13 @@ class Suite:
         name: `humaneval`, `mbpp`, or `infilling_` and the file's name.
         problems: Those that are taken.
         stop: A completion ends before the first of these.
+        end: What stands behind each completion: a line that the stop text cut off gets its end back.
     """
 
     name: str
     problems: Sequence[Problem]
     stop: tuple[str, ...]
+    end: str = ""
 
 
 def score_benchmarks(
@@ -103,9 +105,9 @@ def load_suites(params: BenchmarkScores) -> list[Suite]:
         suites.append(Suite("mbpp", _some(problems, params), params.mbpp_stop))
     for file in params.infilling:
         problems = load_infilling(benchmark_file(file))
-        single = all("\n" not in problem.canonical.rstrip("\n") for problem in problems)
-        name = Path(file).name.partition(".")[0]
-        suites.append(Suite(f"infilling_{name}", _some(problems, params), ("\n",) if single else ()))
+        single = all(problem.canonical.find("\n") == len(problem.canonical) - 1 for problem in problems)
+        name = f"infilling_{Path(file).name.partition('.')[0]}"
+        suites.append(Suite(name, _some(problems, params), *((("\n",), "\n") if single else ((),))))
     return suites
 
 
@@ -167,7 +169,7 @@ def write_completions(model: Starcoder2, tokenizer: Tokenizer, suite: Suite, par
             seed=params.seed + start,
             stop=suite.stop,
         )
-    decoded = iter(text.decode("utf-8", "replace") for text in texts)
+    decoded = iter(text.decode("utf-8", "replace") + suite.end for text in texts)
     return {problem.task_id: [next(decoded) for _ in range(params.num_samples)] for problem in suite.problems}
 
 

@@ -112,7 +112,9 @@ def test_more_connections_than_the_limit_are_refused_and_later_ones_served(port:
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(connect(port)) for _ in range(LIMITS.max_connections)]
         with connect(port) as further:
-            assert b" 503 " in heard(further)
+            refusal = heard(further)
+            assert b" 503 " in refusal
+            assert b"\r\nretry-after: 1\r\n" in refusal
         assert [heard(connection) for connection in silent] == [b""] * len(silent)
     with connect(port) as connection:
         connection.sendall(GET)

@@ -33,12 +33,12 @@ def app(model):
     return build_app(model, small_tokenizer(), params=PARAMS, sampling=SAMPLING)
 
 
-def post(app, content, host: str = "127.0.0.1") -> httpx.Response:
+def post(app, content, host: str = "127.0.0.1", **headers: str) -> httpx.Response:
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
-            return await client.post("/v1/completions", content=body)
+            return await client.post("/v1/completions", content=body, headers=headers)
 
     return asyncio.run(ask())
 
@@ -76,7 +76,7 @@ def test_streamed_events_are_the_same_text(app) -> None:
         ({"prompt": 3}, 400, "invalid_value"),
         ({"prompt": ["a", "b"]}, 400, "invalid_value"),
         ({"prompt": "a", "suffix": 1}, 400, "invalid_value"),
-        ({"prompt": "a", "max_tokens": 0}, 400, "invalid_value"),
+        ({"prompt": "a", "max_tokens": -1}, 400, "invalid_value"),
         ({"prompt": "a", "max_tokens": 128}, 400, "invalid_value"),
         ({"prompt": "a", "max_tokens": 1.5}, 400, "invalid_value"),
         ({"prompt": "a", "temperature": -1}, 400, "invalid_value"),
@@ -85,6 +85,13 @@ def test_streamed_events_are_the_same_text(app) -> None:
         ({"prompt": "a", "stop": ["a"] * 5}, 400, "invalid_value"),
         ({"prompt": "a", "stop": [""]}, 400, "invalid_value"),
         ({"prompt": "a", "n": 2}, 400, "unsupported_value"),
+        ({"prompt": "a", "best_of": 2}, 400, "unsupported_value"),
+        ({"prompt": "a", "echo": True}, 400, "unsupported_value"),
+        ({"prompt": "a", "logprobs": 0}, 400, "unsupported_value"),
+        ({"prompt": "a", "logit_bias": {"50256": -100}}, 400, "unsupported_value"),
+        ({"prompt": "a", "presence_penalty": 0.5}, 400, "unsupported_value"),
+        ({"prompt": "a", "stream": "false"}, 400, "invalid_value"),
+        ({"prompt": "a", "stream_options": [1]}, 400, "invalid_value"),
         ({"prompt": "\ud800"}, 400, "invalid_value"),
         ({"prompt": "a", "suffix": "\udfff"}, 400, "invalid_value"),
         ({"prompt": "a", "stop": ["b", "\ud800"]}, 400, "invalid_value"),
@@ -105,18 +112,61 @@ def test_extreme_sampling_is_greedy(app, extreme: dict[str, float]) -> None:
     assert found == greedy
 
 
+def test_fields_with_the_value_that_is_served_change_nothing(app) -> None:
+    neutral = {"n": 1, "best_of": 1, "echo": False, "logprobs": None, "logit_bias": {}, "presence_penalty": 0}
+    first, second = (post(app, {"prompt": "a"} | more).json() for more in ({}, neutral))
+    assert first["choices"] == second["choices"]
+    nothing = post(app, {"prompt": "a", "max_tokens": 0, "seed": -1}).json()
+    assert nothing["choices"] == [{"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}]
+    assert nothing["usage"]["completion_tokens"] == 0
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_usage_of_a_stream_comes_when_asked_for(app, streamed) -> None:
+    request = {"prompt": "a", "stream": True} | ({"stream_options": {"include_usage": True}} if streamed else {})
+    *chunks, last = [json.loads(line[6:]) for line in post(app, request).text.split("\n\n")[:-2]]
+    if streamed:
+        assert last["choices"] == []
+        assert last["usage"] == post(app, {"prompt": "a"}).json()["usage"]
+        assert [chunk["usage"] for chunk in chunks] == [None] * len(chunks)
+    else:
+        assert not any("usage" in chunk for chunk in [*chunks, last])
+
+
 def test_other_host_names_are_refused(app) -> None:
     assert post(app, {"prompt": "a"}, host="attacker.example").status_code == 400
 
 
-def test_the_line_is_bounded_and_empties(app) -> None:
-    async def crowd() -> list[int]:
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://attacker.example", 403),
+        ("http://localhost.attacker.example", 403),
+        ("http://127.0.0.1.attacker.example:8971", 403),
+        ("null", 403),
+        ("http://localhost:3000", 200),
+        ("http://127.0.0.1:8971", 200),
+    ],
+)
+def test_pages_from_elsewhere_are_refused(app, origin: str, status: int) -> None:
+    """A page may send text/plain to any address without asking before; it can't read the answer, but it can cost."""
+    answer = post(app, {"prompt": "a"}, origin=origin, **{"content-type": "text/plain"})
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_line_is_bounded_and_empties(model, streamed: bool) -> None:
+    app = build_app(model, small_tokenizer(), params=PARAMS, sampling=SAMPLING)
+    request = {"prompt": "x", "max_tokens": 60, "stream": streamed}
+
+    async def crowd() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            asks = [client.post("/v1/completions", json={"prompt": "x", "max_tokens": 60}) for _ in range(5)]
-            return sorted(answer.status_code for answer in await asyncio.gather(*asks))
+            return await asyncio.gather(*(client.post("/v1/completions", json=request) for _ in range(5)))
 
-    assert asyncio.run(crowd()) == [200, 200, 429, 429, 429]
+    answers = asyncio.run(crowd())
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429, 429]
+    assert {answer.headers.get("retry-after") for answer in answers} == {None, "1"}
     assert post(app, {"prompt": "x"}).status_code == 200
 
 
