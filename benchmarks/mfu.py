@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     peak = measure_peak(device, torch.bfloat16)
     published = next((value for card, value in PUBLISHED_PEAK.items() if card in name), None)
-    operations, rows = operations_per_token(config.model), []
+    operations, rows = operations_per_token(config.model, config.token_shards.seq_len), []
     for compiled in (False, True) if not options.no_compile else (False,):
         for batch in options.batches:
             params = dataclasses.replace(

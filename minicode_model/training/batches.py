@@ -1,5 +1,6 @@
 """The order in which the model reads the shards: a function of (seed, step), with one integer as its state."""
 
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +16,7 @@ from minicode_model.model import target_mask
 class Sequences(Protocol):
     """What training needs of a packed split (minicode_model.shards.PackedSplit)."""
 
+    seq_len: int
     num_sequences: int
 
     def sequence(self, index: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
@@ -77,6 +79,9 @@ class StepLoader:
         split: The training sequences.
         params: Seed, batch size, accumulation, number of steps and of devices.
         rank: Which of the devices this process is, from 0.
+
+    Attributes:
+        seconds: Time that the batches given so far took, in which training stood still.
     """
 
     def __init__(self, split: Sequences, params: Checkpoint, rank: int = 0) -> None:
@@ -84,6 +89,7 @@ class StepLoader:
         self.params = params
         self.rank = rank
         self.num_delivered = 0
+        self.seconds = 0.0
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -92,8 +98,11 @@ class StepLoader:
     def __iter__(self) -> Iterator[Batch]:
         accumulation = self.params.gradient_accumulation_steps
         while self.num_delivered < len(self):
+            started = time.perf_counter()
             step, first = divmod(self.num_delivered, accumulation)
-            for batch in self.step_batches(step)[first:]:
+            batches = self.step_batches(step)[first:]
+            self.seconds += time.perf_counter() - started
+            for batch in batches:
                 self.num_delivered += 1
                 yield batch
 

@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from minicode_model.config import Checkpoint
 from minicode_model.errors import DivergenceError
-from minicode_model.training.batches import Batch, Sequences, sequence_order, stack
+from minicode_model.training.batches import Batch, Sequences, StepLoader, sequence_order, stack
 from minicode_model.training.module import TrainingModule, sum_over_devices
 from minicode_model.training.schedule import learning_rate_at
 from minicode_model.training.state import remove_old_states, state_folder
@@ -54,19 +54,23 @@ class Metrics(StepCallback):
     Attributes:
         rows: Rows of METRICS: step from 1, loss (nats a token), norm before clipping, rate, predicted tokens so far.
         seconds: Time spent training, over all processes that took part.
-        waiting_seconds: Of those, the time spent waiting for data.
         speeds: Rows of SPEEDS.
         peak: Operations a second of a large matrix product on all devices together, measured before the first step.
+
+    Args:
+        params: The [checkpoint] section.
+        loader: Gives the batches, and says how long they took.
     """
 
-    def __init__(self, params: Checkpoint) -> None:
+    def __init__(self, params: Checkpoint, loader: StepLoader) -> None:
         self.params = params
+        self.loader = loader
         self.rows: list[tuple[float, ...]] = []
         self.seconds = 0.0
-        self.waiting_seconds = 0.0
         self.speeds: list[tuple[float, ...]] = []
         self.peak = 0.0
         self._operations = 0.0
+        self._waited_before = 0.0
         self._mark = 0.0
         self._logged = (0.0, 0.0, 0.0)
 
@@ -75,13 +79,14 @@ class Metrics(StepCallback):
         assert isinstance(pl_module, TrainingModule)
         dtype = torch.bfloat16 if self.params.precision == "bf16" else torch.float32
         self.peak = known_peak(pl_module.device, dtype, torch.get_num_threads()) * self.params.devices
-        self._operations = operations_per_token(pl_module.network.config)
+        self._operations = operations_per_token(pl_module.network.config, self.loader.split.seq_len)
         self._mark = time.perf_counter()
         self._logged = (self.seconds, self.waiting_seconds, self.tokens)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
-        """What passed since the last batch ended was spent on getting this one."""
-        self.waiting_seconds += self._lap()
+    @property
+    def waiting_seconds(self) -> float:
+        """Of `seconds`, those in which training stood still for want of a batch."""
+        return self._waited_before + self.loader.seconds
 
     @property
     def tokens_per_second(self) -> float:
@@ -109,15 +114,11 @@ class Metrics(StepCallback):
         rate = learning_rate_at(step - 1, self.params)
         self.rows.append((step, module.step_loss, module.gradient_norm, rate, self.tokens + batch.step_targets))
         self._stop_if_climbing()
-        self._lap()
+        now = time.perf_counter()
+        self.seconds += now - self._mark
+        self._mark = now
         if step % self.params.log_every_steps == 0 or step == self.params.max_steps:
             self._log_progress(step)
-
-    def _lap(self) -> float:
-        now = time.perf_counter()
-        passed, self._mark = now - self._mark, now
-        self.seconds += passed
-        return passed
 
     def _log_progress(self, step: int) -> None:
         former, self._logged = self._logged, (self.seconds, self.waiting_seconds, self.tokens)
@@ -163,7 +164,7 @@ class Metrics(StepCallback):
         """Go on from a state."""
         self.rows = [tuple(row) for row in state_dict["rows"].tolist()]
         self.speeds = [tuple(row) for row in state_dict["speeds"].tolist()]
-        self.seconds, self.waiting_seconds = state_dict["seconds"], state_dict["waiting_seconds"]
+        self.seconds, self._waited_before = state_dict["seconds"], state_dict["waiting_seconds"]
 
 
 class Validation(StepCallback):

@@ -161,7 +161,8 @@ def fit(
     on_progress: Progress | None = None,
 ) -> tuple[Metrics, Validation]:
     """Train `network` to the last step, from the newest whole state in `states` or from the weights that it has."""
-    metrics, validation = Metrics(params), Validation(validation_split, params)
+    loader = StepLoader(train_split, params, rank())
+    metrics, validation = Metrics(params, loader), Validation(validation_split, params)
     module = TrainingModule(network.train(), params)
     with storage_errors(states):
         states.mkdir(parents=True, exist_ok=True)
@@ -176,7 +177,7 @@ def fit(
         callbacks.append(Logs(logs, metrics, validation, params))
     with _guest_manners(params.num_threads):
         trainer = _make_trainer(states, params, [*callbacks, keeper])
-        trainer.fit(module, StepLoader(train_split, params, rank()), ckpt_path=newest)
+        trainer.fit(module, loader, ckpt_path=newest)
     keeper.raise_noted_signal()
     return metrics, validation
 

@@ -13,18 +13,20 @@ PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
 PEAK_REPETITIONS = 5
 
 
-def operations_per_token(model: Model) -> float:
+def operations_per_token(model: Model, seq_len: int) -> float:
     """Floating-point operations of forward and backward for one token of a full sequence.
 
     6 x weights of the matrices, output matrix included and embedding look-up not, plus 12 x layers x width x T for
-    attention, without a discount for the causal half. Source: PaLM's appendix B; model.md 2.1.
+    attention, where T is the sequence, or the window that is shorter, without a discount for the causal half. Source:
+    PaLM's appendix B; model.md 2.1.
     """
     head_size = model.hidden_size // model.num_attention_heads
     attention = 2 * model.hidden_size * (model.hidden_size + model.num_key_value_heads * head_size)
     num_mlp_matrices = 3 if model.hidden_act == "swiglu" else 2
     block = attention + num_mlp_matrices * model.hidden_size * model.intermediate_size
     matrices = model.num_hidden_layers * block + model.vocab_size * model.hidden_size
-    return 6 * matrices + 12 * model.num_hidden_layers * model.hidden_size * model.max_position_embeddings
+    keys = min(seq_len, model.sliding_window or seq_len)
+    return 6 * matrices + 12 * model.num_hidden_layers * model.hidden_size * keys
 
 
 def measure_peak(device: torch.device, dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter) -> float:

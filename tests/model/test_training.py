@@ -6,7 +6,9 @@ import logging
 import pickle
 import shutil
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from minicode_model.artifact import write_artifact
 from minicode_model.config import Checkpoint, Model
 from minicode_model.errors import CheckpointError, DivergenceError
 from minicode_model.model import initialise
+from minicode_model.training import batches, callbacks
 from minicode_model.training.batches import StepLoader, sequence_order
 from minicode_model.training.logs import metrics_table
 from minicode_model.training.optim import make_optimizer
@@ -349,7 +352,49 @@ def test_operations_are_counted_from_the_weights(tiny_model: Model) -> None:
         network = initialise(shape, 0)
         matrices = sum(p.numel() for name, p in network.named_parameters() if p.ndim == 2 and "embed" not in name)
         matrices += network.output_weight.numel() if shape.tie_word_embeddings else 0
-        assert operations_per_token(shape) == 6 * matrices + 12 * 2 * 32 * 64
+        assert operations_per_token(shape, 48) == 6 * matrices + 12 * 2 * 32 * 48
+    windowed = dataclasses.replace(tiny_model, sliding_window=5)
+    assert operations_per_token(tiny_model, 48) - operations_per_token(windowed, 48) == 12 * 2 * 32 * (48 - 5)
+
+
+class SlowSplit(FailingSplit):
+    """A split each of whose sequences takes a second of a clock that nothing else moves."""
+
+    def __init__(self, split: ByteSplit, clock: list[float]) -> None:
+        super().__init__(split, 0, fail)
+        self.clock = clock
+
+    def sequence(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        self.clock[0] += 1
+        return self.split.sequence(index)
+
+
+@pytest.mark.parametrize(("slow", "waited"), [("validation", 0), ("training", 16)])
+def test_only_waiting_for_training_data_is_waiting(
+    tmp_path, train_split, validation_split, tiny_model, tiny_params, monkeypatch, slow: str, waited: int
+) -> None:
+    """Neither validation nor the batches that are accumulated count."""
+    clock = [0.0]
+    for module in (batches, callbacks):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    params = dataclasses.replace(tiny_params, validate_every_steps=1, max_steps=4)
+    splits = {"training": train_split, "validation": validation_split}
+    splits[slow] = SlowSplit(splits[slow], clock)
+    metrics, _ = fit(initialise(tiny_model, 1), *splits.values(), tmp_path / "s", params=params)
+    assert metrics.waiting_seconds == waited
+    assert metrics.data_wait_fraction == metrics.speeds[-1][3] == (waited > 0)
+    assert metrics.seconds >= 16
+
+
+def test_a_step_of_nothing_but_prompts_changes_no_weight(
+    tmp_path, train_split, validation_split, tiny_model, tiny_params, monkeypatch
+) -> None:
+    monkeypatch.setattr(ByteSplit, "learnt", lambda split, index: np.zeros(split.seq_len, bool))
+    params = dataclasses.replace(tiny_params, max_steps=2, weight_decay=0.0)
+    network = initialise(tiny_model, 1)
+    metrics, _ = fit(network, train_split, validation_split, tmp_path / "s", params=params)
+    assert [row[1:3] for row in metrics.rows] == [(0, 0), (0, 0)]
+    assert torch.equal(network.output_weight, initialise(tiny_model, 1).output_weight)
 
 
 def test_tensorboard_shows_the_rows(tmp_path, train_split, validation_split, tiny_model, tiny_params) -> None:
