@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from minicode_model.artifact import check_replaceable, digest_of
 from minicode_model.config import Checkpoint, Evaluation, Model, Server, build_section, shaping_values
 from minicode_model.errors import ConfigError, MinicodeError
+from minicode_model.ranges import range_problems
 
 Section = TypeVar("Section", Model, Checkpoint, Evaluation, Server)
 
@@ -94,8 +95,9 @@ def read_section(path: Path | None, section: type[Section]) -> Section:
         ) from error
     problems = [f"{path}: [{key}]: unknown section" for key in content if key not in _SECTIONS]
     built, found = build_section(section, content.get(name, {}), f"{path}: [{name}]")
-    if problems + found:
-        raise ConfigError("\n".join(problems + found), hint="see minicode_model/config.py for the keys")
+    problems += found or range_problems(built, f"[{name}]")
+    if problems:
+        raise ConfigError("\n".join(problems), hint="see minicode_model/config.py for the keys")
     return built
 
 
@@ -139,13 +141,13 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _generate(options: argparse.Namespace) -> None:
     """Complete a prompt, or fill in between a prefix and a suffix; prints the text as it is written."""
     from minicode_model.checkpoint import load_model
-    from minicode_model.generate import write
+    from minicode_model.generate import read_prompt, write
     from minicode_model.tokenizer import Tokenizer
 
     params = read_section(options.config, Evaluation)
     model, _ = load_model(options.checkpoint)
     tokenizer = Tokenizer.load(options.tokenizer)
-    prompt: str | None = sys.stdin.read() if options.prompt == "-" else options.prompt
+    prompt: str | None = read_prompt() if options.prompt == "-" else options.prompt
     parts = write(
         model,
         tokenizer,
@@ -195,6 +197,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except MinicodeError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who read has read enough
+        sys.stderr.close()
         return 1
     except KeyboardInterrupt:
         return 130

@@ -116,19 +116,6 @@ def arrange(tokenizer: Tokenizer, prefix: TokenIds, middle: TokenIds, suffix: To
     return np.concatenate([start, prefix, mark_suffix, suffix, mark_middle, middle])
 
 
-def infilling_prompt(tokenizer: Tokenizer, prefix: str | bytes, suffix: str | bytes, *, spm: bool) -> TokenIds:
-    """The ids after which a model writes the middle, then `<|endoftext|>` or `<file_sep>`.
-
-    Args:
-        tokenizer: The model's tokenizer.
-        prefix: Text before the gap.
-        suffix: Text after the gap.
-        spm: The SPM order instead of PSM.
-    """
-    nothing = np.zeros(0, tokenizer.dtype)
-    return arrange(tokenizer, tokenizer.encode(prefix), nothing, tokenizer.encode(suffix), spm=spm)
-
-
 def restore(tokenizer: Tokenizer, ids: TokenIds) -> TokenIds:
     """Put every rearranged part of a document back in the order of its text; sentinels of FIM disappear.
 

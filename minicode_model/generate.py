@@ -6,6 +6,7 @@ batch size.
 """
 
 import codecs
+import sys
 from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
@@ -14,9 +15,9 @@ from torch import Tensor
 
 from minicode_model.config import Evaluation
 from minicode_model.errors import ConfigError
-from minicode_model.fim import infilling_prompt
+from minicode_model.fim import arrange
 from minicode_model.model import Cache, Starcoder2
-from minicode_model.tokenizer import TokenIds, Tokenizer
+from minicode_model.tokenizer import TokenIds, Tokenizer, text_bytes
 
 _NUM_INFILLING_MARKS = 4
 """`<file_sep>` and the three sentinels."""
@@ -44,13 +45,14 @@ def generate(
         temperature: Divides the logits; 0 takes the likeliest token.
         top_p: Sample among the likeliest tokens that together have this probability, 0..1.
         seed: Of the random numbers.
-        stop: A row ends before the first of these texts; it always ends at a special token.
+        stop: A row ends before the first of these texts; it always ends at a special token, or at an id that the
+            tokenizer doesn't have (a model's vocabulary may be larger).
 
     Returns:
         The bytes that each row continues with, in the order of the prompts.
 
     Raises:
-        ConfigError: `max_new_tokens` leaves no room for a prompt, or a prompt is empty.
+        ConfigError: `max_new_tokens` leaves no room for a prompt, or a prompt or a stop text is empty.
     """
     rows = [Row(tokenizer, stop) for _ in prompt_ids]
     steps = sample(model, prompt_ids, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
@@ -73,7 +75,9 @@ class Row:
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
         self._bytes_of = tokenizer.token_bytes
-        self._stop = [text.encode() for text in stop]
+        self._stop = [text_bytes(text) for text in stop]
+        if b"" in self._stop:
+            raise ConfigError("stop: found an empty text, which would end everything before it begins")
         self.text = b""
         self.num_tokens = 0
         self.is_done = False
@@ -82,7 +86,7 @@ class Row:
         """Append one id, unless done."""
         if self.is_done:
             return
-        piece = self._bytes_of[token]
+        piece = self._bytes_of[token] if token < len(self._bytes_of) else b""
         self.num_tokens += 1
         self.is_done = not piece
         self.text += piece
@@ -166,8 +170,8 @@ def gap_prompt(tokenizer: Tokenizer, prefix: str, suffix: str, max_tokens: int) 
     before, after = tokenizer.encode(prefix), tokenizer.encode(suffix)
     after = after[: max(room // 3, room - len(before))]
     before = before[max(0, len(before) - (room - len(after))) :]
-    marked = infilling_prompt(tokenizer, tokenizer.decode(before), tokenizer.decode(after), spm=False)
-    return np.append(np.array([tokenizer.special("<file_sep>")], tokenizer.dtype), marked)
+    start = np.array([tokenizer.special("<file_sep>")], tokenizer.dtype)
+    return np.concatenate([start, arrange(tokenizer, before, start[:0], after, spm=False)])
 
 
 def complete(
@@ -248,6 +252,11 @@ def stream(
             break
     yield decoder.decode(row.text[num_given:], final=True)
     return row
+
+
+def read_prompt() -> str:
+    """Standard input, whatever its bytes: those that aren't UTF-8 reach the tokenizer as bytes (PEP 383)."""
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
 
 
 def write(

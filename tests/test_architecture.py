@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "lightning", "transformers", "matplotlib"}
-TORCH_FREE = {"config", "errors", "artifact", "tokenizer", "fim", "tensors", "shards"}
+TORCH_FREE = {"config", "ranges", "errors", "artifact", "tokenizer", "fim", "tensors", "shards"}
 STAGES = ["archive", "tables", "manifest", "blobs", "sources", "corpus", "tokens"]
 """Flow order of the library's folders: a folder imports from itself and from those before it."""
 BANNED_NAMES = {"utils", "helpers", "common", "manager", "process", "data", "info", "handle"}

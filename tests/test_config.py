@@ -41,6 +41,7 @@ def test_presets_resolve_without_contradictions(preset: str) -> None:
         ({"checkpoint": {"sharded": True, "devices": 2}}, "optimizer 'muon', expected 2 devices or more and 'adamw'"),
         ({"checkpoint": {"launcher": "ship"}}, "expected 'in_process' or 'process'"),
         ({"benchmark_scores": {"k": [1, 3]}}, "expected 1 to num_samples 2"),
+        ({"checkpoint": {"beta1": 1.0}}, "expected 0 or more and less than 1"),
         ({"extras_documentation": {"enabled": True}}, "nothing of it would be kept"),
         ({"tokenizer": {"vocab_size": 100_000}}, "smaller than [tokenizer] vocab_size"),
         ({"markup": {"enabled": True, "kind_bytes": ["json"]}}, "kind_bytes: found 'json', expected kind=bytes"),

@@ -1,7 +1,6 @@
 """The commands about the model and what it reads: evaluate, leaderboard, generate, parquet."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +81,16 @@ def run_generate(options: argparse.Namespace) -> int:
     """`minicode generate`: the text appears as it is written."""
     from minicode_assets.defs.settings import from_environment
     from minicode_model.checkpoint import load_model
-    from minicode_model.generate import write
-    from minicode_model.tokenizer import Tokenizer
+    from minicode_model.generate import read_prompt, write
+    from minicode_model.tokenizer import Tokenizer, text_bytes
 
     if (options.prefix is not None or options.suffix is not None) == (options.prompt is not None):
         options.parser.error("give either PROMPT, or --prefix and --suffix")
     layout, params = data_layout("checkpoint", "tokenizer"), from_environment().config.evaluation
     model, _ = load_model(layout.asset("checkpoint"))
     tokenizer = Tokenizer.load(layout.asset("tokenizer"))
-    prompt: str | None = sys.stdin.read() if options.prompt == "-" else options.prompt
-    print(prompt or "", end="", flush=True)
+    prompt: str | None = read_prompt() if options.prompt == "-" else options.prompt
+    print(text_bytes(prompt or "").decode("utf-8", "replace"), end="", flush=True)
     parts = write(
         model,
         tokenizer,

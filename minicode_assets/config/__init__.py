@@ -38,7 +38,6 @@ from minicode_assets.config.blobs import Blobs, FetchPlan, OptOut, OtherFiles, b
 from minicode_assets.config.corpus import Corpus, SearchIndex, corpus_problems
 from minicode_assets.config.files import content_digests
 from minicode_assets.config.phases import PHASE_SECTIONS, Phase, build_phases, merge_tables
-from minicode_assets.config.ranges import range_problems
 from minicode_assets.config.rewrite import LlmRewrite, Reformat, llm_problems
 from minicode_assets.config.safety import Malware, QualityModel, malware_files, malware_problems, quality_problems
 from minicode_assets.config.sources import SOURCE_SECTIONS, SourceSections, source_problems, wanted_files
@@ -59,6 +58,7 @@ from minicode_model.config import (
     nearest,
     shaping_values,
 )
+from minicode_model.ranges import range_problems
 
 __all__ = [
     "ASSET_SECTIONS",

@@ -66,8 +66,9 @@ class TrainingModule(LightningModule):
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The batch's share of the step's mean loss.
 
-        Divided by the targets of the whole step (a step of nothing but prompts has none), so that accumulating over batches and devices is exactly one large
-        batch; times the number of batches and devices, because Lightning and DDP divide by them.
+        Divided by the targets of the whole step, so that accumulating over batches and devices is exactly one large
+        batch (a step of nothing but prompts has none); times the number of batches and devices, because Lightning and
+        DDP divide by them.
         """
         loss, _ = self._loss(batch.tokens_BT, batch.segments_BT, batch.targets_BT)
         share = loss / max(1, batch.step_targets)

@@ -22,6 +22,7 @@ from minicode_model.checkpoint import Settings, save_checkpoint
 from minicode_model.config import Checkpoint, Model, checkpoint_problems, model_problems, shaping_values
 from minicode_model.errors import ConfigError, ShardError
 from minicode_model.model import Starcoder2
+from minicode_model.ranges import range_problems
 from minicode_model.shards import PackedSplit, open_split
 from minicode_model.training.batches import StepLoader
 from minicode_model.training.callbacks import Metrics, Progress, Reports, States, Validation
@@ -98,9 +99,11 @@ def train(
 
 
 def _check_sections(model: Model, params: Checkpoint) -> None:
-    problems = model_problems(model) + checkpoint_problems(params)
+    problems = range_problems(model, "[model]") + range_problems(params, "[checkpoint]")
+    problems += model_problems(model) + checkpoint_problems(params)
     if problems:
-        raise ConfigError("\n".join(problems), hint="correct the preset or the override")
+        first_of_each = {problem.partition(":")[0]: problem for problem in reversed(problems)}
+        raise ConfigError("\n".join(reversed(first_of_each.values())), hint="correct the preset or the override")
     if params.devices != int(os.environ.get("WORLD_SIZE", "1")):
         raise ConfigError(
             f"[checkpoint] devices {params.devices}: found {os.environ.get('WORLD_SIZE', '1')} processes",

@@ -1,6 +1,7 @@
 """Round trips: Hugging Face's own libraries read what was written, with equal logits and ids."""
 
 import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -128,7 +129,7 @@ def test_other_architectures_are_refused(folders: Path, tmp_path: Path) -> None:
         export(tmp_path / "d", *others, tmp_path / "out")
 
 
-def test_commands(folders: Path, tmp_path: Path, capsys) -> None:
+def test_commands(folders: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     (tmp_path / "c.toml").write_text(
         "[model]\nvocab_size=700\nhidden_size=32\nintermediate_size=64\nnum_hidden_layers=1\nnum_attention_heads=2\n"
         "max_position_embeddings=128\n[checkpoint]\nmax_steps=2\nbatch_size=2\n[evaluation]\nmax_bytes=100\nmax_new_tokens=8\n"
@@ -145,6 +146,11 @@ def test_commands(folders: Path, tmp_path: Path, capsys) -> None:
     assert main([*model, "def f():"]) == 0
     assert capsys.readouterr().out == first
     assert main([*model, "--prefix", "a = ", "--suffix", "\n"]) == 0
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x = '\xff"), "utf-8"))
+    assert main([*model, "-", "--seed", "-1"]) == 0
+    (tmp_path / "d.toml").write_text("[evaluation]\ntemperature = -1\n")
+    assert main([*model, "x", "--config", str(tmp_path / "d.toml")]) == 1
+    assert "temperature: found -1.0, expected 0 or more" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*model, "text", "--prefix", "a"])
     (tmp_path / "c.toml").write_text("[model]\nhiden_size=3\n")

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from minicode_model.fim import (
     NUM_SENTINELS,
     arrange,
-    infilling_prompt,
     restore,
     split_characters,
     syntax_spans,
     uniforms,
 )
+from minicode_model.generate import gap_prompt
 from tests.tokens.corpora import library_files, small_tokenizer
 
 UNIT = st.floats(0, 1, exclude_max=True)
@@ -71,12 +71,12 @@ def test_orders_are_starcoder2s() -> None:
     assert tokenizer.decode(spm, show_special=True) == b"<fim_prefix><fim_suffix>c<fim_middle>ab"
 
 
-@pytest.mark.parametrize("spm", [False, True])
-def test_the_prompt_is_the_training_order_up_to_the_middle(spm: bool) -> None:
+def test_the_prompt_of_a_gap_is_the_training_order_up_to_the_middle() -> None:
     tokenizer = small_tokenizer()
     prefix, middle, suffix = (tokenizer.encode(text) for text in ("def f(", "x", "):\n"))
-    prompt = infilling_prompt(tokenizer, "def f(", "):\n", spm=spm)
-    assert np.array_equal(np.concatenate([prompt, middle]), arrange(tokenizer, prefix, middle, suffix, spm=spm))
+    start, *prompt = gap_prompt(tokenizer, "def f(", "):\n", 100)
+    assert start == tokenizer.special("<file_sep>")
+    assert [*prompt, *middle] == arrange(tokenizer, prefix, middle, suffix, spm=False).tolist()
 
 
 def test_cut_sentinels_are_left_alone() -> None:

@@ -146,6 +146,22 @@ def test_a_gap_keeps_what_is_near_it() -> None:
     assert shown.endswith("<fim_middle>")
 
 
+@given(st.text(max_size=60), st.text(max_size=60), st.integers(6, 40))
+def test_a_gap_never_exceeds_its_room(prefix: str, suffix: str, room: int) -> None:
+    assert len(gap_prompt(small_tokenizer(), prefix, suffix, room)) <= room
+
+
+def test_an_id_that_the_tokenizer_lacks_ends_a_row(model: Starcoder2) -> None:
+    """A model's vocabulary may be larger than its tokenizer's, and an untrained one draws from all of it."""
+    tokenizer = small_tokenizer()
+    padded = initialise(dataclasses.replace(model.config, vocab_size=4 * tokenizer.vocab_size), seed=2).eval()
+    prompts = [tokenizer.encode("x")] * 16
+    texts = generate(
+        padded, tokenizer, prompts, max_new_tokens=30, temperature=2.0, top_p=1.0, seed=-1, stop=["\udc80"]
+    )
+    assert len(texts) == 16
+
+
 def test_text_level_calls(model: Starcoder2) -> None:
     tokenizer = small_tokenizer()
     options = SAMPLED | {"max_new_tokens": 12}
@@ -158,5 +174,7 @@ def test_impossible_requests_are_refused(model: Starcoder2) -> None:
     tokenizer = small_tokenizer()
     with pytest.raises(ConfigError, match=r"max_new_tokens: found 96, expected less than .* 96"):
         generate(model, tokenizer, [tokenizer.encode("x")], max_new_tokens=96, **GREEDY)
+    with pytest.raises(ConfigError, match="stop: found an empty text"):
+        generate(model, tokenizer, [tokenizer.encode("x")], max_new_tokens=6, stop=["a", ""], **GREEDY)
     with pytest.raises(ConfigError, match="prompt: found an empty one"):
         generate(model, tokenizer, [tokenizer.encode("")], max_new_tokens=6, **GREEDY)

@@ -6,7 +6,6 @@ import logging
 import pickle
 import shutil
 import signal
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
