@@ -13,6 +13,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
+# Programs of an environment name its folder: in a copied or moved checkout they would run the old one's code, or nothing.
+MADE_IN := $(shell cat $(VENV)/.created 2>/dev/null)
+ifneq ($(MADE_IN),)
+ifneq ($(MADE_IN),$(CURDIR))
+$(shell echo "$(VENV) was made in $(MADE_IN): it is made anew here" >&2; rm -rf $(VENV))
+endif
+endif
+
 .PHONY: help mathematics scancode run dagster-run test test-fast check format dev bench docs system-deps clean
 
 help: ## list these commands
@@ -22,7 +30,7 @@ $(VENV)/.created:
 	@echo "creating $(VENV)" >&2
 	@$(PYTHON) -c 'import sys; sys.exit("minicode needs Python 3.11 or newer; found " + sys.version.split()[0] + "; hint: make run PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv $(VENV)
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt $(wildcard minicode_assets/corpus/csrc/*)
 	@echo "installing the pinned dependencies (once; some minutes)" >&2
@@ -86,6 +94,6 @@ scancode: ## ScanCode in an environment of its own, for the licence files that n
 	@.venv-scancode/bin/pip install --quiet scancode-toolkit==32.5.0 pluggy==1.5.0
 	@.venv-scancode/bin/scancode --version
 
-clean: ## remove the artefacts and Dagster's run data (keeps .venv)
-	@rm -rf "$(MINICODE_DATA)"
+clean: ## remove data/ and Dagster's run data of this checkout (keeps .venv, and a MINICODE_DATA elsewhere)
+	@rm -rf data
 	@find dagster_home -mindepth 1 ! -name dagster.yaml -delete

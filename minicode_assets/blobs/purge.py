@@ -35,7 +35,7 @@ def purge_blobs(blobs: Path, plan: Path, *, keys: Sequence[str]) -> int:
 
 def _purge(folder: Path, opted_out: pl.DataFrame) -> bool:
     parts = sorted(folder.rglob("*.parquet"))
-    found = pl.concat([pl.scan_parquet(part).select("sha1_git") for part in parts])
+    found = pl.concat([pl.scan_parquet(part, glob=False).select("sha1_git") for part in parts])
     if not found.join(opted_out.lazy(), on="sha1_git", how="semi").head(1).collect().height:
         return False
     old = open_artifact(folder)
@@ -45,7 +45,7 @@ def _purge(folder: Path, opted_out: pl.DataFrame) -> bool:
             path = writer.path / part.relative_to(folder)
             path.parent.mkdir(exist_ok=True)
             table = BLOBS if path.parent == writer.path else QUARANTINE
-            write_parquet(pl.read_parquet(part).join(opted_out, on="sha1_git", how="anti"), path, table)
+            write_parquet(pl.read_parquet(part, glob=False).join(opted_out, on="sha1_git", how="anti"), path, table)
     return True
 
 

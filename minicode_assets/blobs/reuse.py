@@ -57,7 +57,12 @@ def _reuse_part(part: Path, rows: Rows, ledger: Ledger) -> int:
     """Enter the intact and wanted bodies of one part file, which bounds memory."""
     still_open = ledger.is_open
     try:
-        found = pl.scan_parquet(part).filter(pl.col("status") == "verified").select("sha1_git", "data").collect()
+        found = (
+            pl.scan_parquet(part, glob=False)
+            .filter(pl.col("status") == "verified")
+            .select("sha1_git", "data")
+            .collect()
+        )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         logger.warning("%s: can't be read, its contents are fetched again: %s", part, error)
         return 0

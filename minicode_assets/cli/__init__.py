@@ -1,6 +1,7 @@
 """The `minicode` command. Options choose what to run, never thresholds; data goes to stdout, progress to stderr."""
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 a problem that the message explains, 2 wrong usage."""
     options = build_parser().parse_args(arguments)
     _log_progress(options.quiet)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal's encoding may lack a character, a path may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = options.run(options)
     except MinicodeError as error:

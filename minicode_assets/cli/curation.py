@@ -98,7 +98,7 @@ def run_funnel(options: argparse.Namespace) -> int:
         return _show_samples(options.samples, options.count, options.lines)
     folder = data_layout("corpus").asset("corpus")
     open_artifact(folder)
-    frame = pl.read_parquet(folder / "funnel.parquet", schema=FUNNEL.polars)
+    frame = pl.read_parquet(folder / "funnel.parquet", schema=FUNNEL.polars, glob=False)
     print(f"{'step':<34}{'documents':>12}{'MB':>9}{'as first':>10}{'left':>12}{'MB':>9}{'M tokens':>10}")
     for step, count, size, first, left, bytes_left, tokens in frame.iter_rows():
         if count or options.all:

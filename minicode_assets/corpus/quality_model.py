@@ -120,7 +120,7 @@ def _candidates(documents: Path, signals: Mapping[str, Path], params: QualityMod
 def _labels(path: str) -> pl.DataFrame:
     """sha1_git and label from a CSV or Parquet file with the columns `swhid` or `sha1_git` (hex), and `label`."""
     try:
-        frame = pl.read_parquet(path) if path.endswith(".parquet") else pl.read_csv(path)
+        frame = pl.read_parquet(path, glob=False) if path.endswith(".parquet") else pl.read_csv(path, glob=False)
         key = "swhid" if "swhid" in frame.columns else "sha1_git"
         hexadecimal = frame[key].cast(pl.String).str.extract(r"^(?:swh:1:cnt:)?([0-9a-f]{40})(?:;|$)")
         labels = frame["label"].cast(pl.Float64)

@@ -12,7 +12,7 @@ from minicode_assets.defs.stage import Outcome, Stage, StageRun
 from minicode_assets.layout import partition_keys
 from minicode_assets.parquet import scan_table
 from minicode_assets.provenance.search import build_index, search
-from minicode_assets.schemas import DOCUMENTS, FUNNEL
+from minicode_assets.schemas import CORPUS, DOCUMENTS, FUNNEL
 from minicode_assets.sources.swh import build_documents
 from minicode_model.artifact import open_artifact
 
@@ -69,11 +69,13 @@ def corpus(run: StageRun) -> Outcome:
         changed_texts=run.partitions(rewriting.CHANGED_TEXTS),
     )
     train, validation = (
-        pl.scan_parquet(run.folder / split / "*.parquet").select("origin_url", "text_sha256", "length_bytes").collect()
+        scan_table(run.folder, CORPUS, pattern=f"{split}/*.parquet", verify=False)
+        .select("origin_url", "text_sha256", "length_bytes")
+        .collect()
         for split in ("train", "validation")
     )
     shared = set(train["origin_url"]) & set(validation["origin_url"])
-    funnel = pl.read_parquet(run.folder / "funnel.parquet", schema=FUNNEL.polars)
+    funnel = pl.read_parquet(run.folder / "funnel.parquet", schema=FUNNEL.polars, glob=False)
     return Outcome(
         artifact,
         {
@@ -101,7 +103,7 @@ def corpus(run: StageRun) -> Outcome:
                 dict(funnel.filter(pl.col("num_first") > 0).select("step", "num_left").iter_rows()),
             ),
             "sample": frame_table(
-                pl.scan_parquet(run.folder / "train" / "*.parquet")
+                scan_table(run.folder, CORPUS, pattern="train/*.parquet", verify=False)
                 .select("origin_url", "path", "license_expression", "length_bytes", "swhid")
                 .head(10)
                 .collect()
@@ -115,7 +117,9 @@ def search_index(run: StageRun) -> Outcome:
     params, near_dup, corpus_folder = run.config.search_index, run.config.near_dup, run.layout.asset("corpus")
     artifact = build_index(corpus_folder, run.folder, params=params, near_dup=near_dup, config_digest=run.config_digest)
     sample = sample_decisions(corpus_folder, KEPT, count=NUM_SAMPLES)["document_id"].implode()
-    kept = pl.scan_parquet(corpus_folder / "train" / "*.parquet").filter(pl.col("document_id").is_in(sample))
+    kept = scan_table(corpus_folder, CORPUS, pattern="train/*.parquet", verify=False).filter(
+        pl.col("document_id").is_in(sample)
+    )
     lost = []
     for name, text in kept.select("document_id", "text").collect().iter_rows():
         found = search(text, corpus_folder, run.folder, params=params, near_dup=near_dup)

@@ -89,7 +89,7 @@ def build_index(corpus: Path, folder: Path, *, params: SearchIndex, near_dup: Ne
                 figures["num_reused"] += 1
             else:
                 _write_part(part, place, params, near_dup)
-            figures["num_rows"] += pl.scan_parquet(part).select(pl.len()).collect().item()
+            figures["num_rows"] += pl.scan_parquet(part, glob=False).select(pl.len()).collect().item()
             figures["num_keys"] += len(np.load(place / _KEYS, mmap_mode="r"))
         writer.metadata = {**figures, "corpus": indexed.digest, "files": files, "version": _VERSION}
     return open_artifact(folder, verify=False)
@@ -107,7 +107,7 @@ def _known(folder: Path, config_digest: str) -> dict[str, str]:
 
 def _write_part(part: Path, place: Path, params: SearchIndex, near_dup: NearDup) -> None:
     """The sorted hashes of one corpus file, in a folder of its own."""
-    keys, rows = _hashes(pl.read_parquet(part, columns=["text"])["text"], params, near_dup)
+    keys, rows = _hashes(pl.read_parquet(part, columns=["text"], glob=False)["text"], params, near_dup)
     place.mkdir(parents=True)
     np.save(place / _KEYS, keys)
     np.save(place / _ROWS, rows.astype(np.int32))
@@ -185,7 +185,7 @@ def _proven(
     if not rows:
         return
     names = ["document_id", "swhid", "license_expression", "text"]
-    frame = pl.read_parquet(part, columns=names)[sorted(rows)]
+    frame = pl.read_parquet(part, columns=names, glob=False)[sorted(rows)]
     for chunk in frame.iter_slices(_TEXTS_A_STEP):
         jaccards, contained = _similarities(text, chunk["text"], near_dup)
         for row, jaccard, share in zip(chunk.iter_rows(named=True), jaccards, contained, strict=True):

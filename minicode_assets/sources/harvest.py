@@ -135,7 +135,7 @@ class Harvest:
     def blocks(self) -> Iterator[pl.DataFrame]:
         """The blocks in order."""
         for block in self._blocks(self.progress):
-            yield pl.read_parquet(block)
+            yield pl.read_parquet(block, glob=False)
 
     def remove(self) -> None:
         """Throw the blocks away."""

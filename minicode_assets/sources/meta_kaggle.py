@@ -96,7 +96,7 @@ def _rows(folder: Path, name: str, columns: tuple[str, ...], *, key: str, wanted
     """The columns, as text, of the rows whose key is wanted."""
     path = folder / name
     try:
-        frame = pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy")
+        frame = pl.scan_csv(path, glob=False, infer_schema=False, encoding="utf8-lossy")
         found = frame.collect_schema().names()
         if absent := [column for column in columns if column not in found]:
             raise SourceError(

@@ -51,7 +51,9 @@ def export_gguf(checkpoint: Path, tokenizer: Path, path: Path) -> None:
             is shorter than the context, which llama.cpp's starcoder2 doesn't know, or the package gguf is absent.
     """
     if not importlib.util.find_spec("gguf"):
-        raise CheckpointError(f"{path}: writing it needs the package gguf", hint="pip install 'minicode[gguf]'")
+        raise CheckpointError(
+            f"{path}: writing it needs the package gguf", hint="pip install -c constraints.txt -e '.[gguf]'"
+        )
     settings, vocabulary = read_settings(checkpoint), Tokenizer.load(tokenizer)
     check_exportable(checkpoint, settings, vocabulary)
     window, longest = settings.model.sliding_window, settings.model.max_position_embeddings

@@ -1,5 +1,7 @@
 """The commands' own edges: bad options, what a person's folder holds, before anything was made."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,11 @@ def test_numbers_are_no_less_than_none(arguments: list[str], capsys: pytest.Capt
 def test_nothing_is_known_before_anything_was_made(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", f"swh:1:cnt:{'0' * 40}"]) == 1
     assert "file_manifest: no manifest.json, so it was never completed\nhint: make run" in capsys.readouterr().err
+
+
+def test_a_character_that_the_terminal_lacks_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert main(["leaderboard"]) == 0
+    sys.stdout.write("8.8 → 2.7 \udcff")
+    sys.stdout.flush()
+    assert sys.stdout.buffer.getvalue().endswith(b"8.8 \\u2192 2.7 \\udcff")  # type: ignore[attr-defined]

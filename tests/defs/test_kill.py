@@ -40,8 +40,11 @@ def kill_in(home: Home, stage: str) -> int:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_in_each_stage_then_resumed(finished: Home, tmp_path: Path) -> None:
-    """Last stage first, so that the inputs of each are still there; then one command makes everything again."""
-    home = copy_of(finished, tmp_path)
+    """Last stage first, so that the inputs of each are still there; then one command makes everything again.
+
+    In a folder whose name is a pattern, has spaces and is not ASCII.
+    """
+    home = copy_of(finished, tmp_path / "of ä [1] b*")
     tables = [stage.name for stage in STAGES if stage.name.startswith("swh_")]
     for stage in reversed([stage.name for stage in STAGES if stage.name not in tables[1:-1]]):  # they share their code
         shutil.rmtree(home.data / stage)

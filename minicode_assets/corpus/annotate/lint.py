@@ -21,7 +21,7 @@ from minicode_assets.schemas import LINT
 from minicode_model.artifact import Artifact, digest_of, write_file
 
 _FILES_A_RUN = 2000
-_HINT = "pip install 'minicode[lint]', or [lint] ruff = '' to turn it off"
+_HINT = "pip install -c constraints.txt -e '.[lint]', or [lint] ruff = '' to turn it off"
 Counts = tuple[int | None, int | None]
 """Errors and other findings; nulls where ruff can't parse the text, or does not survive it."""
 

@@ -1,6 +1,7 @@
 """The origin_facts table: how recent each origin's head is and how many stars it has, to prefer one copy to another."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -12,9 +13,9 @@ from minicode_assets.schemas import BRANCH_HEADS, ORIGIN_FACTS, REVISION
 from minicode_model.artifact import Artifact, open_artifact
 
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    ".csv": pl.read_csv,
-    ".parquet": pl.read_parquet,
-    ".jsonl": pl.read_ndjson,
+    ".csv": partial(pl.read_csv, glob=False),
+    ".parquet": partial(pl.read_parquet, glob=False),
+    ".jsonl": lambda path: pl.read_ndjson(path.read_bytes()),
 }
 
 

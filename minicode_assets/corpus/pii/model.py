@@ -31,7 +31,9 @@ def load_detector(folder: Path, *, labels: Sequence[str], min_score: float) -> D
     try:
         import transformers
     except ImportError as error:
-        raise CorpusError("[pii] model needs transformers", hint="pip install 'minicode[pii-model]'") from error
+        raise CorpusError(
+            "[pii] model needs transformers", hint="pip install -c constraints.txt -e '.[pii-model]'"
+        ) from error
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model = transformers.AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True).eval()

@@ -50,7 +50,7 @@ def _format(texts: Sequence[str], line_length: int) -> list[str | None]:
         if done.returncode not in (0, 2) or "No module named ruff" in done.stderr:
             raise RewriteError(
                 f"ruff format ended with {done.returncode}: {done.stderr[-500:]}",
-                hint="pip install 'minicode[rewrite]'",
+                hint="pip install -c constraints.txt -e '.[rewrite]'",
             )
         failed = {path.name for path in paths if f"{path.name}" in done.stderr}
         return [None if path.name in failed else path.read_bytes().decode() for path in paths]
