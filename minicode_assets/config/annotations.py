@@ -113,8 +113,8 @@ class Lint:
     """How ruff scores documents; it informs and drops nothing."""
 
     ruff: str = ""
-    """Name or path of the program; `ruff` is the one of this environment (`pip install -c constraints.txt -e '.[lint]'`).
-    Empty: off, every score is null."""
+    """Name or path of the program; `ruff` is the one of this environment (`pip install -c constraints.txt -e
+    '.[lint]'`). Empty: off, every score is null."""
     ruff_version: str = "0.17.5"
     """The version that answers; another one is an error."""
     rules: tuple[str, ...] = ("E4", "E7", "E9", "F", "W6", "B", "C90", "PL")
