@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from charset_normalizer import from_bytes
 
+from minicode_assets.sources.byte_shapes import charset_by_shape, is_surely_paired
+
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -90,10 +92,40 @@ def _detect(content: bytes, codecs_allowed: Sequence[str]) -> tuple[str, str] | 
         return _wide_text(content)
     repaired = content.decode("utf-8", errors="replace")
     num_bad = repaired.count("\ufffd")
-    if num_bad < sum(map(len, _BEYOND_ASCII.findall(repaired))) - num_bad or _SURROGATE.search(content):
+    num_good = sum(map(len, _BEYOND_ASCII.findall(repaired))) - num_bad
+    is_damaged = num_bad < num_good or _SURROGATE.search(content) or (num_bad == 1 and _is_cut(content))
+    if is_damaged and not is_surely_paired(content):
         return None
-    best = from_bytes(content, cp_isolation=list(codecs_allowed)).best()
+    allowed = _plausible(content, codecs_allowed)
+    best = from_bytes(content, cp_isolation=allowed).best() if allowed else None
     return (best.encoding, str(best)) if best else None
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether it is UTF-8 whose last character is cut off."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(content)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _plausible(content: bytes, codecs_allowed: Sequence[str]) -> list[str]:
+    """The one codec that the bytes look like; else all that are allowed, but Shift JIS that is half-width katakana."""
+    shape = charset_by_shape(content, codecs_allowed)
+    if shape:
+        try:
+            content.decode(shape)
+        except UnicodeDecodeError:
+            pass
+        else:
+            return [shape]
+    return [codec for codec in codecs_allowed if codec != "cp932" or not _is_half_width(content)]
+
+
+def _is_half_width(content: bytes) -> bool:
+    beyond = "".join(_BEYOND_ASCII.findall(content.decode("cp932", errors="replace")))
+    return 2 * sum("\uff61" <= letter <= "\uff9f" for letter in beyond) > len(beyond)
 
 
 def _wide_text(content: bytes) -> tuple[str, str] | None:

@@ -83,6 +83,13 @@ PROGRAM = "# {}\ndef add(first, second):\n    return first + second\n"
         ("cp1251", "Привет мир, это комментарий к функции, которая складывает"),
         ("koi8-r", "Привет мир, это комментарий к функции, которая складывает"),
         ("gbk", "这是一个中文注释用来说明函数的作用"),
+        ("gbk", "导入自己写的函数。创建服务器地址为空端口为八千。处理函数是开始监听"),
+        ("gbk", "请输入名称"),
+        ("cp1251", "Питон сам"),
+        ("koi8-r", "Местоположение по звёздам"),
+        ("euc_kr", "이 함수는 두 수를 더합니다"),
+        ("cp1252", "at 90° only"),
+        ("cp1252", "© Foo, “theirs”"),
         ("big5", "這是一個中文註釋用來說明函數的作用"),
         ("utf-16-le", "no mark: Zoë"),
         ("utf-16-le", "no mark, and valid as UTF-8 with NULs"),
@@ -103,6 +110,7 @@ def test_other_encodings_are_detected(codec, comment):
     [
         ("Ünïcödé ".encode() * 20 + b"\xff", "undecodable"),  # damaged UTF-8 is not Latin-1
         (b"x = '\xed\xa0\x80\xed\xb0\x80'", "undecodable"),  # surrogates
+        ("# the whole size, Größ".encode()[:-1], "undecodable"),  # cut in a character
         (b"x = '\xed\xa0\x80'", "undecodable"),  # one alone is no cp1251 either
         (bytes(range(256)) * 40, "nul"),
         (b"\x01\x00\x02\x00" * 200, "nul"),  # numbers are no UTF-16
@@ -110,7 +118,7 @@ def test_other_encodings_are_detected(codec, comment):
         (b"# coding: utf-16\nx = 1\n", "ok"),
         (b"# coding: cp037\nx = 1\n", "ok"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_what_is_no_text_stays_none(content, status):
     assert decode(content, detect=DETECT).status == status

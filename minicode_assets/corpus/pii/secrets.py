@@ -71,6 +71,7 @@ MAKERS = (
     Maker("atlassian", ("ATATT3",), r"ATATT3[\w=-]{60,300}", 6),
     Maker("groq", ("gsk_",), r"gsk_[A-Za-z0-9]{52}", 56),
     Maker("doppler", ("dp",), r"dp\.(?:pt|st|ct)\.[A-Za-z0-9]{40,48}", 2, "."),
+    Maker("recaptcha", ("6L",), r"6L[\w-]{38}", 40),
     Maker("age", ("AGE-SECRET-KEY-1",), r"AGE-SECRET-KEY-1[0-9A-Z]{58}", 74),
 )  # fmt: skip
 """Form of each maker's keys, as their documentation shows it. Of two forms that fit at one place the first counts."""
@@ -128,6 +129,8 @@ _DIGEST = re.compile(
 )
 _IDENTIFIER = string.ascii_letters + string.digits + "_-"
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+_DJANGO_KEY = re.compile(r"(?:django-insecure-)?[a-z0-9!@#$%^&*(_=+)-]{50}")
+"""Source: Django's get_random_secret_key; its signs would be those of a placeholder elsewhere."""
 _PASSWORD_NAME = re.compile(r"passw|passphrase|pwd", re.IGNORECASE)
 _WORDS = re.compile(r"[A-Za-z]*(?:[_.:/ -][A-Za-z]*)*\d{0,2}\Z")
 
@@ -217,6 +220,8 @@ def _kind_of(name: str, value: str, min_entropy_bits: float, min_key_length: int
     """`password`, `key`, or empty for a value that is neither."""
     if _DIGEST.search(name) or "://" in value or _UUID.match(value):
         return ""
+    if _DJANGO_KEY.fullmatch(value) and entropy_bits(value) >= min_entropy_bits:
+        return "key"
     if _PASSWORD_NAME.search(name):
         return "password" if _is_password(value) else ""
     return "key" if _is_random(value, min_entropy_bits, min_key_length) else ""
