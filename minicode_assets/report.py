@@ -54,7 +54,7 @@ def _figures(inputs: Mapping[str, Artifact], blobs: list[Artifact]) -> dict[str,
         "bytes_per_token": inputs["tokenizer"].metadata["bytes_per_token"],
         "train_tokens": shards["train"]["num_tokens"],
         "validation_tokens": shards["validation"]["num_tokens"],
-        "train_tokens_by_source": shards["train"]["tokens_by_source"],
+        **{f"{split}_tokens_by_source": shards[split]["tokens_by_source"] for split in ("train", "validation")},
         "parameters": checkpoint["num_parameters"],
         "first_loss": checkpoint["first_loss"],
         "last_loss": checkpoint["last_loss"],
@@ -77,7 +77,7 @@ def format_report(figures: Mapping[str, Any]) -> str:
         *[(f"  {reason}", f"{count:,} dropped") for reason, count in dropped.items()],
         ("bytes per token", f"{figures['bytes_per_token']:.3f} (held out)"),
         ("tokens", f"{figures['train_tokens']:,} train, {figures['validation_tokens']:,} validation"),
-        *[(f"  {name}", f"{count:,} train") for name, count in figures["train_tokens_by_source"].items()],
+        *_by_source(figures["train_tokens_by_source"], figures["validation_tokens_by_source"]),
         ("model", f"{figures['parameters']:,} parameters, trained on {figures['trained_tokens']:,} tokens"),
         ("training loss", f"{figures['first_loss']:.3f} → {figures['last_loss']:.3f} nats a token"),
         ("bits per byte", f"{model:.3f} (held-out origins)"),
@@ -85,6 +85,15 @@ def format_report(figures: Mapping[str, Any]) -> str:
     ]
     table = "\n".join(f"{name:<34}{value}" for name, value in lines)
     return table + "".join(_sample(sample) for sample in figures["samples"])
+
+
+def _by_source(train: Mapping[str, int], held_out: Mapping[str, int]) -> list[tuple[str, str]]:
+    """A line a source: its tokens in each split that has any."""
+    return [
+        (f"  {name}", ", ".join(f"{count:,} {split}" for count, split in splits if count))
+        for name in sorted({*train, *held_out})
+        for splits in [((train.get(name, 0), "train"), (held_out.get(name, 0), "validation"))]
+    ]
 
 
 def _sample(sample: Mapping[str, str]) -> str:

@@ -24,7 +24,8 @@ class Notebooks:
     distributions: tuple[str, ...] = ("minicode",)
     """Installed distributions whose requirements' notebooks are read, as in `archive`; `*` means all."""
     folders: tuple[str, ...] = ()
-    """Folders that are searched for `*.ipynb`, e.g. a download of Kaggle's notebooks. Unit: paths."""
+    """Folders that are searched for `*.ipynb`, e.g. a download of Kaggle's notebooks; inside a work tree its URL and
+    licence hold. `checkout/...` is in the checkout that minicode runs from, where it is one. Unit: paths."""
     meta_kaggle: str = ""
     """Folder with Meta Kaggle's KernelVersionDatasetSources.csv, DatasetVersions.csv, Datasets.csv and Users.csv: then
     all notebooks are Kaggle's, without outputs; a script that is no Python is dropped (`syntax`), and those that are

@@ -50,7 +50,7 @@ def licensing(config: Config) -> Licensing:
 def notebooks(run: StageRun) -> Outcome:
     """Read the notebooks of this machine."""
     params = run.config.notebooks
-    files = notebook_source.local_notebooks(params, licensing=licensing(run.config))
+    files = notebook_source.local_notebooks(params, checkout=project_folder(), licensing=licensing(run.config))
     if params.manifest:
         files = chain(files, notebook_source.manifest_notebooks(manifest_of(run)))
     return local_outcome(run, notebook_source.read_notebooks(files, params))

@@ -8,6 +8,8 @@ from typing import Any
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _CODE, _TEXT = "code", "markdown"
+_PROSE_TYPES = ("text/restructuredtext", "text/x-rst", "text/markdown")
+"""What `raw_mimetype` of a raw cell calls text. Source: nbformat, raw NBConvert cells."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,13 @@ def _cells(raw: Mapping[str, Any]) -> Iterator[Cell]:
             text = _joined(cell.get("source", cell.get("input", "")))
             if cell["cell_type"] == "code":
                 yield Cell(_CODE, text, _output(cell.get("outputs") or []))
-            elif cell["cell_type"] in ("markdown", "heading"):
+            elif cell["cell_type"] in ("markdown", "heading") or _is_prose(cell):
                 yield Cell(_TEXT, "#" * min(max(int(cell.get("level", 0)), 0), 6) + " " * ("level" in cell) + text)
+
+
+def _is_prose(cell: Mapping[str, Any]) -> bool:
+    """Whether a raw cell says that it is text: seaborn's documentation has its words in such."""
+    return cell["cell_type"] == "raw" and (cell.get("metadata") or {}).get("raw_mimetype") in _PROSE_TYPES
 
 
 def _output(outputs: list[Mapping[str, Any]]) -> str:

@@ -22,7 +22,7 @@ from minicode_assets.config.sources import Commits
 from minicode_assets.errors import SourceError
 from minicode_assets.sources.decode import decode
 from minicode_assets.sources.document import Document
-from minicode_assets.sources.files import LICENSE_FILE, Licensing
+from minicode_assets.sources.files import CHECKOUT, LICENSE_FILE, Licensing
 from minicode_assets.sources.marks import escaped, mark
 from minicode_model.artifact import digest_of
 from minicode_model.fim import uniforms
@@ -39,7 +39,6 @@ VERSION_SUBJECT = re.compile(
 )
 """Subjects of releases and updates. Source: StarCoder drops those that begin with a version; the words are ours."""
 DATA_SUFFIXES = (".json", ".yml", ".yaml", ".xml", ".html")
-CHECKOUT = "checkout"
 _MOST_COMPARED_LINES = 2000
 """Comparing takes time with the square of the lines."""
 

@@ -19,6 +19,10 @@ LICENSE_FILE = re.compile(r"(?i)^(?:un)?(?:licen[cs]e|copying)(?:[-_.][\w+.-]*)?
 METADATA = "METADATA"
 Licensing = Callable[[bytes], str | None]
 """The SPDX expression that a licence file or package metadata states; null when none is recognised."""
+CHECKOUT = "checkout"
+"""Stands for the checkout that minicode runs from where a folder or a repository is named."""
+CHECKOUT_URL = "file:///minicode"
+"""Its origin, wherever it lies and whatever it was cloned from: so that the same documents are held out everywhere."""
 PASSED_OVER = frozenset({*VENDORED_DIRECTORIES, "__pycache__", "build", "dist"})
 
 
@@ -27,8 +31,8 @@ class Origin:
     """The files of one distribution or folder.
 
     Attributes:
-        url: Package URL of a distribution; where a repository was cloned from, else `file:///<name>`.
-        files: Path inside to path on disk, sorted.
+        url: Package URL of a distribution; of a folder where its work tree was cloned from, else `file:///<name>`.
+        files: Path inside to path on disk, sorted; of a folder inside a work tree that of the tree.
     """
 
     url: str
@@ -51,29 +55,58 @@ class Origin:
         }
 
 
-def origins(distributions: Sequence[str], folders: Sequence[str]) -> Iterator[Origin]:
-    """The distributions, by name, then the folders, in their order.
+def origins(distributions: Sequence[str], folders: Sequence[str], checkout: Path | None = None) -> Iterator[Origin]:
+    """The distributions, by name, then the folders, in their order; those of the checkout under a name of their own.
 
     Raises:
         ArchiveError: A distribution is not installed, or its list of files can't be read.
-        SourceError: A folder is absent, or two have one URL (without a remote it is their name).
+        SourceError: A folder is absent, or two places have one URL (without a remote it is their name).
     """
     installed = wanted_distributions(distributions)[0] if distributions else []  # else all that there is is listed
     for found in installed:
         files = {readable_path(name): path for name, path in sorted(found.files().items())}
         yield Origin(found.url, files)
-    seen: set[str] = set()
+    seen: dict[str, Path] = {}
     for name in folders:
         folder = Path(name)
         if not folder.is_dir():
             raise SourceError(f"{folder}: found no folder", hint="correct the `folders` of the source's section")
-        url = folder_url(folder)
-        if url in seen:
+        tree = work_tree(folder)
+        url = CHECKOUT_URL if tree == checkout else folder_url(tree)
+        if seen.setdefault(url, tree) != tree:
             raise SourceError(
                 f"{folder}: a second folder with the URL {url}", hint="correct the `folders` of the section"
             )
-        seen.add(url)
-        yield Origin(url, dict(walk(folder)))
+        yield Origin(url, dict(_with_licenses(folder.absolute(), tree)))
+
+
+def in_checkout(folders: Sequence[str], checkout: Path) -> tuple[str, ...]:
+    """The folders with those of the checkout where they are, if they are there."""
+    found: list[str] = []
+    for name in folders:
+        first, _, rest = name.partition("/")
+        place = checkout / rest if first == CHECKOUT else Path(name)
+        found += [str(place)] if first != CHECKOUT or place.is_dir() else []
+    return tuple(found)
+
+
+def outside_checkout(folders: Sequence[str]) -> tuple[str, ...]:
+    """The folders but those of the checkout: it changes with every commit to minicode, and makes nothing stale."""
+    return tuple(name for name in folders if name.partition("/")[0] != CHECKOUT)
+
+
+def work_tree(folder: Path) -> Path:
+    """The repository's work tree that a folder is in, else the folder itself; absolute."""
+    inner = folder.absolute()
+    return next((outer for outer in (inner, *inner.parents) if (outer / ".git").exists()), inner)
+
+
+def _with_licenses(folder: Path, tree: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a folder by their paths in the work tree, and the licence texts at the tree's root."""
+    prefix = "" if folder == tree else f"{readable_path(os.fsencode(folder.relative_to(tree)))}/"
+    if prefix:
+        yield from ((p.name, p) for p in sorted(tree.iterdir()) if p.is_file() and LICENSE_FILE.match(p.name))
+    yield from ((f"{prefix}{path}", place) for path, place in walk(folder))
 
 
 def folder_url(folder: Path) -> str:

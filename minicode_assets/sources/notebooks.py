@@ -16,7 +16,7 @@ from typing import Any
 from minicode_assets.config.sources import NOTEBOOK_SUFFIXES, Notebooks
 from minicode_assets.sources.cells import Cell, Notebook, merged, parse_notebook
 from minicode_assets.sources.document import Document
-from minicode_assets.sources.files import Licensing, has_suffix, listing, origins
+from minicode_assets.sources.files import Licensing, has_suffix, in_checkout, listing, origins, outside_checkout
 from minicode_assets.sources.manifest_files import Manifest, ManifestFile, manifest_files
 from minicode_assets.sources.marks import escaped, mark
 from minicode_assets.sources.meta_kaggle import DataSets, load_data_sets, table_sizes
@@ -90,14 +90,14 @@ def _judged(file: NotebookFile, params: Notebooks) -> tuple[str, Notebook | None
     return judge(notebook, params) if notebook else ("malformed", None)
 
 
-def local_notebooks(params: Notebooks, *, licensing: Licensing) -> Iterator[NotebookFile]:
+def local_notebooks(params: Notebooks, *, checkout: Path, licensing: Licensing) -> Iterator[NotebookFile]:
     """The notebooks of distributions and folders, by name and path.
 
     Raises:
         ArchiveError, SourceError: As `files.origins`, `load_data_sets`.
     """
     tables, characters = params.meta_kaggle, params.max_description_characters
-    for origin in origins(params.distributions, params.folders):
+    for origin in origins(params.distributions, in_checkout(params.folders, checkout), checkout):
         chosen = origin.chosen(is_notebook)
         license_expression = origin.license(licensing) if chosen else None
         data_sets = load_data_sets(Path(tables), chosen, max_characters=characters) if tables else DataSets()
@@ -114,8 +114,8 @@ def manifest_notebooks(manifest: Manifest) -> Iterator[NotebookFile]:
 
 
 def fingerprint(params: Notebooks) -> str:
-    """Digest (hex) of the files that would be read: names and sizes."""
-    files = listing(origins(params.distributions, params.folders), is_notebook)
+    """Digest (hex) of the files that would be read: names and sizes, those of the checkout left out."""
+    files = listing(origins(params.distributions, outside_checkout(params.folders)), is_notebook)
     return digest_of([FORMAT, files, table_sizes(params.meta_kaggle)])
 
 

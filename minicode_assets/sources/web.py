@@ -1,8 +1,8 @@
 """Bytes of remote files by range: resumed where a connection breaks, paced where a server asks for it, checked.
 
-The token goes to the endpoint's own host and nowhere else, and is in no message. Documented rules: a server that
-answers a range with the whole file stops the run, and so does a file that changed; a rate limit or an outage is waited
-out, `attempts` times without progress at most.
+The token goes to the endpoint's own host and nowhere else, never by a less protected way, and is in no message.
+Documented rules: a server that answers a range with the whole file stops the run, and so does a file that changed; a
+rate limit or an outage is waited out, `attempts` times without progress at most.
 """
 
 import functools
@@ -23,7 +23,9 @@ from minicode_assets.errors import SourceError
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_PAUSE_S = 120.0
 _MAX_REDIRECTS = 5
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_PROGRESS_BYTES = 1 << 16
+"""A request that brought fewer counts as a failure when it breaks: else a server that gives a byte each has no end."""
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 
@@ -85,6 +87,7 @@ class Web:
                 hint="copy it again, without spaces or line breaks",
             )
         headers = {"User-Agent": "minicode", "Accept-Encoding": "identity"}
+        self._etags: dict[tuple[str, str], str] = {}
         self._client = httpx.Client(
             headers=headers, timeout=self.timeout_s, follow_redirects=False, verify=_certificates()
         )
@@ -101,11 +104,13 @@ class Web:
         """
         position, end, failures = start, file.size if stop is None else min(stop, file.size), 0
         while position < end:
+            asked = position
             try:
                 with self._open(file, position, end) as response:
                     for chunk in response.iter_raw():
                         kept = chunk[: end - position]
-                        position, failures = position + len(kept), 0
+                        position += len(kept)
+                        failures = 0 if position - asked >= _PROGRESS_BYTES else failures
                         yield kept
                 if position < end:
                     raise _PassingError(f"the connection ended at byte {position} of {end}")
@@ -136,7 +141,7 @@ class Web:
         url = file.url
         for _ in range(_MAX_REDIRECTS):
             parts = urlsplit(url)
-            own = self.token is not None and parts.netloc == self.host
+            own = self.token is not None and parts.netloc == self.host and parts.scheme == urlsplit(file.url).scheme
             headers = {"Range": f"bytes={start}-{end - 1}"} | ({"Authorization": f"Bearer {self.token}"} if own else {})
             with self._client.stream("GET", url, headers=headers) as response:
                 self._check_linked(file, response)
@@ -144,6 +149,7 @@ class Web:
                     url = _redirected(file, response)
                     continue
                 self._check_status(file, response)
+                self._check_version(file, parts.netloc, response)
                 if check:
                     _check_range(file, response, start)
                 yield response
@@ -158,6 +164,16 @@ class Web:
             raise SourceError(f"{file.url}: access refused (status {status})", hint=self.access)
         if status not in (200, 206):
             raise SourceError(f"{file.url}: status {status}, expected 206", hint="check the address and the revision")
+
+    def _check_version(self, file: RemoteFile, host: str, response: httpx.Response) -> None:
+        """Raise SourceError where a host gives another version of a file than it gave before."""
+        found = response.headers.get("ETag", "")
+        before = self._etags.setdefault((file.url, host), found) if found else ""
+        if found != before:
+            raise SourceError(
+                f"{file.url}: found version {found}, before {before}",
+                hint="the file changed while it was read: run again",
+            )
 
     def _check_linked(self, file: RemoteFile, response: httpx.Response) -> None:
         linked = response.headers.get("X-Linked-Etag", "").strip('"')

@@ -52,7 +52,7 @@ def home(folder: Path, **tables: bytes) -> Any:
 
 
 def texts(params: Any) -> dict[str, str]:
-    documents = read_notebooks(local_notebooks(params, licensing=lambda _: None), params)
+    documents = read_notebooks(local_notebooks(params, checkout=Path.cwd(), licensing=lambda _: None), params)
     return {f"{d.source} {d.path[4:6]}": d.text.replace("\ufdd0", "") for d in documents}
 
 

@@ -39,6 +39,14 @@ GOLDEN = {
         [text("# Sums\nWe add."), code("print(1 + 1)", stream("2\n"))],
         "<jupyter_start><jupyter_text># Sums\nWe add.<jupyter_code>print(1 + 1)<jupyter_output>2",
     ),
+    "a raw cell that is text": (
+        [
+            {**text("We :ref:`add`."), "cell_type": "raw", "metadata": {"raw_mimetype": "text/restructuredtext"}},
+            {**text("\\newpage"), "cell_type": "raw", "metadata": {"raw_mimetype": "text/latex"}},
+            code("x"),
+        ],
+        "<jupyter_start><jupyter_text>We :ref:`add`.<jupyter_code>x<jupyter_output><empty_output>",
+    ),
     "no output": (
         [code("x = 1"), text("Then"), code("x")],
         "<jupyter_start><jupyter_code>x = 1<jupyter_output><empty_output><jupyter_text>Then<jupyter_code>x"
@@ -168,7 +176,9 @@ def test_folders_are_searched(tmp_path: Any) -> None:
     for name in ("a.ipynb", "deep/b.IPYNB", "deep/.ipynb_checkpoints/b.ipynb", "c.py"):
         (tmp_path / "repo" / name).write_bytes(notebook(code("x = 1")))
     params = replace(PARAMS, folders=(str(tmp_path / "repo"),))
-    found = list(local_notebooks(params, licensing=lambda content: "MIT" if b"licence" in content else None))
+    found = list(
+        local_notebooks(params, checkout=tmp_path, licensing=lambda content: "MIT" if b"licence" in content else None)
+    )
     assert [(file.origin_url, file.path, file.license) for file in found] == [
         ("file:///repo", "a.ipynb", "MIT"),
         ("file:///repo", "deep/b.IPYNB", "MIT"),
