@@ -158,6 +158,6 @@ def _mixture_problems(shards: TokenShards) -> list[str]:
     ]
     if shards.temperature <= 0:
         problems.append(f"[token_shards] temperature: found {shards.temperature}, expected more than 0")
-    if shards.mixing == "target" and not shards.target_shares:
-        problems.append("[token_shards] mixing target needs target_shares")
+    if shards.mixing == "target" and not any(re.search(r"=.*[1-9]", share) for share in shards.target_shares):
+        problems.append("[token_shards] mixing target needs target_shares, one of them more than 0")
     return problems

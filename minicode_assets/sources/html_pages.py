@@ -15,6 +15,7 @@ _DECLARED = re.compile(
     rb"""(?i)<meta\s[^>]{0,300}?charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w:.-]{1,40})"""
     rb"""|^\s{0,99}<\?xml\s[^>]{0,100}?encoding\s{0,9}=\s{0,9}["']([\w:.-]{1,40})"""
 )
+_CONTROL = re.compile("[\x01-\x08\x0b\x0e-\x1f\ufffe\uffff]")
 _HEAD_BYTES = 4096
 """Where a declaration is looked for; the HTML standard asks for it in the first 1,024 bytes."""
 _WIDER = {
@@ -55,21 +56,25 @@ def page_text(content: bytes, *, max_elements: int) -> tuple[str, str]:
         max_elements: Pages of more elements are `too_long`: trafilatura's time grows with the square of their number.
 
     Returns:
-        Status: ok, undecodable, nul, too_long, or malformed (nested so deep that the parser drops the rest).
+        Status: ok, undecodable, nul, too_long, or malformed (nested so deep that the parser drops the rest, or with a
+        reference to a character that there is not).
     """
     import trafilatura
 
     decoded = decode_page(content)
     if decoded.text is None or not decoded.text.strip():
         return decoded.status, ""
-    tree, is_whole = _parsed(decoded.text)
+    tree, is_whole = _parsed(_CONTROL.sub(" ", decoded.text))
     if tree is None or not is_whole:
         return ("ok" if is_whole else "malformed"), ""
     if sum(1 for _ in tree.iter()) > max_elements:
         return "too_long", ""
-    found = trafilatura.extract(
-        tree, output_format="markdown", include_comments=False, include_links=False, include_tables=True
-    )
+    try:
+        found = trafilatura.extract(
+            tree, output_format="markdown", include_comments=False, include_links=False, include_tables=True
+        )
+    except (ValueError, RecursionError):  # a reference to a control character, which no tree may be given
+        return "malformed", ""
     return "ok", f"{found}\n" if found else ""
 
 

@@ -75,7 +75,9 @@ def _numbers(column: pl.Series) -> pl.Series:
 
 def _told(row: dict[str, str | None], max_characters: int) -> str:
     """Title, description and identifier, a line each; empty without a title. Source: StarCoder2's paper, 5.4."""
-    title, description, slug = ((row[name] or "").strip() for name in ("Title", "Description", "Slug"))
+    title, description, slug = (
+        (row[name] or "").replace("\0", "").strip() for name in ("Title", "Description", "Slug")
+    )
     identifier = "/".join(filter(None, (row["UserName"], slug)))
     named = f"Kaggle dataset identifier: {identifier}" if slug else ""
     return "\n".join(filter(None, (title, description[:max_characters], named))) if title else ""
@@ -102,7 +104,12 @@ def _rows(folder: Path, name: str, columns: tuple[str, ...], *, key: str, wanted
             raise SourceError(
                 f"{path}: no column {', '.join(absent)}; found {', '.join(found)}", hint="give Meta Kaggle's own tables"
             )
-        chosen = frame.select(columns).filter(pl.col(key).str.to_integer(strict=False).is_in(wanted.implode()))
+        numbers = pl.col(name for name in columns if name.endswith("Id")).str.strip_suffix(".0")
+        chosen = (
+            frame.select(columns)
+            .with_columns(numbers)
+            .filter(pl.col(key).str.to_integer(strict=False).is_in(wanted.implode()))
+        )
         return chosen.collect(engine="streaming")
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror or error}", hint="correct [notebooks] meta_kaggle") from error

@@ -64,7 +64,8 @@ def shares(at_hand: Mapping[str, int], params: TokenShards) -> dict[str, float]:
         given = pairs(params.target_shares)
         weights = {source: given.get(source, 0.0) for source in at_hand}
     else:
-        weights = {source: count ** (1 / params.temperature) for source, count in at_hand.items()}
+        most = max(at_hand.values())  # relative to it, since a low temperature is a power that no float holds
+        weights = {source: (count / most) ** (1 / params.temperature) for source, count in at_hand.items()}
     total = sum(weights.values())
     return {source: weight / total for source, weight in weights.items()}
 

@@ -58,6 +58,12 @@ def test_damaged_utf8_is_no_latin_1() -> None:
     assert page_text(page.replace(b"vu", b"v\0", 1), max_elements=100) == ("nul", "")
 
 
+def test_control_characters_cost_no_page() -> None:
+    page = PAGE.format(head="", text=f"a\x0b{PROSE * 3}\x1b[0m<code>b &amp; c</code>")
+    assert "a The parser" in read(page.encode())
+    assert page_text(page.replace("&amp;", "&#11;").encode(), max_elements=99)[0] in ("ok", "malformed")
+
+
 def test_a_bomb_of_entities_is_not_expanded() -> None:
     entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 9))
     bomb = f'<!DOCTYPE html [<!ENTITY a0 "ha">{entities}]><html><body><p>&a8;</p><p>{PROSE * 3}</p></body></html>'

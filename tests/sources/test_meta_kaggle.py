@@ -19,7 +19,7 @@ VERSION_ROWS = [
     {"Id": "6", "DatasetId": "3", "Title": "Unused", "Slug": "s", "Description": "no"},
     {"Id": "8", "DatasetId": "4", "Title": "", "Slug": "s", "Description": "of nothing"},
 ]
-OWNER_ROWS = [{"Id": "1", "OwnerUserId": "100"}, {"Id": "2", "OwnerUserId": ""}, {"Id": "4", "OwnerUserId": "9"}]
+OWNER_ROWS = [{"Id": "1", "OwnerUserId": "100.0"}, {"Id": "2", "OwnerUserId": ""}, {"Id": "4", "OwnerUserId": "9"}]
 USER_ROWS = [{"Id": "100", "UserName": "anna"}, {"Id": "101", "UserName": "other"}]
 LINK_ROWS = [
     {"Id": str(row), "KernelVersionId": kernel, "SourceDatasetVersionId": version}

@@ -34,6 +34,7 @@ def params(**changes: object) -> TokenShards:
         ),
         ({"mixing": "target", "target_shares": ("swh=3", "arxiv=1")}, {"swh": 0.9375, "issues": 0, "arxiv": 2.5}),
         ({"mixing": "temperature"}, {"swh": 1, "issues": 1, "arxiv": 1}),
+        ({"mixing": "temperature", "temperature": 0.001}, {"swh": 1.25, "issues": 0, "arxiv": 0}),
         ({"mixing": "temperature", "temperature": 1e9}, {"swh": 10 / 24, "issues": 10 / 3, "arxiv": 10 / 3}),
     ],
 )
@@ -129,6 +130,7 @@ def test_shards_hold_the_epochs(context: bool, tolerance: float, tmp_path: Path)
         ({"epochs": ["swh"]}, "epochs: found 'swh', expected source=number"),
         ({"temperature": 0.0}, "temperature: found 0.0, expected more than 0"),
         ({"mixing": "target"}, "mixing target needs target_shares"),
+        ({"mixing": "target", "target_shares": ["swh=0.0", "issues=0"]}, "one of them more than 0"),
         ({"layout": "starcoder"}, "layout starcoder needs"),
     ],
 )
