@@ -145,6 +145,10 @@ def open_artifact(folder: Path, *, verify: bool = True) -> Artifact:
         raw = manifest.read_bytes()
     except FileNotFoundError as error:
         raise MissingArtifactError(f"{folder}: no {MANIFEST}, so it was never completed", hint="make run") from error
+    except IsADirectoryError as error:
+        raise StorageError(
+            f"{manifest}: a folder stands where a file is expected", hint=f"delete {folder}, then make run"
+        ) from error
     except NotADirectoryError as error:
         raise StorageError(f"{folder}: a file stands where a folder is expected", hint="move that file") from error
     artifact = parse_manifest(folder, raw)
@@ -188,7 +192,7 @@ def parse_manifest(folder: Path, text: bytes) -> Artifact:
         text: The bytes of its manifest.json.
 
     Raises:
-        CorruptArtifactError: Not JSON, a field is absent, or another format.
+        CorruptArtifactError: Not JSON, changed since it was written, a field is absent, or another format.
     """
     try:
         raw = json.loads(text)
@@ -197,6 +201,11 @@ def parse_manifest(folder: Path, text: bytes) -> Artifact:
             f"{folder / MANIFEST}: not JSON: {error}", hint=f"delete {folder}, then make run"
         ) from error
     try:
+        if raw.pop("seal", None) not in (None, digest_of(raw)):
+            raise CorruptArtifactError(
+                f"{folder / MANIFEST}: found other content than the seal in it says, expected what was written",
+                hint=f"delete {folder}, then make run",
+            )
         if raw["format_version"] != FORMAT_VERSION:
             raise CorruptArtifactError(
                 f"{folder / MANIFEST}: format_version found {raw['format_version']}, expected {FORMAT_VERSION}",
@@ -204,7 +213,7 @@ def parse_manifest(folder: Path, text: bytes) -> Artifact:
             )
         files = tuple(ArtifactFile(f["path"], f["bytes"], f["sha256"]) for f in raw["files"])
         return Artifact(folder, raw["name"], raw["digest"], raw["config_digest"], raw["inputs"], files, raw["metadata"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CorruptArtifactError(
             f"{folder / MANIFEST}: field {error} is absent or malformed", hint=f"delete {folder}, then make run"
         ) from error
@@ -320,6 +329,7 @@ def _seal(partial: Path, name: str, config_digest: str, inputs: Mapping[str, str
         "metadata": metadata,
         "files": files,
     }
+    manifest["seal"] = digest_of(json.loads(json.dumps(manifest)))  # as a reader sees it, keys as strings
     write_file(partial / MANIFEST, lambda path: path.write_text(json.dumps(manifest, indent=1) + "\n"))
 
 

@@ -26,6 +26,10 @@ PADDING_ID = SPECIAL_TOKENS.index("<fim_pad>")
 PADDING_SEGMENT = -1
 """The segment id of padding."""
 
+_INDEX_ARRAYS = (
+    "row_offsets", "piece_document", "piece_start", "piece_length", "doc_num_bytes",
+    "file_document", "file_start", "file_length", "file_document_id", "file_sha1_git",
+)  # fmt: skip
 _HINT = rebuild_hint("token_shards")
 
 
@@ -73,7 +77,7 @@ class PackedSplit:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        index, header = map_tensors(path / INDEX_FILE)
+        index, header = map_tensors(path / INDEX_FILE, *_INDEX_ARRAYS)
         self._index = index
         try:
             self.split = header["split"]
@@ -91,7 +95,9 @@ class PackedSplit:
         self._tokens = [tokens for tokens, _ in shards]
         self._offsets = [offsets for _, offsets in shards]
         self._first = np.cumsum([0] + [len(offsets) - 1 for offsets in self._offsets])
-        self._prompts = map_tensors(path / PROMPTS_FILE)[0]["doc_prompt_tokens"] if self._has_prompts else None
+        self._prompts = (
+            map_tensors(path / PROMPTS_FILE, "doc_prompt_tokens")[0]["doc_prompt_tokens"] if self._has_prompts else None
+        )
         self.num_sequences = len(index["row_offsets"]) - 1
         self.num_documents = len(index["doc_num_bytes"])
         self.num_tokens = sum(len(tokens) for tokens in self._tokens)
@@ -104,7 +110,7 @@ class PackedSplit:
 
     def _shard(self, number: int) -> tuple[TokenIds, npt.NDArray[np.uint64]]:
         path = self.path / shard_name(number)
-        arrays, header = map_tensors(path)
+        arrays, header = map_tensors(path, "tokens", "doc_offsets")
         if header.get("tokenizer_digest") != self.tokenizer_digest:
             raise ShardError(
                 f"{path}: tokenizer digest found {header.get('tokenizer_digest')}, expected {self.tokenizer_digest}",
@@ -127,6 +133,23 @@ class PackedSplit:
                 f"expected {self.num_documents} and {pieces} from {INDEX_FILE}",
                 hint=_HINT,
             )
+        if not self._fits():
+            raise ShardError(
+                f"{self.path / INDEX_FILE}: found pieces that lie outside of their documents or exceed a sequence, "
+                f"expected the index of the {len(self._tokens)} shards beside it",
+                hint=_HINT,
+            )
+
+    def _fits(self) -> bool:
+        """Each piece lies in its document and its sequence, whatever the rest of the index says."""
+        names = ("row_offsets", "piece_document", "piece_start", "piece_length")
+        rows, document, start, length = (self._index[name].astype(np.int64) for name in names)
+        sizes = np.concatenate([np.zeros(0, np.int64), *(np.diff(each.astype(np.int64)) for each in self._offsets)])
+        numbers = (document, start, length, sizes, np.diff(rows), len(sizes) - 1 - document)
+        if rows[0] or rows[-1] != len(length) or min(part.min(initial=0) for part in numbers) < 0:
+            return False
+        used = np.diff(np.concatenate([[0], np.cumsum(length)])[rows])
+        return bool((start + length <= sizes[document]).all() and used.max(initial=0) <= self.seq_len)
 
     def __len__(self) -> int:
         return self.num_sequences

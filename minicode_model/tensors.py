@@ -43,14 +43,18 @@ def write_tensors(path: Path, arrays: Mapping[str, npt.NDArray[Any]], metadata: 
             stream.write(np.ascontiguousarray(arrays[name]).data)
 
 
-def map_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+def map_tensors(path: Path, *expected: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
     """Memory-map a safetensors file of unsigned integers.
+
+    Args:
+        path: The file.
+        expected: Names of arrays that must be there.
 
     Returns:
         (arrays by name, read-only; the header's metadata).
 
     Raises:
-        ShardError: The file is absent, truncated or no such file.
+        ShardError: The file is absent, truncated or no such file, or lacks an array.
     """
     try:
         found = path.stat().st_size
@@ -58,14 +62,18 @@ def map_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]
             length = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(length)) if length < found else {}
         metadata = header.pop("__metadata__", {})
-        expected = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        size = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        if found != size:
+            raise ShardError(f"{path}: found {found} bytes, expected {size}", hint=_HINT)
+        raw = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))[8 + length :]
+        arrays = {name: _array(raw, entry) for name, entry in header.items()}
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise ShardError(f"{path}: no readable safetensors header: {error}", hint=_HINT) from error
-    if found != expected:
-        raise ShardError(f"{path}: found {found} bytes, expected {expected}", hint=_HINT)
-    raw = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))[8 + length :]
-    arrays = {}
-    for name, entry in header.items():
-        start, stop = entry["data_offsets"]
-        arrays[name] = raw[start:stop].view(_TYPES[entry["dtype"]]).reshape(entry["shape"])
+    if missing := [name for name in expected if name not in arrays]:
+        raise ShardError(f"{path}: found no {', '.join(missing)}, expected {', '.join(expected)}", hint=_HINT)
     return arrays, metadata
+
+
+def _array(raw: npt.NDArray[np.uint8], entry: Mapping[str, Any]) -> npt.NDArray[Any]:
+    start, stop = entry["data_offsets"]
+    return raw[start:stop].view(_TYPES[entry["dtype"]]).reshape(entry["shape"])

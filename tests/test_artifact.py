@@ -25,6 +25,12 @@ def make(folder: Path, content: bytes = b"rows", name: str = "contents") -> Arti
     return open_artifact(folder)
 
 
+def rewrite(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
 def test_round_trip(tmp_path: Path) -> None:
     artifact = make(tmp_path / "a" / "contents")
     assert [file.path for file in artifact.files] == ["part-0.bin", "sub/part-1.bin"]
@@ -75,9 +81,20 @@ def test_exception_keeps_the_former_artefact(tmp_path: Path) -> None:
         (lambda folder: (folder / "sub" / "part-1.bin").unlink(), "found no file"),
         (lambda folder: (folder / MANIFEST).write_text("{"), "not JSON"),
         (lambda folder: (folder / MANIFEST).write_text("{}"), "format_version"),
+        (lambda folder: (folder / MANIFEST).write_text("[]"), "malformed"),
+        (lambda folder: rewrite(folder / MANIFEST, '"num_rows": 3', '"num_rows": 4'), "the seal in it says"),
         (lambda folder: (folder / MANIFEST).write_text('{"format_version": 9, "name": "contents"}'), "expected 1"),
     ],
-    ids=["bit flip", "truncated", "deleted", "manifest cut", "manifest empty", "other format"],
+    ids=[
+        "bit flip",
+        "truncated",
+        "deleted",
+        "manifest cut",
+        "manifest empty",
+        "manifest a list",
+        "manifest changed",
+        "other format",
+    ],
 )
 def test_damage_is_named(tmp_path: Path, damage, expected: str) -> None:  # type: ignore[no-untyped-def]
     make(tmp_path / "contents")

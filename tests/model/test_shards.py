@@ -202,6 +202,30 @@ def test_a_wrong_index_header_is_refused(copy: Path, changes: dict[str, str | No
         PackedSplit(copy / "train")
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("row_offsets", 1, 2**40),
+        ("row_offsets", 0, 1),
+        ("piece_document", -1, 2**63),
+        ("piece_start", -1, 10**6),
+        ("piece_start", -1, 2**64 - 1),
+        ("file_start", None, None),
+    ],
+)
+def test_an_index_of_other_shards_is_refused(copy: Path, name: str, place: int | None, value: int) -> None:
+    path = copy / "train" / "index.safetensors"
+    arrays, header = map_tensors(path)
+    arrays = {each: array.copy() for each, array in arrays.items()}
+    if place is None:
+        del arrays[name]
+    else:
+        arrays[name][place] = value
+    write_tensors(path, arrays, header)
+    with pytest.raises(ShardError, match=r"index\.safetensors: found (no file_start|pieces that lie outside)"):
+        PackedSplit(copy / "train")
+
+
 def test_absent_things(shards: Path, tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="split 'test' not found; it has train, validation"):
         open_split(shards, "test")

@@ -149,6 +149,7 @@ def reseal(folder: Path) -> None:
     for file in manifest["files"]:
         raw = (folder / file["path"]).read_bytes()
         file |= {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    del manifest["seal"]
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
