@@ -2,9 +2,12 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
 
 import polars as pl
 
@@ -14,9 +17,14 @@ from minicode_assets.schemas import OPT_OUT
 from minicode_model.artifact import Artifact
 
 _SWHID = re.compile(r"swh:1:(cnt|rev|snp|ori):([0-9a-f]{40})(;\S*)?")
-_OWNER = re.compile(r"(?:([^/\s]+)/)?([^/\s]+)")
-_ORIGIN = re.compile(r"\w+://(?:[^/@]*@)?([^/:]+)(?::\d+)?/([^/]+)(?:/|$)")
+_OWNER = re.compile(r"(?:([^/\s*?]+)/)?([^/\s*?]+)")
+_SCP = re.compile(r"\A[\w.-]+@([\w.-]+):(?!/)")
+_SCHEME = re.compile(r"(?:[\w+.*?-]+://)?(?:[^/@]*@)?(?:www\.)?", re.IGNORECASE)
+_ORIGIN = re.compile(r"([^/:]+)(?::\d+)?/([^/]+)(?:/|$)")
 _COLUMNS = {"cnt": "sha1_git", "rev": "revision", "snp": "snapshot"}
+
+
+Text = TypeVar("Text", str, bytes)
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class OptOut:
     """A parsed opt-out list.
 
     Attributes:
-        origins: Patterns over whole origin URLs, without a closing `/` or `.git`.
+        origins: Patterns over whole origin URLs, without scheme, account, `www.`, and a closing `/` or `.git`.
         owners: (host, owner) in lower case; an empty host is any.
         paths: Patterns over whole paths, raw bytes.
         urls: Patterns over the whole address of another source's record, without a closing `/`.
@@ -43,14 +51,15 @@ class OptOut:
         """Whether an origin is opted out as a whole."""
         if hashlib.sha1(url.encode()).digest() in self.ids.get("ori", ()):
             return True
-        where = _ORIGIN.match(url.lower())
+        where = _ORIGIN.match(_bare(url).lower())
         if where and {(where[1], where[2]), ("", where[2])} & self.owners:
             return True
         return any(pattern.fullmatch(_bare(url)) for pattern in self.origins)
 
     def covers_path(self, path: bytes) -> bool:
         """Whether a path (relative to the root, no leading slash) is opted out in every origin."""
-        return any(pattern.fullmatch(path) for pattern in self.paths)
+        composed = _composed(path)
+        return any(pattern.fullmatch(composed) for pattern in self.paths)
 
     def covers_url(self, url: str) -> bool:
         """Whether the record at an address is opted out."""
@@ -91,7 +100,8 @@ def parse_opt_out(path: Path) -> pl.DataFrame:
     `origin <glob>`, `owner <name>` or `owner <host>/<name>` (the first part of an origin's path), `path <glob>`,
     `url <glob>` (of another source's record), `user <account>` (who wrote in conversations), `swhid <SWHID>` of a
     content, revision, snapshot or origin; a content goes wherever it is, so qualifiers are passed over. `*` and `?` in
-    a glob match any character, `/` included. Origins, owners, addresses and accounts are compared without case.
+    a glob match any character, `/` included; an owner is no glob. Origins, owners, addresses and accounts are compared
+    without case, `http` and `ssh` are `https`, `git@host:owner/name` too. A path that ends in `/` is all below it.
 
     Returns:
         Schema OPT_OUT, sorted, distinct.
@@ -100,12 +110,12 @@ def parse_opt_out(path: Path) -> pl.DataFrame:
         BlobError: The file can't be read, or lines have another form; all of them are named.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BlobError(f"{path}: can't read the opt-out list: {error}", hint="set [opt_out] file") from error
     wishes, problems = [], []
     for number, line in enumerate(lines, 1):
-        kind, _, value = line.strip().partition(" ")
+        kind, value = (*line.strip().split(maxsplit=1), "", "")[:2]
         if not kind or kind.startswith("#"):
             continue
         if wish := _wish(kind, value.strip()):
@@ -126,10 +136,13 @@ def _wish(kind: str, value: str) -> str | None:
     if kind == "swhid":
         return value.partition(";")[0] if _SWHID.fullmatch(value) else None
     if kind == "owner":
-        return value.lower() if _OWNER.fullmatch(value) else None
+        return _composed(value).lower() if _OWNER.fullmatch(value) else None
     if kind == "user":
         return value.lower() if value and not re.search(r"\s", value) else None
-    return value or None if kind in ("origin", "path", "url") else None
+    if kind == "path":
+        value = _composed(value.lstrip("/"))
+        return f"{value}*" if value.endswith("/") else value or None
+    return value or None if kind in ("origin", "url") else None
 
 
 def _compiled(wishes: pl.DataFrame) -> OptOut:
@@ -153,7 +166,19 @@ def _compiled(wishes: pl.DataFrame) -> OptOut:
 
 
 def _bare(url: str) -> str:
-    return url.rstrip("/").removesuffix(".git")
+    """What is left of an address without what makes two of one repository differ."""
+    shown = _SCP.sub(r"\1/", _composed(unquote(url)), count=1)
+    return _SCHEME.sub("", shown, count=1).rstrip("/").removesuffix(".git")
+
+
+def _composed(text: Text) -> Text:
+    """The text with letters and their marks in one (NFC); bytes that are no UTF-8 as they are."""
+    if isinstance(text, str):
+        return unicodedata.normalize("NFC", text)
+    try:
+        return unicodedata.normalize("NFC", text.decode()).encode()
+    except UnicodeDecodeError:
+        return text
 
 
 def is_opted_out(files: pl.LazyFrame, opt_out: OptOut) -> pl.Expr:

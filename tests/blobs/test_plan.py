@@ -195,6 +195,7 @@ def test_estimate_of_a_real_fetch_on_a_simulated_clock(tmp_path: Path) -> None:
 
 
 GLOBS = st.lists(st.sampled_from(["*", "?", "a", "b", "/", ".", "[", "(", "\\"]), min_size=1, max_size=6).map("".join)
+GLOBS = GLOBS.map(lambda glob: glob.strip("/")).filter(bool)
 
 
 @given(glob=GLOBS, path=st.text("ab/.[(\\", min_size=1, max_size=6))
@@ -214,6 +215,10 @@ def test_globs_are_fnmatch_without_brackets(tmp_path_factory: pytest.TempPathFac
         ("origin https://github.com/alice/*", "alice/one alice/one/ alice/one.git Alice/One alice/two"),
         ("owner alice", "alice/one alice/one/ alice/one.git Alice/One alice/two"),
         ("owner GitHub.com/Alice", "alice/one alice/one/ alice/one.git Alice/One alice/two"),
+        ("origin http://www.github.com/alice/one/", "alice/one alice/one/ alice/one.git Alice/One"),
+        ("origin git@github.com:alice/one.git", "alice/one alice/one/ alice/one.git Alice/One"),
+        ("origin\tssh://git@github.com/alice/%6fne", "alice/one alice/one/ alice/one.git Alice/One"),
+        ("\ufeffowner  alice", "alice/one alice/one/ alice/one.git Alice/One alice/two"),
         ("owner gitlab.com/alice", ""),
         ("owner ali", ""),
         ("origin https://github.com/alice/on", ""),
@@ -225,6 +230,35 @@ def test_origins_and_owners_as_people_write_them(tmp_path: Path, wish: str, cove
     repositories = ["alice/one", "alice/one/", "alice/one.git", "Alice/One", "alice/two", "alicea/one", "bob/alice"]
     found = [name for name in repositories if opt_out.covers_origin(f"https://github.com/{name}")]
     assert found == covered.split()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["git@github.com:Alice/one.git", "ssh://git@github.com:22/alice/one", "http://alice@www.github.com/alice/one"],
+)
+def test_an_origin_is_found_however_its_address_is_written(tmp_path: Path, url: str) -> None:
+    (tmp_path / "list").write_text("owner github.com/alice\n")
+    assert read_opt_out(tmp_path / "list").covers_origin(url)
+
+
+@pytest.mark.parametrize(
+    ("wish", "path"),
+    [
+        ("/src/a.py", "src/a.py"),
+        ("src/", "src/b/a.py"),
+        ("caf\u00e9/*", "cafe\u0301/a.py"),
+        ("cafe\u0301/", "caf\u00e9/a.py"),
+    ],
+)
+def test_paths_as_people_write_them(tmp_path: Path, wish: str, path: str) -> None:
+    (tmp_path / "list").write_text(f"path {wish}\n", encoding="utf-8")
+    assert read_opt_out(tmp_path / "list").covers_path(path.encode())
+
+
+def test_an_owner_is_no_glob(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("owner ali*\n")
+    with pytest.raises(BlobError, match=r"line 1: found 'owner ali\*'"):
+        read_opt_out(tmp_path / "list")
 
 
 def test_a_list_with_other_comments_and_order_is_the_same_artefact(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from minicode_assets.config import License
 from minicode_assets.corpus.annotate.license import NOTHING, Evidence, assign_license, covered_folder
+from minicode_assets.corpus.annotate.license_files import POINTER
 from minicode_assets.corpus.annotate.license_texts import FINGERPRINTS
 from minicode_assets.corpus.annotate.spdx import UNRECOGNISED, Verdict, judge
 from minicode_assets.schemas import DOCUMENTS, LICENSE
@@ -58,6 +59,9 @@ SETUP = b"from setuptools import setup\nsetup(name='a', license='MIT')\n"
             {"LICENSE": TEXTS["MIT"] + b"\n\nThe files in pkg/ are licensed under the GPL version 2."},
             ("non_permissive", "GPL-1.0-or-later AND MIT", "origin"),
         ),
+        ({"LICENSE": b"See COPYING.", "COPYING": TEXTS["MIT"]}, ("permissive", "MIT", "origin")),
+        ({"LICENSE": b"See COPYING."}, ("non_permissive", POINTER, "origin")),
+        ({"LICENSE": b"Hippocratic License 2.1\n" + TEXTS["MIT"]}, ("non_permissive", "Hippocratic-2.1", "origin")),
         (
             {"LICENSE": TEXTS["MIT"], "pkg/sub/code.py.license": b"SPDX-License-Identifier: GPL-2.0-only\n"},
             ("non_permissive", "GPL-2.0-only", "header"),
@@ -117,6 +121,7 @@ def test_trees(tmp_path, files, expected):
             "# SPDX-License-Identifier: MIT OR GPL-2.0-only\n# It is distributed under the GPL.\n",
             ("permissive", "MIT OR GPL-2.0-only", "header"),
         ),
+        ("# SPDX-License-Identifier: MIT/GPL-2.0\n", ("non_permissive", UNRECOGNISED, "header")),
         ("# SPDX-License-Identifier: Commercial-Foo\n", ("non_permissive", UNRECOGNISED, "header")),
         ("# SPDX-License-Identifier: Apache 2.0\n", ("permissive", "Apache-2.0", "header")),
         ("#!/bin/python # spdx-license-identifier : GPL-3.0-only\n", ("non_permissive", "GPL-3.0-only", "header")),

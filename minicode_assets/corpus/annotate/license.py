@@ -42,7 +42,7 @@ _LICENSE_NAME = re.compile(r"(?i)^(?:un)?licen[cs]e|^copying|licen[cs]e(?:\.(?:t
 _SIDECAR = re.compile(r"(?i).\.\w+\.license$")
 _TAG = (
     r"(?im)^(?:[ \t]*#[^\n\"'`]*?|[ \t]*(?://|/?\*+|;|--|\"{3}|'{3})?[ \t]*)"
-    r"\bSPDX-License-Identifier[ \t]*:[ \t]*[A-Za-z0-9.+() -]{1,300}"
+    r"\bSPDX-License-Identifier[ \t]*:[ \t]*[A-Za-z0-9.+()/, -]{1,300}"
 )
 """In a comment, or at the head of a line: what stands inside of a literal is what the program writes."""
 _NOTICE_WORDS = (

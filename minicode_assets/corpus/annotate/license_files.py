@@ -9,7 +9,7 @@ from minicode_assets.blobs.store import in_partition
 from minicode_assets.config import LicenseFiles
 from minicode_assets.corpus.annotate import scancode
 from minicode_assets.corpus.annotate.license_statements import SCORE as STATEMENT_SCORE
-from minicode_assets.corpus.annotate.license_statements import forbidden_by, stated_license
+from minicode_assets.corpus.annotate.license_statements import forbidden_by, is_pointer, stated_license
 from minicode_assets.corpus.annotate.license_texts import recognise
 from minicode_assets.corpus.annotate.package_metadata import declared_license, is_package_metadata
 from minicode_assets.corpus.annotate.spdx import canonical, conjunction, is_permissive
@@ -21,6 +21,8 @@ from minicode_model.artifact import Artifact, open_artifact
 
 TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([^\s*/#<\"'][^\n*#<\"']{0,300})")
 """Source: SPDX specification, annex on short-form identifiers."""
+POINTER = "LicenseRef-scancode-unknown-license-reference"
+"""A licence file that names another one says nothing beside it; see [license] ignorable_beside_permissive."""
 Found = tuple[str | None, str | None, float | None]
 """SPDX expression, rule, score 0..1."""
 
@@ -101,6 +103,7 @@ def detect(content: bytes, *, params: LicenseFiles) -> Found:
     expression, rule, score = _recognised(text, params)
     if expression is None:
         stated = stated_license(text)
+        stated = stated or (POINTER if is_pointer(text) else None)
         return (stated, "statement", STATEMENT_SCORE) if stated else (None, None, None)
     if not is_permissive(expression):
         return expression, rule, score

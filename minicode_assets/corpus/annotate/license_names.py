@@ -50,7 +50,7 @@ _FILLER = re.compile(r"\b(?:the|license|licensed|licenses|under|of|terms|osi|app
 _RESTRICTIVE = (
     ("AGPL-3.0-or-later", r"agpl\w*|affero (?:gnu )?(?:general public|gpl)"),
     ("LGPL-2.0-or-later", r"lgpl\w*|(?:lesser|library) (?:general public|gpl)"),
-    ("GPL-1.0-or-later", r"gpl\w*|general public license"),
+    ("GPL-1.0-or-later", r"gpl\w*|general public license|gnu public license"),
     ("MPL-1.1", r"mpl\w*|mozilla public"),
     ("EPL-1.0", r"epl(?: v?\d.*)?|eclipse public"),
     ("CDDL-1.0", r"cddl|common development and distribution"),

@@ -25,7 +25,7 @@ _VERB = re.compile(
     r"(?:(?:only|solely) )?(?:under|by|with)(?: the)?(?: (?:same )?terms(?: and conditions)? of)?(?: either)?(?: the)? "
 )
 _DENIED = re.compile(r"\b(?:not|never|no longer|isn t|aren t|nor|cannot|without being|instead of)(?: \w+){0,3}$")
-_OTHERS = re.compile(r"\b(?:compatible|combine|other software|unlike|example|was|were|formerly|previously)\b")
+_OTHERS = re.compile(r"\b(?:compatible|combine|other software|unlike|example|was|were|formerly|previously|whether)\b")
 _PROJECT = frozenset(
     normalise(
         "this the it its our all of in is are and dual itself project package library software module program repo "
@@ -39,7 +39,8 @@ _FORBIDS = re.compile(
     r"|may only be used for|only for (?:non ?commercial|academic|research|educational|personal)"
     r"|(?:academic|research|educational|personal|evaluation) (?:use|purposes?) only"
     r"|non ?commercial (?:use|purposes?) only"
-    r"|not be used (?:for|to) (?:train|machine learning|artificial)\w*"
+    r"|not (?:be used|permitted to use|use) (?:\w+ ){0,6}?"
+    r"(?:train(?:ing)?\b|machine learning|artificial|military|weapons?\b)"
     r"|no part of this (?:software|code|work) may be"
     r"|unauthori[sz]ed (?:\w+ ){1,12}?(?:prohibited|forbidden)"
     r"|proprietary (?:and confidential|information|code|source)|confidential and proprietary)\b"
@@ -52,7 +53,7 @@ _LABEL = re.compile(
 """`License: GPL v3`, `:license: GPL`, `@license GPL`, and the same word in a few languages."""
 _ASSIGNED = re.compile(r"^__licen[cs]e__[ \t]*=[ \t(]*[uUrR]?([\"'])([^\n\"']{1,200})", re.MULTILINE)
 _FULL_NAME = re.compile(
-    r"\bgnu (?:lesser |library |affero )?(?:general public license|gpl\w*)|\bgnu [al]gpl\w*"
+    r"\bgnu (?:lesser |library |affero )?(?:(?:general )?public license|gpl\w*)|\bgnu [al]gpl\w*"
     r"|\bunder (?:the )?[al]?gpl\w*"
 )
 """The words of the notice that stay English whatever language is around them."""
@@ -68,6 +69,8 @@ _COMMENT_SIGNS = re.compile(r"^[ \t]*(?:[#*;/|]+[ \t]*)+|[ \t]*[#*|]+[ \t]*$")
 _MAX_NAME_WORDS = 7
 _MAX_SECTION_WORDS = 12
 _MAX_CHARACTERS = 200_000
+_MAX_POINTER_WORDS = 20
+_POINTER = re.compile(r"\b(?:see|refer to|is in|found in)\b.*\b(?:license\w*|copying\w*|readme|copyright|notice)\b")
 _SUBJECT_CHARACTERS = 40
 """`dual licensed`, `available under a dual license` stand so near to the names. Unit: characters."""
 _MAX_SENTENCE_CHARACTERS = 2_000
@@ -82,6 +85,12 @@ def forbidden_by(text: str) -> list[str]:
         if _FORBIDS.search(words):
             found.add(PROPRIETARY)
     return sorted(found)
+
+
+def is_pointer(text: str) -> bool:
+    """Whether a licence file only says in which other file the licence stands."""
+    words = normalise(text[:_MAX_SENTENCE_CHARACTERS])
+    return len(words) <= _MAX_POINTER_WORDS and _POINTER.search(" ".join(words)) is not None
 
 
 def noticed_in(head: str) -> list[str]:

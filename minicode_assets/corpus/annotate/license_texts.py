@@ -264,6 +264,7 @@ FINGERPRINTS = (
         titles=("gnu affero general public license version 3 19 november 2007",),
         absorbs=(_ANY_AGPL, _ANY_GPL),
     ),
+    Fingerprint("Hippocratic-2.1", titles=("hippocratic license",), absorbs=("MIT-0", "MIT")),
     Fingerprint("SSPL-1.0", titles=("server side public license version 1",)),
     Fingerprint("BUSL-1.1", titles=("business source license 1 1",)),
     Fingerprint("Elastic-2.0", titles=("elastic license 2 0",)),

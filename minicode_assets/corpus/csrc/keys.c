@@ -133,10 +133,10 @@ static inline int is_between(Py_UCS4 c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\\' || c == '+';
 }
 
-/* Whether only space, signs that join, and the prefix of the second stand between two literals. */
+/* Whether only space, comments, signs that join, and the prefix of the second stand between two literals. */
 static int are_neighbours(const Py_UCS4 *at, Py_ssize_t start, Py_ssize_t end) {
-    while (start < end && is_between(at[start]))
-        start++;
+    while (start < end && (is_between(at[start]) || at[start] == '#'))
+        start = at[start] == '#' ? line_end(at, start, end) : start + 1;
     Py_ssize_t letters = 0;
     while (start < end && ((at[start] | 32) >= 'a' && (at[start] | 32) <= 'z'))
         start++, letters++;

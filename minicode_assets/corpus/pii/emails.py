@@ -9,6 +9,7 @@ MAY_OCCUR = r"[\w%+-]@\w"
 """Pattern without which no address is in a text."""
 _LOCAL_BACKWARDS = re.compile(r"[\w.%+'-]+")
 _DOMAIN = re.compile(r"[\w-]++(?:\.[\w-]++)++")
+_OPENING = re.compile(r"(?:[bBfFrRuU]{0,2}[\"']+)(?=\w)")
 _LOCAL_CHARACTERS = 64
 _DOMAIN_CHARACTERS = 254
 """Longest local part and domain. Source: RFC 5321, 4.5.3.1."""
@@ -174,9 +175,17 @@ def find_emails(regions: Regions, *, left: Sequence[str]) -> Iterator[Span]:
     at = text.find("@")
     while at >= 0:
         span = _address(text, at, left)
-        if span and regions.around(*span):
-            yield Span(after_escape(text, *span), span[1], "email", "address")
+        region = regions.around(at, span[1]) if span else None
+        if span and region:
+            start = _behind_quotes(text, max(span[0], region[0]), at)
+            yield Span(after_escape(text, start, at), span[1], "email", "address")
         at = text.find("@", at + 1)
+
+
+def _behind_quotes(text: str, start: int, at: int) -> int:
+    """Where the local part begins that does not hold the opening of a literal: `u'ada@...`, `f(b'ada@...`."""
+    opening = _OPENING.match(text, start, at)
+    return opening.end() if opening else start
 
 
 def _address(text: str, at: int, left: Sequence[str]) -> tuple[int, int] | None:
