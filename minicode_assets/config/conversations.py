@@ -61,16 +61,21 @@ class Conversation:
     enabled: bool = False
     """Make documents of them."""
     bot_names: tuple[str, ...] = (
-        "dependabot", "dependabot-preview", "renovate", "greenkeeper", "codecov", "codecov-io", "coveralls",
-        "travis-ci",
-        "snyk-bot", "stale", "k8s-ci-robot", "rust-highfive", "rustbot", "homu", "bors", "mergify", "netlify", "vercel",
-        "github-actions", "allcontributors", "whitesource", "pyup-bot", "imgbot", "cla-assistant", "googlebot",
+        "apache-hbase", "autorestci", "claassistant", "claassistantio", "cmsbuild", "codecov-io", "codecov-commenter",
+        "coveralls", "danger-public", "dnfclas", "karma-pr-reporter", "msftclas", "probot-stale", "pydocteur",
+        "sparkqa",
+        "dependabot-preview", "renovate", "greenkeeper", "codecov", "stale", "rust-highfive", "homu", "bors", "mergify",
+        "netlify", "vercel", "github-actions", "allcontributors", "whitesource", "cla-assistant",
     )  # fmt: skip
-    """Accounts that are programs. Ours, after BigCode's kind of list."""
-    bot_suffixes: tuple[str, ...] = ("[bot]", "-bot", "_bot", "-robot", "-ci", "-automation", "-autoroller")
-    """Ends of such accounts' names."""
-    bot_keywords: tuple[str, ...] = ("bot-", "cibot", "jenkins", "buildbot", "autobot", "webhook")
-    """Parts of such accounts' names."""
+    """Accounts that are programs. Source: BigCode's published list, to sparkqa; the others are ours."""
+    bot_suffixes: tuple[str, ...] = (
+        "bot", "-automaton", "-automation", "-benchmark", "-build", "-deployer", "-cloud", "-ci", "-linter",
+        "-teamcity",
+        "-test", "-testing", "-service-account", "-autoroller",
+    )  # fmt: skip
+    """Ends of such accounts' names. Source: BigCode's published list; the last is ours."""
+    bot_keywords: tuple[str, ...] = ("[bot]", "botmanager", "bors-", "jenkins", "k8s-", "-test-", "travis", "webhook")
+    """Parts of such accounts' names. Source: BigCode's published list; the last is ours."""
     opt_out: str = ""
     """File with accounts and repositories (`owner/name`) whose text is left out, one a line. Unit: path."""
     block_bytes: int = 64_000_000

@@ -120,22 +120,30 @@ def parquet_rows(
         check_columns(file.name, found, required)
         _check_texts(file.name, parquet.schema_arrow, texts)
         wanted = [column for column in columns if column in found]
-        number = 0
-        for group in range(parquet.num_row_groups):
-            about = parquet.metadata.row_group(group)
-            if number + about.num_rows <= start.row:
-                number += about.num_rows
-                continue
-            batches = parquet.iter_batches(_num_rows(about, wanted, block_bytes), row_groups=[group], columns=wanted)
-            for values in (row for batch in batches for row in _values(_in_microseconds(batch))):
-                if number >= start.row:
-                    yield Row(number, Place(0, number + 1), values, "malformed" if values is None else "")
-                number += 1
+        for number, values in _parquet_values(parquet, start.row, wanted, block_bytes):
+            yield Row(number, Place(0, number + 1), values, "malformed" if values is None else "")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceError(
             f"{file.name}: no readable Parquet: {error}",
             hint="check `files` and `revision` of the section; if both are right, the published file is damaged",
         ) from error
+
+
+def _parquet_values(
+    parquet: pq.ParquetFile, start: int, wanted: Sequence[str], block_bytes: int
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Number and values of each row from a number on; groups before it are not read."""
+    number = 0
+    for group in range(parquet.num_row_groups):
+        about = parquet.metadata.row_group(group)
+        if number + about.num_rows <= start:
+            number += about.num_rows
+            continue
+        for batch in parquet.iter_batches(_num_rows(about, wanted, block_bytes), row_groups=[group], columns=wanted):
+            for values in _values(_in_microseconds(batch)):
+                if number >= start:
+                    yield number, values
+                number += 1
 
 
 def _num_rows(group: pq.RowGroupMetaData, wanted: Sequence[str], block_bytes: int) -> int:
