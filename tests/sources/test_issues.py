@@ -183,7 +183,10 @@ def test_mail_takes_no_time_on_hostile_text() -> None:
 
 def test_programs_by_name() -> None:
     params = Issues()
-    assert all(is_bot(name, params) for name in ("renovate[bot]", "Codecov-io", "my-bot", "jenkins-runner", "x-ci", "SparkQA", "k8s-x"))
+    assert all(
+        is_bot(name, params)
+        for name in ("renovate[bot]", "Codecov-io", "my-bot", "jenkins-runner", "x-ci", "SparkQA", "k8s-x")
+    )
     assert not any(is_bot(name, params) for name in ("ann", "abbott", "robotics", "ciara"))
 
 
