@@ -214,8 +214,11 @@ def test_files_in_memory_are_no_way_around_it_either(cell: Cell) -> None:
     assert not cell.run("import os\ndef seven():\n    os.memfd_create('x')\n    return 7\n", SEVEN).passed
 
 
-@pytest.mark.parametrize("call", ["semget(0, 1, 0o1600)", "msgget(0, 0o1600)", "inotify_init1(0)"])
+@pytest.mark.parametrize(
+    "call", ["semget(0, 1, 0o1600)", "msgget(0, 0o1600)", "inotify_init1(0)", "vmsplice(1, None, 0, 0)"]
+)
 def test_objects_of_the_kernel_that_outlive_or_watch(cell: Cell, call: str) -> None:
+    """Pages that vmsplice lends to a pipe stay in memory when the process has let go of them."""
     program = f"import ctypes\ndef f():\n    return ctypes.CDLL(None).{call}\n"
     assert cell.run(program, "assert f() == -1\n").passed
 
@@ -261,6 +264,54 @@ def test_recursion_without_end(cell: Cell) -> None:
 
 def test_huge_reply(cell: Cell) -> None:
     assert cell.run("def seven():\n    return 'x' * (20 << 20)\n", SEVEN).status == "crashed"
+
+
+def test_timers_are_few(cell: Cell) -> None:
+    """Each takes memory of the kernel, and a user may have as many as pending signals."""
+    program = "import ctypes\nlibc = ctypes.CDLL(None)\ndef made():\n    n = 0\n"
+    program += "    while n < 1000 and libc.syscall(222, 0, None, ctypes.byref(ctypes.c_int())) == 0:\n        n += 1\n"
+    assert cell.run(program + "    return n\n", "assert 0 < made() <= 64\n").passed
+
+
+def test_hard_limits_stay(cell: Cell) -> None:
+    program = """
+import os, resource
+def raised():
+    kinds = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+    for kind in kinds:
+        for target in (0, 1, os.getpid()):
+            try:
+                soft, hard = resource.prlimit(target, kind)
+                if hard != resource.RLIM_INFINITY:
+                    resource.prlimit(target, kind, (hard + 1, hard + 1))
+                    return kind
+            except (ValueError, OSError):
+                pass
+    return os.sched_getscheduler(0)
+"""
+    assert cell.run(program, "assert raised() == 0\n").passed
+
+
+def test_files_with_holes_and_names_with_values(cell: Cell) -> None:
+    program = """
+import os
+def largest():
+    with open("hole", "wb") as file:
+        for act in (lambda: file.truncate(1 << 40), lambda: os.posix_fallocate(file.fileno(), 0, 1 << 40)):
+            try:
+                act()
+                return "made"
+            except OSError:
+                pass
+    total = 0
+    try:
+        for number in range(10**5):
+            os.setxattr("hole", f"user.{number}", bytes(60_000))
+            total += 60_000
+    except OSError:
+        return total
+"""
+    assert cell.run(program, f"assert largest() <= {16 * LIMITS.max_disk_bytes}\n").passed
 
 
 def test_deeply_nested_reply(cell: Cell) -> None:
@@ -518,6 +569,16 @@ TAMPERING = {
     '        os.write(d, b\'["passed", "", ""]\')\n    except OSError:\n        pass\n',
     "generator_exit": "def seven():\n    raise GeneratorExit\n",
     "closed_pipes": "import os\nos.closerange(0, 256)\ndef seven():\n    return 8\n",
+    "replaced_pipe": "import os\nos.dup2(os.pipe()[1], 4)\ndef seven():\n    return 7\n",
+    "answers_all_the_time": "import os, threading\ndef late():\n    while True:\n"
+    "        os.write(4, (11).to_bytes(4, 'big') + b'[\"value\",7]')\n"
+    "threading.Thread(target=late, daemon=True).start()\ndef seven():\n    return 8\n",
+    "patched_protocol": "import gc\nfor o in gc.get_objects():\n    if type(o).__name__ == 'Answers':\n"
+    "        o.call = lambda *a: 'true'\ndef seven():\n    return 8\n",
+    "int_that_lies": "class I(int):\n    def __eq__(self, other):\n        return True\n    def __repr__(self):\n"
+    "        return '7'\n    __str__ = __repr__\n    def __abs__(self):\n        return 7\n"
+    "def seven():\n    return I(8)\n",
+    "eval_replaced": "import builtins\nbuiltins.eval = lambda *a: ('look_up', ['seven'])\ndef seven():\n    return 8\n",
     "recursive_value": "def seven():\n    x = []\n    x.append(x)\n    return x\n",
     "name_of_a_test": "def check():\n    return True\nassert_equal = check\ndef seven():\n    return 8\n",
 }

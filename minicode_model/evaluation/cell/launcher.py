@@ -195,9 +195,10 @@ class Job:
                 "RLIMIT_NOFILE": limits["max_open_files"],
                 "RLIMIT_NPROC": outside + limits["max_processes"],
                 "RLIMIT_STACK": 8 * _MEGABYTE,  # Linux's usual size, whatever the caller's is
-                "RLIMIT_CORE": 0,
-                "RLIMIT_MEMLOCK": 0,
-                "RLIMIT_MSGQUEUE": 0,
+                "RLIMIT_SIGPENDING": 64,
+                **dict.fromkeys(
+                    ("RLIMIT_CORE", "RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO"), 0
+                ),
             }
         )
         isolation.lock_down(system_call_filter=self.world.filter)

@@ -37,14 +37,8 @@ _DENIED_X86_64 = (
     *(101, 310, 311, 312, 434, 438),  # ptrace, process_vm_readv and _writev, kcmp, pidfd_open, pidfd_getfd
     *(155, 161, 165, 166, 272, 308),  # pivot_root, chroot, mount, umount2, unshare, setns
     *(428, 429, 430, 431, 432, 433, 442),  # open_tree, move_mount, fsopen, fsconfig, fsmount, fspick, mount_setattr
-    *(
-        29,
-        64,
-        68,
-        240,
-        319,
-        447,
-    ),  # shmget, semget, msgget, mq_open, memfd_create, memfd_secret: memory that no limit counts
+    *(29, 64, 68, 240),  # shmget, semget, msgget, mq_open: memory that no limit counts
+    *(278, 319, 447),  # vmsplice, memfd_create, memfd_secret: the same, page by page
     206,  # io_setup, whose number is shared by the whole machine
     *(253, 294, 300),  # inotify_init, inotify_init1, fanotify_init
     *(303, 304),  # name_to_handle_at, open_by_handle_at
