@@ -67,7 +67,7 @@ def map_tensors(path: Path, *expected: str) -> tuple[dict[str, npt.NDArray[Any]]
             raise ShardError(f"{path}: found {found} bytes, expected {size}", hint=_HINT)
         raw = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))[8 + length :]
         arrays = {name: _array(raw, entry) for name, entry in header.items()}
-    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise ShardError(f"{path}: no readable safetensors header: {error}", hint=_HINT) from error
     if missing := [name for name in expected if name not in arrays]:
         raise ShardError(f"{path}: found no {', '.join(missing)}, expected {', '.join(expected)}", hint=_HINT)

@@ -2,7 +2,8 @@
 
 The same lines each way, so that the ways can be compared. `above`: the file up to the line, behind its repository's
 name and its path. `repository`: the same behind other files of its repository, those with most words in common nearest.
-`both_sides`: a gap in PSM order. Whatever doesn't fit into the context is cut where it is farthest from the line.
+`both_sides`: a gap in PSM order. What doesn't fit into the context goes where it is farthest from the line; of the
+other files, the least similar ones, and the end of the first that is left.
 Source: SantaCoder (exact match of a line in a gap), RepoBench (a line with and without the repository).
 """
 
@@ -137,7 +138,7 @@ def choose_lines(files: HeldOutFiles, params: BenchmarkScores) -> list[Line]:
 
 def _line_of(files: HeldOutFiles, document: int, attempt: int, params: BenchmarkScores) -> Iterator[Line]:
     origin, path = files.places[document]
-    lines = files.text(document).splitlines(keepends=True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", files.text(document))  # to splitlines a form feed ends a line, too
     able = [n for n, line in enumerate(lines) if n and len("".join(line.split())) >= params.min_line_characters]
     if not able:
         return
@@ -154,7 +155,7 @@ def prompt(tokenizer: Tokenizer, line: Line, way: str, max_tokens: int, context_
         return gap_prompt(tokenizer, line.above, line.below, max_tokens)
     name = _marked(tokenizer, "<repo_name>", line.repository)
     file = _marked(tokenizer, "<file_sep>", f"{line.path}\n")
-    room = max_tokens - len(name) - len(file)
+    room = max(0, max_tokens - len(name) - len(file))
     others: list[TokenIds] = []
     if way == "repository":
         left = int(room * context_fraction)

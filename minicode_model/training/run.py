@@ -77,7 +77,9 @@ def train(
     splits = open_split(shards, "train", verify=False), open_split(shards, "validation", verify=False)
     check_fit(model, *splits)
     network = starting_model(start, model, params, splits[0].tokenizer_digest)
-    states = work / fingerprint([shards_artifact.digest, start_digest(start)], model, params)[:16]
+    started = start_digest(start)
+    states = work / fingerprint([shards_artifact.digest, started], model, params)[:16]
+    _tell_of_other_states(states)
     metrics, validation = fit(network, *splits, states, params=params, logs=logs, on_progress=on_progress)
     figures = summary(network, metrics, validation, params)
     network = _gathered(network, params)
@@ -88,7 +90,7 @@ def train(
         network,
         Settings(model, shaping_values(params), splits[0].tokenizer_digest, params.max_steps),
         config_digest=config_digest,
-        inputs={"token_shards": shards_artifact.digest} | ({"start": start_digest(start)} if start else {}),
+        inputs={"token_shards": shards_artifact.digest} | ({"start": started} if start else {}),
         metadata=figures,
         tables={"metrics.csv": metrics_table(metrics, validation)},
     )
@@ -96,6 +98,17 @@ def train(
     if params.devices > 1:
         torch.distributed.barrier()
     return artifact
+
+
+def _tell_of_other_states(states: Path) -> None:
+    """A changed configuration begins anew, and says so, instead of going on from what it can't go on from."""
+    others = sorted(path.name for path in states.parent.glob("*") if path.is_dir() and path != states)
+    if others and not states.exists() and rank() == 0:
+        logger.warning(
+            "%s: left alone are states of other sections, shards, devices or start (%s); this training begins anew",
+            states.parent,
+            ", ".join(others),
+        )
 
 
 def _check_sections(model: Model, params: Checkpoint) -> None:

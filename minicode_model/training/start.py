@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from minicode_model.artifact import MANIFEST, open_artifact
+from minicode_model.artifact import MANIFEST, digest_of, open_artifact, sha256_of
 from minicode_model.checkpoint import (
     HUGGING_FACE_CONFIG,
     SETTINGS,
@@ -60,28 +60,35 @@ def starting_model(start: Path | None, model: Model, params: Checkpoint, tokeniz
 
 
 def start_digest(start: Path | None) -> str:
-    """What identifies the start in a training's fingerprint: an artefact's digest, or names and sizes of the files."""
+    """What identifies the start in a training's fingerprint: an artefact's digest, or one of the weights' files."""
     if start is None:
         return ""
     if (start / MANIFEST).exists():
         return open_artifact(start, verify=False).digest
-    return json.dumps([[path.name, path.stat().st_size] for path in sorted(start.glob("*.safetensors"))])
+    return digest_of([[path.name, sha256_of(path)] for path in sorted(start.glob("*.safetensors"))])
 
 
 def hugging_face_shape(folder: Path) -> Model:
     """The shape in a folder's config.json, of transformers 4 or 5.
 
     Raises:
-        CheckpointError: There is none, it isn't StarCoder2's, or a field is absent.
+        CheckpointError: There is none, it isn't StarCoder2's, its positions are scaled, or a field is absent.
     """
     path = folder / HUGGING_FACE_CONFIG
     try:
         raw: dict[str, Any] = json.loads(path.read_bytes())
         if raw.get("model_type") != "starcoder2":
             raise CheckpointError(f"{path}: model_type found {raw.get('model_type')!r}, expected 'starcoder2'")
-        rope_theta = (raw.get("rope_parameters") or raw)["rope_theta"]
+        rope = raw.get("rope_parameters") or {"rope_theta": raw["rope_theta"], **(raw.get("rope_scaling") or {})}
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            raise CheckpointError(
+                f"{path}: rope_type found {kind!r}, expected 'default': scaled positions aren't known"
+            )
         known = {name: value for name, value in raw.items() if name in _FIELDS and value is not None}
-        return Model(**known | {"rope_theta": float(rope_theta), "sliding_window": raw.get("sliding_window") or 0})
+        return Model(
+            **known | {"rope_theta": float(rope["rope_theta"]), "sliding_window": raw.get("sliding_window") or 0}
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: not a Starcoder2Config: {error!r}", hint="give a checkpoint artefact or a Hugging Face folder"

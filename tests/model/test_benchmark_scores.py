@@ -75,6 +75,12 @@ def test_lines_are_cut_out_of_their_files(files: HeldOutFiles) -> None:
     assert choose_lines(files, PARAMS) == lines
 
 
+def test_a_form_feed_ends_no_line(files: HeldOutFiles, monkeypatch) -> None:
+    monkeypatch.setattr(files, "text", lambda document: "first = 1\n\x0csecond = 2\x0b\u2028still second\n")
+    texts = {line.text for line in choose_lines(files, PARAMS)}
+    assert texts == {"\x0csecond = 2\x0b\u2028still second"}
+
+
 def test_there_are_as_many_lines_as_asked_for_from_few_documents(files: HeldOutFiles) -> None:
     lines = choose_lines(files, BenchmarkScores(num_lines=40))
     assert len(lines) == 40

@@ -233,6 +233,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_diagnosis(
     assert "learning_rate" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_climbing_loss_stops_with_a_diagnosis(train_here) -> None:
     rising = {"learning_rate": 2.0, "warmup_fraction": 1.0, "decay_fraction": 0.0, "max_steps": 100}
     with pytest.raises(DivergenceError, match=r"step \d+: loss .* best was .* at step \d+; gradient norm"):

@@ -26,7 +26,7 @@ from minicode_model.errors import (
 )
 from minicode_model.evaluation.run import evaluate, kind_of
 from minicode_model.training.run import train
-from minicode_model.training.start import starting_model
+from minicode_model.training.start import hugging_face_shape, start_digest, starting_model
 from tests.tokens.corpora import SMALL_SHARDS, small_encoded, small_home, small_tokenizer
 
 MODEL = Model(
@@ -210,6 +210,7 @@ def test_a_work_folder_that_is_a_file_is_named(shards, tmp_path) -> None:
         train(shards, tmp_path / "c", tmp_path / "work", model=MODEL, params=PARAMS, config_digest="")
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_so_and_training_goes_on_afterwards(shards, trained, tmp_path) -> None:
     """A limit on the size of files stands for the disk: the same error numbers, without filling one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -224,12 +225,13 @@ def test_a_full_disk_is_said_so_and_training_goes_on_afterwards(shards, trained,
     assert again.digest == open_artifact(trained).digest
 
 
-def test_states_of_another_configuration_are_left_alone(shards, tmp_path) -> None:
+def test_states_of_another_configuration_are_left_alone(shards, tmp_path, caplog) -> None:
     stranger = tmp_path / "work" / "0123456789abcdef" / "step-00000010"
     stranger.mkdir(parents=True)
     params = dataclasses.replace(PARAMS, max_steps=1)
     artifact = train(shards, tmp_path / "c", tmp_path / "work", model=MODEL, params=params, config_digest="")
     assert artifact.metadata["steps"] == 1
+    assert "left alone are states of other sections, shards, devices or start (0123456789abcdef)" in caplog.text
 
 
 def test_a_next_phase_starts_from_the_former_weights(trained, shards, tmp_path) -> None:
@@ -266,6 +268,28 @@ def test_training_continues_from_a_hugging_face_folder(tmp_path) -> None:
         starting_model(tmp_path / "hf", dataclasses.replace(MODEL, hidden_size=96), PARAMS, "any")
     with pytest.raises(CheckpointError, match="not a Starcoder2Config"):
         starting_model(tmp_path, MODEL, PARAMS, "any")
+
+
+@pytest.mark.parametrize(
+    "form", [{"rope_scaling": {"type": "linear", "factor": 4.0}}, {"rope_parameters": {"rope_type": "yarn"}}]
+)
+def test_scaled_positions_are_refused(trained: Path, tmp_path: Path, form: dict[str, dict[str, object]]) -> None:
+    """Read as plain ones, they would give other logits and no message."""
+    raw = json.loads((trained / HUGGING_FACE_CONFIG).read_text())
+    assert hugging_face_shape(trained) == MODEL
+    raw.pop("rope_parameters")
+    (tmp_path / HUGGING_FACE_CONFIG).write_text(json.dumps(raw | form))
+    with pytest.raises(CheckpointError, match=r"rope_type found '(linear|yarn)'"):
+        hugging_face_shape(tmp_path)
+
+
+def test_other_weights_of_the_same_size_are_another_start(trained: Path, tmp_path: Path) -> None:
+    """Else states of the one would be gone on from with the other."""
+    digests = []
+    for factor in (1, 2):
+        save_file({name: factor * tensor for name, tensor in load_file(trained / WEIGHTS).items()}, tmp_path / WEIGHTS)
+        digests.append(start_digest(tmp_path))
+    assert digests[0] != digests[1]
 
 
 @pytest.mark.parametrize(
