@@ -234,8 +234,12 @@ _RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 @contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path, *, variable: str = "MINICODE_DATA") -> Iterator[None]:
     """Turn the operating system's write errors into a StorageError that names the path and the remedy.
+
+    Args:
+        path: What is written, where the error doesn't say it.
+        variable: The environment variable that would choose another place.
 
     Raises:
         StorageError: No permission, no space left, quota or file size exceeded, read-only, or not a folder.
@@ -248,7 +252,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         if error.errno not in _REMEDIES:
             raise
         where = error.filename if isinstance(error.filename, str) else path
-        raise StorageError(f"{where}: {error.strerror}", hint=_REMEDIES[error.errno]) from error
+        hint = _REMEDIES[error.errno].replace("MINICODE_DATA", variable)
+        raise StorageError(f"{where}: {error.strerror}", hint=hint) from error
     except Exception as error:
         told = _RUST_ERROR.search(str(error))
         if not told or int(told[1]) not in _REMEDIES:

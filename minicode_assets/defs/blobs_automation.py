@@ -31,7 +31,10 @@ FETCH = dg.define_asset_job(
 )
 
 
-@dg.schedule(name="resume_blobs", job=FETCH, cron_schedule=EVERY_TWO_MINUTES)
+@dg.schedule(
+    name="resume_blobs", job=FETCH, cron_schedule=EVERY_TWO_MINUTES,
+    description="The next partition of licence files or blobs, one after the other, while the API's quota lasts.",
+)  # fmt: skip
 def resume_blobs(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
     """Request the next partition that is missing or out of date, unless one is under way or the quota is used up."""
     config = pipeline.config

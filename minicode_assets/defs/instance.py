@@ -17,7 +17,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from minicode_assets.defs.limits import set_pool_limits
 from minicode_assets.defs.settings import from_environment, project_folder
-from minicode_assets.errors import DriverError, MinicodeError
+from minicode_assets.errors import DriverError, MinicodeError, StorageError
 from minicode_model.artifact import storage_errors
 
 PROCESS_TAG = "minicode/process"
@@ -36,11 +36,11 @@ def ready_instance() -> Iterator[dg.DagsterInstance]:
     """Open the instance, its storage created by one process at a time.
 
     Raises:
-        StorageError: The folder can't be written.
-        DriverError: Its storage is damaged.
+        StorageError: The folder can't be written, or its disk is full, then or while the instance is used.
+        DriverError: Its storage is damaged, or a database doesn't answer.
     """
     home = dagster_home()
-    with storage_errors(home):
+    with storage_errors(home, variable="DAGSTER_HOME"):
         home.mkdir(parents=True, exist_ok=True)
         lock = (home / ".init.lock").open("w")
     with lock:
@@ -53,14 +53,26 @@ def ready_instance() -> Iterator[dg.DagsterInstance]:
         except MinicodeError:
             raise
         except Exception as error:
-            raise DriverError(
-                f"{home}: Dagster can't open its storage: {error}",
-                hint=_storage_hint(home),
-            ) from error
+            raise _storage_problem(home, error) from error
         finally:
             fcntl.flock(lock, fcntl.LOCK_UN)
+    from sqlalchemy.exc import SQLAlchemyError  # imported by the instance
+
     with instance:
-        yield instance
+        try:
+            yield instance
+        except SQLAlchemyError as error:
+            raise _storage_problem(home, error) from error
+
+
+def _storage_problem(home: Path, error: Exception) -> MinicodeError:
+    """What a database's error means for a person: its first line, without the statement."""
+    told = f"{home}: Dagster can't use its storage: {str(error).partition(chr(10))[0]}"
+    if "disk is full" in str(error):
+        return StorageError(
+            told, hint="free some space, or set DAGSTER_HOME to a folder on another disk, and run again"
+        )
+    return DriverError(told, hint=_storage_hint(home))
 
 
 def _storage_hint(home: Path) -> str:

@@ -6,13 +6,17 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from minicode_assets.defs.instance import ready_instance
+from minicode_assets.errors import StorageError
 from minicode_assets.layout import partition_keys
 from tests.conftest import ROOT, SMALL, Home
 from tests.defs.test_chain import copy_of, folders
@@ -183,6 +187,19 @@ def test_two_drivers_at_once(home: Home) -> None:
         done = home.minicode("materialize", check=False)
     assert done.status == 1
     assert "another `minicode materialize` is at work" in done.stderr
+
+
+def test_dagster_home_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No place for it, and a disk that fills up while it is used: the hint names DAGSTER_HOME, not the data folder."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(StorageError, match="hint: .*DAGSTER_HOME elsewhere"), ready_instance():
+        pass
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    full = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+    with pytest.raises(StorageError, match=r"home: Dagster can't .* disk is full\nhint: free .*DAGSTER_HOME"):
+        with ready_instance():
+            raise full
 
 
 def test_damaged_dagster_home(home: Home) -> None:
