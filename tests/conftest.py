@@ -1,6 +1,9 @@
 """Shared fixtures: one small but complete run of the chain, made once a session by the real command."""
 
+import contextlib
 import fcntl
+import io
+import logging
 import os
 import shutil
 import subprocess
@@ -11,10 +14,12 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import IO
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from minicode_assets.cli import main
 from tests.forked import IMPORTED, run_command
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -144,6 +149,22 @@ class Home:
 
     def minicode(self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None) -> "Done":
         return self.installed("minicode", *arguments, check=check, env=env)
+
+    def call(self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None) -> "Done":
+        """`minicode` in this process: without the seconds that the first fork of a session takes."""
+        out, err, logger = io.StringIO(), io.StringIO(), logging.getLogger("minicode")
+        before = logger.handlers, logger.level, logger.propagate
+        with (
+            mock.patch.dict(os.environ, self.environment | dict(env or {})),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                status = main(arguments)
+            finally:
+                logger.handlers, logger.level, logger.propagate = before
+        assert status == 0 or not check, f"{arguments}\n{err.getvalue()}"
+        return Done(status, out.getvalue(), err.getvalue())
 
     def installed(self, *command: str, check: bool = True, env: Mapping[str, str] | None = None) -> "Done":
         """Run `minicode` or `dagster` to its end."""

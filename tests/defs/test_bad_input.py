@@ -24,7 +24,7 @@ from tests.defs.test_chain import copy_of, folders
 
 def test_data_folder_is_a_file(home: Home) -> None:
     home.data.write_text("not a folder")
-    done = home.minicode("materialize", check=False)
+    done = home.call("materialize", check=False)
     assert done.status == 1
     assert str(home.data) in done.stderr
     assert "hint: a file stands where a folder is needed" in done.stderr
@@ -106,7 +106,7 @@ def test_real_full_disk(finished: Home, home: Home, tmp_path: Path) -> None:
 
 def test_empty_archive(home: Home) -> None:
     home.configure(SMALL.replace('["packaging", "tenacity", "httpx", "universal-pathlib", "jinja2"]', "[]"))
-    done = home.minicode("materialize", check=False)
+    done = home.call("materialize", check=False)
     assert done.status == 1
     assert "archive" in done.stderr
     assert "hint:" in done.stderr
@@ -116,21 +116,21 @@ def test_empty_archive(home: Home) -> None:
 
 def test_misspelt_key_and_preset(home: Home) -> None:
     home.configure("[corpus]\nmax_linez = 3\n")
-    done = home.minicode("materialize", check=False)
+    done = home.call("materialize", check=False)
     assert done.status == 1
     assert "did you mean 'max_lines'?" in done.stderr
     assert "Traceback" not in done.stderr
     home.configure("")
-    assert "did you mean 'tiny'?" in home.minicode("config", check=False, env={"MINICODE_PRESET": "tyny"}).stderr
+    assert "did you mean 'tiny'?" in home.call("config", check=False, env={"MINICODE_PRESET": "tyny"}).stderr
     home.configure("[corpus\n")
-    assert "MINICODE_CONFIG=" in home.minicode("config", check=False).stderr
+    assert "MINICODE_CONFIG=" in home.call("config", check=False).stderr
 
 
 def test_unknown_asset(home: Home) -> None:
-    done = home.minicode("materialize", "--select", "tokeniser", check=False)
+    done = home.call("materialize", "--select", "tokeniser", check=False)
     assert done.status == 1
     assert "did you mean 'tokenizer'?" in done.stderr
-    assert "is no selection" in home.minicode("materialize", "--select", "key:(", check=False).stderr
+    assert "is no selection" in home.call("materialize", "--select", "key:(", check=False).stderr
 
 
 @pytest.mark.slow
@@ -184,7 +184,7 @@ def test_two_drivers_at_once(home: Home) -> None:
 
     home.data.mkdir()
     with data_folder_lock(home.data):
-        done = home.minicode("materialize", check=False)
+        done = home.call("materialize", check=False)
     assert done.status == 1
     assert "another `minicode materialize` is at work" in done.stderr
 
@@ -193,18 +193,18 @@ def test_dagster_home_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """No place for it, and a disk that fills up while it is used: the hint names DAGSTER_HOME, not the data folder."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file" / "home"))
-    with pytest.raises(StorageError, match="hint: .*DAGSTER_HOME elsewhere"), ready_instance():
+    with pytest.raises(StorageError, match=r"hint: .*DAGSTER_HOME elsewhere"), ready_instance():
         pass
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     full = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
-    with pytest.raises(StorageError, match=r"home: Dagster can't .* disk is full\nhint: free .*DAGSTER_HOME"):
-        with ready_instance():
-            raise full
+    told = r"home: Dagster can't .* disk is full\nhint: free .*DAGSTER_HOME"
+    with pytest.raises(StorageError, match=told), ready_instance():
+        raise full
 
 
 def test_damaged_dagster_home(home: Home) -> None:
     (home.root / "dagster_home" / "history").write_text("not a folder")
-    done = home.minicode("materialize", check=False)
+    done = home.call("materialize", check=False)
     assert done.status == 1
     assert "hint:" in done.stderr
     assert str(home.root / "dagster_home") in done.stderr

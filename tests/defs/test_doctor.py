@@ -27,13 +27,13 @@ with dg.DagsterInstance.get() as instance:
 
 
 def examined(home: Home, **env: str) -> tuple[int, dict[str, dict[str, str]]]:
-    done = home.minicode("doctor", "--json", check=False, env=env)
+    done = home.call("doctor", "--json", check=False, env=env)
     return done.status, {finding["subject"]: finding for finding in json.loads(done.stdout)}
 
 
 def test_a_fit_machine(home: Home) -> None:
     token = "s3cr3t-token"
-    done = home.minicode("doctor", env={"SWH_TOKEN": token})
+    done = home.call("doctor", env={"SWH_TOKEN": token})
     assert token not in done.stdout + done.stderr
     assert "SWH_TOKEN is set" in done.stdout
     status, findings = examined(home)

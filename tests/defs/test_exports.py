@@ -48,7 +48,7 @@ def test_published_export_is_mirrored(home: Home, samples: Path, bucket: str) ->
 
 def test_published_export_needs_accepted_terms(home: Home, samples: Path) -> None:
     configure(home, 'export = "published"')
-    done = home.minicode("materialize", "--select", SELECT, check=False)
+    done = home.call("materialize", "--select", SELECT, check=False)
     assert done.status == 1
     assert "accept_terms" in done.stderr
     assert "hint:" in done.stderr
