@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 from minicode_model.config import Model, operational
 
-_NAME = re.compile(r"<[^<>\s]{1,100}>")
+_NAME = re.compile(r"<[^<>\s]+>")
+_MAX_NAME_BYTES = 100
+_RESERVED_NAME = re.compile(r"<unk>|<0x[0-9A-F]{2}>")
+_COVERAGE, _PIECE_LENGTH = (0.98, 1.0), (1, 512)
+"""What SentencePiece's trainer takes. Source: its own messages, 0.2.3."""
+MIN_SEQ_LEN = 32
+"""Shorter sequences leave no room for a part of a file with its sentinels (tokens/encode.py). Unit: tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +119,23 @@ def tokens_problems(tokenizer: Tokenizer, shards: TokenShards, model: Model) -> 
     """Contradictions of [tokenizer] and [token_shards], and with [model], one message each."""
     extra = tokenizer.extra_special_tokens
     problems = [
-        f"[tokenizer] extra_special_tokens: found {name!r}, expected a name such as '<reponame>', of at most 100 "
-        "characters without white space"
+        f"[tokenizer] extra_special_tokens: found {name!r}, expected a name such as '<reponame>', of at most "
+        f"{_MAX_NAME_BYTES} bytes without white space, and not a piece of SentencePiece's"
         for name in extra
-        if not _NAME.fullmatch(name)
+        if not _NAME.fullmatch(name) or len(name.encode()) > _MAX_NAME_BYTES or _RESERVED_NAME.fullmatch(name)
     ]
+    problems += [
+        f"[tokenizer] {name}: found {found}, expected {low} to {high}, as SentencePiece takes"
+        for name, found, low, high in (
+            ("character_coverage", tokenizer.character_coverage, *_COVERAGE),
+            ("max_piece_length", tokenizer.max_piece_length, *_PIECE_LENGTH),
+        )
+        if not low <= found <= high
+    ]
+    if shards.seq_len < MIN_SEQ_LEN:
+        problems.append(f"[token_shards] seq_len: found {shards.seq_len}, expected at least {MIN_SEQ_LEN}")
+    if shards.shard_tokens < shards.seq_len:
+        problems.append(f"[token_shards] shard_tokens: found {shards.shard_tokens}, expected at least seq_len")
     if len(set(extra)) < len(extra):
         problems.append("[tokenizer] extra_special_tokens: a name is there twice")
     if shards.layout == "starcoder":
@@ -156,6 +174,13 @@ def _mixture_problems(shards: TokenShards) -> list[str]:
         for value in getattr(shards, name)
         if not re.fullmatch(r"\w+=\d+(\.\d+)?", value)
     ]
+    for name in ("epochs", "target_shares"):
+        sources = [value.partition("=")[0] for value in getattr(shards, name)]
+        problems += [
+            f"[token_shards] {name}: {source} is there twice"
+            for source in sorted(set(sources))
+            if sources.count(source) > 1
+        ]
     if shards.temperature <= 0:
         problems.append(f"[token_shards] temperature: found {shards.temperature}, expected more than 0")
     if shards.mixing == "target" and not any(re.search(r"=.*[1-9]", share) for share in shards.target_shares):

@@ -146,13 +146,15 @@ def train_model(texts: Iterator[str], *, params: TokenizerParams, where: str = "
     extra = params.extra_special_tokens
     if known := set(extra) & set(SPECIAL_TOKENS):
         raise TokenizerError(
-            f"[tokenizer] extra_special_tokens: {', '.join(sorted(known))} is among the {len(SPECIAL_TOKENS)}"
+            f"[tokenizer] extra_special_tokens: {', '.join(sorted(known))} is among the {len(SPECIAL_TOKENS)}",
+            hint=f"leave it out, since it is there anyway; {_AGAIN}",
         )
     least = len(SPECIAL_TOKENS) + len(extra) + 1 + _NUM_BYTES
     if params.vocab_size <= least:
         raise TokenizerError(
             f"[tokenizer] vocab_size: found {params.vocab_size}, expected more than {least} "
-            f"({len(SPECIAL_TOKENS) + len(extra)} special tokens, one unknown, {_NUM_BYTES} bytes)"
+            f"({len(SPECIAL_TOKENS) + len(extra)} special tokens, one unknown, {_NUM_BYTES} bytes)",
+            hint=f"raise vocab_size; {_AGAIN}",
         )
     buffer = io.BytesIO()
     try:
@@ -165,7 +167,13 @@ def train_model(texts: Iterator[str], *, params: TokenizerParams, where: str = "
             hint=f"lower character_coverage, raise vocab_size, or give it more text; {_AGAIN}",
         ) from error
     model = buffer.getvalue() + b"".join(map(control_piece, extra))
-    found = len(sentencepiece.SentencePieceProcessor(model_proto=model))
+    try:
+        found = len(sentencepiece.SentencePieceProcessor(model_proto=model))
+    except RuntimeError as error:
+        raise TokenizerError(
+            f"{where}: [tokenizer] extra_special_tokens: found a name that is a piece already: {error}",
+            hint=f"choose another name, or split_by_unicode_script = true; {_AGAIN}",
+        ) from error
     if found != params.vocab_size:
         raise TokenizerError(
             f"{where}: found that the text gives {found} pieces, expected {params.vocab_size} ([tokenizer] vocab_size)",

@@ -1,18 +1,15 @@
 """Token shards: documents as tokens, an index that packs them into sequences, and the file behind every token."""
 
 import dataclasses
-from collections import deque
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from minicode_assets.config import TokenShards
-from minicode_assets.corpus.annotate.workers import end_with_parent
 from minicode_assets.errors import CorpusError, ShardError
+from minicode_assets.pool import in_order, start_pool
 from minicode_assets.tokens.encode import ExampleEncoder
 from minicode_assets.tokens.encoded import SPLITS
 from minicode_assets.tokens.format import Example, File, Format, training_examples, validation_examples
@@ -68,12 +65,21 @@ def write_token_shards(
                 work.add(example, pieces)
             figures[split] = work.finish()
         if not figures["train"]["num_documents"]:
-            raise CorpusError(
-                f"{folder}: found no documents to train on in {len(encoded)} partitions, expected at least one",
-                hint="minicode funnel shows which rules dropped the documents",
-            )
+            raise _nothing_to_read(folder, sources, mixture)
         writer.metadata = figures
     return open_artifact(folder, verify=False)
+
+
+def _nothing_to_read(folder: Path, encoded: Sequence[Artifact], mixture: Mapping[str, float]) -> CorpusError:
+    at_hand = sum(artifact.metadata["train"]["num_documents"] for artifact in encoded)
+    times = ", ".join(f"{source} {times:g} times" for source, times in mixture.items())
+    return CorpusError(
+        f"{folder}: found no documents to train on in {len(encoded)} partitions, expected at least one"
+        + (f"; {at_hand} are at hand, read {times}" if at_hand else ""),
+        hint="raise [token_shards] epochs, target_shares or mixture_tokens"
+        if at_hand
+        else "minicode funnel shows which rules dropped the documents",
+    )
 
 
 def _check_tokenizer(encoded: Sequence[Artifact], tokenizer: Tokenizer) -> None:
@@ -161,38 +167,21 @@ def _encode_parallel(
     batches: Iterator[list[Example]], tokenizer: Tokenizer, settings: dict[str, Any], num_workers: int
 ) -> Iterator[tuple[Example, Encoded]]:
     """Encode batches in processes and give the results in order; a few batches at most are under way."""
-    pool = ProcessPoolExecutor(
-        num_workers,
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(tokenizer.model, settings),
-    )
-    waiting: deque[tuple[list[Example], Future[list[Encoded]]]] = deque()
+    pool = start_pool(num_workers, _start_worker, tokenizer.model, settings)
+    sent, kept = itertools.tee(batches)
+    calls = (pool.submit(_encode_batch, batch) for batch in sent)
+    what, hint = "token_shards: a process that lays out documents", "[token_shards] num_workers = 1"
     try:
-        for batch in batches:
-            waiting.append((batch, pool.submit(_encode_batch, batch)))
-            if len(waiting) > 2 * num_workers:
-                yield from _result(*waiting.popleft())
-        while waiting:
-            yield from _result(*waiting.popleft())
-    except BrokenProcessPool as error:
-        raise CorpusError(
-            f"token_shards: a process that lays out documents was ended: {error}",
-            hint="it may have run out of memory: [token_shards] num_workers = 1",
-        ) from error
+        for batch, encoded in zip(kept, in_order(calls, num_ahead=2 * num_workers, what=what, hint=hint), strict=True):
+            yield from zip(batch, encoded, strict=True)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _result(batch: list[Example], future: "Future[list[Encoded]]") -> Iterator[tuple[Example, Encoded]]:
-    return zip(batch, future.result(), strict=True)
 
 
 _worker: list[ExampleEncoder] = []
 
 
 def _start_worker(model: bytes, settings: dict[str, Any]) -> None:
-    end_with_parent()
     _worker[:] = [ExampleEncoder(Tokenizer(model), **settings)]
 
 

@@ -86,5 +86,5 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path):
 def test_batches_keep_every_row(monkeypatch):
     monkeypatch.setattr(workers, "_BATCH_BYTES", 10)
     rows = [("a" * 4,), (None,), ("b" * 30,), ("c",), (None,)]
-    assert [row for batch in workers._batches(rows) for row in batch] == rows
-    assert list(workers._batches([])) == []
+    assert [row for batch in workers._batches(rows, [len(row[0] or "") for row in rows]) for row in batch] == rows
+    assert list(workers._batches([], [])) == []

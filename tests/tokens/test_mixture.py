@@ -36,6 +36,7 @@ def params(**changes: object) -> TokenShards:
         ({"mixing": "temperature"}, {"swh": 1, "issues": 1, "arxiv": 1}),
         ({"mixing": "temperature", "temperature": 0.001}, {"swh": 1.25, "issues": 0, "arxiv": 0}),
         ({"mixing": "temperature", "temperature": 1e9}, {"swh": 10 / 24, "issues": 10 / 3, "arxiv": 10 / 3}),
+        ({"mixing": "temperature", "temperature": 1e-9}, {"swh": 1.25, "issues": 0, "arxiv": 0}),
     ],
 )
 def test_epochs(changes: dict[str, object], expected: dict[str, float]) -> None:
@@ -130,6 +131,9 @@ def test_shards_hold_the_epochs(context: bool, tolerance: float, tmp_path: Path)
         ({"epochs": ["swh"]}, "epochs: found 'swh', expected source=number"),
         ({"temperature": 0.0}, "temperature: found 0.0, expected more than 0"),
         ({"mixing": "target"}, "mixing target needs target_shares"),
+        ({"epochs": ["swh=1", "swh=2"]}, "epochs: swh is there twice"),
+        ({"seq_len": 31}, "seq_len: found 31, expected at least 32"),
+        ({"shard_tokens": 511}, "shard_tokens: found 511, expected at least seq_len"),
         ({"mixing": "target", "target_shares": ["swh=0.0", "issues=0"]}, "one of them more than 0"),
         ({"layout": "starcoder"}, "layout starcoder needs"),
     ],
@@ -137,3 +141,16 @@ def test_shards_hold_the_epochs(context: bool, tolerance: float, tmp_path: Path)
 def test_contradictions(section: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load("tiny", {"token_shards": section})
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"extra_special_tokens": ["<0x41>", "<unk>", f"<{'漢' * 40}>"]}, "4 problem"),
+        ({"character_coverage": 0.9}, "character_coverage: found 0.9, expected 0.98 to 1.0"),
+        ({"max_piece_length": 513}, "max_piece_length: found 513, expected 1 to 512"),
+    ],
+)
+def test_what_sentencepiece_refuses_is_refused_before(section: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load("tiny", {"tokenizer": section})

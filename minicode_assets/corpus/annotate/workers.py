@@ -1,22 +1,16 @@
 """Rows through an annotator's function, in several processes where there is enough text: the same results in order.
 
-The processes stay for the next stage, since starting them takes a second; they end with the process that they work for,
-however it ends.
+The processes stay for the next stage, since starting them takes a second.
 """
 
 import functools
-import os
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
 from typing import Any
 
 from minicode_assets.config import Annotators
 from minicode_assets.corpus.annotate.syntax import Syntax, clear_cache, facts_since, known_facts, parsing, remember
 from minicode_assets.errors import CorpusError
+from minicode_assets.pool import in_order, start_pool
 
 Row = tuple[Any, ...]
 """The text of a document first (None without one), then what else the function needs."""
@@ -40,60 +34,42 @@ def map_rows(
 
     What one annotator learns of a text's syntax is known to the next one of this process, whoever parsed it.
     """
-    num_bytes = sum(len(row[0] or "") for row in rows)
-    if workers is None or workers.num_workers == 1 or num_bytes < workers.parallel_from_bytes:
+    sizes = [len(row[0] or "") for row in rows]
+    if workers is None or workers.num_workers == 1 or sum(sizes) < workers.parallel_from_bytes:
         with parsing():
-            for batch in _batches(rows):
+            for batch in _batches(rows, sizes):
                 yield from function(batch, params)
     else:
-        yield from _map_parallel(function, rows, params, workers.num_workers, reads_syntax)
+        batches = _batches(rows, sizes, workers.num_workers)
+        yield from _map_parallel(function, batches, params, workers.num_workers, reads_syntax)
 
 
 def _map_parallel(
-    function: Function, rows: Sequence[Row], params: Any, num_workers: int, reads_syntax: bool
+    function: Function, batches: Iterator[Sequence[Row]], params: Any, num_workers: int, reads_syntax: bool
 ) -> Iterator[Any]:
     """A few batches at most are under way."""
-    waiting: deque[Future[tuple[list[Any], _Facts]]] = deque()
+    calls = (
+        _pool(num_workers).submit(_work, function, batch, params, _known(batch) if reads_syntax else {})
+        for batch in batches
+    )
+    what, hint = (
+        f"{function.__module__}: a process that annotates",
+        "[annotators] num_workers = 1, or smaller partitions",
+    )
     try:
-        for batch in _batches(rows, num_workers):
-            known = known_facts([row[0] for row in batch if row[0] is not None]) if reads_syntax else {}
-            waiting.append(_pool(num_workers).submit(_work, function, batch, params, known))
-            if len(waiting) > 2 * num_workers:
-                yield from _taken(waiting.popleft())
-        while waiting:
-            yield from _taken(waiting.popleft())
-    except BrokenProcessPool as error:
+        for results, facts in in_order(calls, num_ahead=2 * num_workers, what=what, hint=hint):
+            remember(facts)
+            yield from results
+    except CorpusError:
         _pool.cache_clear()
-        raise CorpusError(
-            f"{function.__module__}: a process that annotates was ended: {error}",
-            hint="it may have run out of memory: [annotators] num_workers = 1, or smaller partitions",
-        ) from error
-    finally:
-        for future in waiting:
-            future.cancel()
+        raise
 
 
-@functools.cache
-def _pool(num_workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(num_workers, mp_context=get_context("spawn"), initializer=end_with_parent)
+def _known(batch: Sequence[Row]) -> _Facts:
+    return known_facts([row[0] for row in batch if row[0] is not None])
 
 
-def end_with_parent() -> None:
-    """An end by a signal leaves no time to say goodbye to workers, so each watches for itself."""
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _taken(future: "Future[tuple[list[Any], _Facts]]") -> list[Any]:
-    results, facts = future.result()
-    remember(facts)
-    return results
+_pool = functools.cache(start_pool)
 
 
 def _work(function: Function, batch: Sequence[Row], params: Any, known: _Facts) -> tuple[list[Any], _Facts]:
@@ -105,12 +81,11 @@ def _work(function: Function, batch: Sequence[Row], params: Any, known: _Facts) 
     return results, facts_since(len(known))
 
 
-def _batches(rows: Sequence[Row], num_workers: int = 1) -> Iterator[Sequence[Row]]:
+def _batches(rows: Sequence[Row], sizes: Sequence[int], num_workers: int = 1) -> Iterator[Sequence[Row]]:
     """Some megabytes of text each; less towards the end, so that no process waits long for another's last batch."""
-    left = sum(len(row[0] or "") for row in rows)
-    start = size = 0
-    for end, row in enumerate(rows, 1):
-        size += len(row[0] or "")
+    left, start, size = sum(sizes), 0, 0
+    for end, added in enumerate(sizes, 1):
+        size += added
         if size >= min(_BATCH_BYTES, max(left // (2 * num_workers), _LAST_BATCH_BYTES)):
             yield rows[start:end]
             start, size, left = end, 0, left - size
