@@ -152,6 +152,13 @@ _NOT_USERS = frozenset(
         "def",
         "define",
         "typechecked",
+        "page",
+        "font-face",
+        "printf",
+        "sprintf",
+        "bug",
+        "unusedimport",
+        "reimport",
     ]
 )
 _NOT_TODO_USERS = re.compile(
@@ -240,4 +247,4 @@ def _is_user(text: str, match: re.Match[str]) -> bool:
     if _CUE.search(line):
         return True
     opens = line.rpartition("#")[2].strip() == ""
-    return opens and re.match(r"[:,][ ]|[ ][a-z]+[ ][a-z]", text[match.end() : match.end() + 40]) is not None
+    return opens and re.match(r"[:,][ ]\w", text[match.end() : match.end() + 3]) is not None
