@@ -89,8 +89,8 @@ class Corpus:
     max_long_word_fraction: float = 1.0
     """0..1 of the words' characters in words longer than 20; OpenCoder has 0.4, 1 is off (dotted names are long)."""
     max_long_string_word_fraction: float = 0.6
-    """0..1 of characters in words longer than 20 inside strings, addresses left out. OpenCoder has 0.4, which drops modules
-    that name others in strings (Django's urls.py and settings.py). Source: docs/log.md."""
+    """0..1 of characters in words longer than 20 inside strings, addresses left out. OpenCoder has 0.4, which drops
+    modules that name others in strings (Django's urls.py and settings.py). Source: docs/log.md."""
     max_long_string_lines_per_line: float = 1.0
     """Lines of strings with more than 20 words, a line of code; OpenCoder has 0.2, 1 is off (docstrings count)."""
     max_string_fraction: float = 0.9
