@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -46,18 +48,9 @@ def parse_notebook(content: bytes) -> Notebook | None:
 
 def merged(cells: tuple[Cell, ...]) -> Iterator[Cell]:
     """Neighbours of one kind as one cell, with the last output. Source: StarCoder, structured notebooks."""
-    pending: Cell | None = None
-    for cell in cells:
-        if not cell.text.strip():
-            continue
-        if pending and pending.kind == cell.kind:
-            pending = Cell(cell.kind, f"{pending.text}\n\n{cell.text}", cell.output)
-            continue
-        if pending:
-            yield pending
-        pending = cell
-    if pending:
-        yield pending
+    for kind, run in groupby((cell for cell in cells if cell.text.strip()), key=attrgetter("kind")):
+        alike = list(run)
+        yield Cell(kind, "\n\n".join(cell.text for cell in alike), alike[-1].output)
 
 
 def _cells(raw: Mapping[str, Any]) -> Iterator[Cell]:

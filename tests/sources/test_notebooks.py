@@ -2,13 +2,21 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from minicode_assets.config.sources import Notebooks
 from minicode_assets.sources.cells import parse_notebook
-from minicode_assets.sources.notebooks import NotebookFile, local_notebooks, python_script, read_notebooks, triplets
+from minicode_assets.sources.notebooks import (
+    NotebookFile,
+    fingerprint,
+    local_notebooks,
+    python_script,
+    read_notebooks,
+    triplets,
+)
 
 PARAMS = Notebooks(distributions=(), min_code_characters=5)
 PYTHON = {"language_info": {"name": "python"}}
@@ -183,3 +191,30 @@ def test_folders_are_searched(tmp_path: Any) -> None:
         ("file:///repo", "a.ipynb", "MIT"),
         ("file:///repo", "deep/b.IPYNB", "MIT"),
     ]
+
+
+def test_a_folder_inside_a_work_tree_has_its_url_and_licence(tmp_path: Path) -> None:
+    tree = tmp_path / "project"
+    (tree / "docs" / "deep").mkdir(parents=True)
+    (tree / ".git").mkdir()
+    (tree / ".git" / "config").write_text('[remote "origin"]\n\turl = https://example.org/o/project.git\n')
+    (tree / "LICENSE").write_text("stands for a licence")
+    for name in ("docs/deep/a.ipynb", "other.ipynb"):
+        (tree / name).write_bytes(notebook(code("x = 1")))
+    params = replace(PARAMS, folders=(str(tree / "docs"), str(tree / "docs" / "deep")))
+    found = list(local_notebooks(params, checkout=tmp_path, licensing=lambda content: content.decode()[-7:]))
+    assert {(file.origin_url, file.path, file.license) for file in found} == {
+        ("https://example.org/o/project.git", "docs/deep/a.ipynb", "licence"),
+    }
+
+
+def test_the_checkout_makes_nothing_stale(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "docs").mkdir()
+    params = replace(PARAMS, folders=("checkout/docs", "checkout/absent"))
+    before = fingerprint(params)
+    (tmp_path / "docs" / "a.ipynb").write_bytes(notebook(code("x = 1")))
+    (file,) = local_notebooks(params, checkout=tmp_path, licensing=lambda _: None)
+    assert (file.origin_url, file.path) == ("file:///minicode", "docs/a.ipynb")
+    assert fingerprint(params) == before
+    assert list(local_notebooks(params, checkout=tmp_path / "elsewhere", licensing=lambda _: None)) == []
