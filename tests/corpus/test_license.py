@@ -17,122 +17,127 @@ CODE = b"x = 1\n"
 SETUP = b"from setuptools import setup\nsetup(name='a', license='MIT')\n"
 
 
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, ("no_license", None, None)),
-        ({"LICENSE": TEXTS["MIT"]}, ("permissive", "MIT", "origin")),
-        ({"COPYING": TEXTS["GPL-3.0-only"]}, ("non_permissive", "GPL-3.0-only", "origin")),
-        (
-            {"LICENSE": TEXTS["MIT"], "COPYING": TEXTS["GPL-3.0-only"]},
-            ("non_permissive", "GPL-3.0-only AND MIT", "origin"),
-        ),
-        ({"LICENSE": b"Do as we say."}, ("non_permissive", "LicenseRef-scancode-unknown", "origin")),
-        ({"NOTICE": b"Thanks to all."}, ("no_license", None, None)),
-        ({"a.dist-info/METADATA": MIT_METADATA}, ("permissive", "MIT", "metadata")),
-        ({"a.dist-info/METADATA": MIT_METADATA, "LICENSE": b"Do as we say."}, ("permissive", "MIT", "metadata")),
-        (
-            {"a.dist-info/METADATA": MIT_METADATA, "a.dist-info/licenses/LICENSE": TEXTS["GPL-3.0-only"]},
-            ("permissive", "MIT", "metadata"),
-        ),
-        (
-            {"PKG-INFO": b"Metadata-Version: 2.1\nLicense: MIT\n", "LICENSE": TEXTS["GPL-3.0-only"]},
-            ("non_permissive", "GPL-3.0-only AND MIT", "metadata"),
-        ),
-        (
-            {
-                "PKG-INFO": b"Metadata-Version: 2.1\nLicense: MIT\n",
-                "LICENSE": TEXTS["MIT"],
-                "LICENSE.fonts": TEXTS["OFL-1.1"],
-            },
-            ("permissive", "MIT", "metadata"),
-        ),
-        (
-            {"LICENSE": TEXTS["MIT"], "pkg/LICENSE": TEXTS["GPL-3.0-only"]},
-            ("non_permissive", "GPL-3.0-only AND MIT", "ancestor"),
-        ),
-        ({"LICENSE": TEXTS["MIT"], "other/LICENSE": TEXTS["GPL-3.0-only"]}, ("permissive", "MIT", "origin")),
-        ({"pkg/LICENSES/MIT.txt": b"x", "pkg/LICENSES/LICENSE": TEXTS["MIT"]}, ("permissive", "MIT", "ancestor")),
-        ({"setup.py": SETUP}, ("permissive", "MIT", "metadata")),
-        ({"LICENSE": b"Released under the MIT license."}, ("permissive", "MIT", "origin")),
-        (
-            {"LICENSE": TEXTS["MIT"] + b"\n\nThe files in pkg/ are licensed under the GPL version 2."},
-            ("non_permissive", "GPL-1.0-or-later AND MIT", "origin"),
-        ),
-        ({"LICENSE": b"See COPYING.", "COPYING": TEXTS["MIT"]}, ("permissive", "MIT", "origin")),
-        ({"LICENSE": b"See COPYING."}, ("non_permissive", POINTER, "origin")),
-        ({"LICENSE": b"Hippocratic License 2.1\n" + TEXTS["MIT"]}, ("non_permissive", "Hippocratic-2.1", "origin")),
-        (
-            {"LICENSE": TEXTS["MIT"], "pkg/sub/code.py.license": b"SPDX-License-Identifier: GPL-2.0-only\n"},
-            ("non_permissive", "GPL-2.0-only", "header"),
-        ),
-        (
-            {"LICENSE": TEXTS["MIT"], "pkg/sub/other.py.license": b"SPDX-License-Identifier: GPL-2.0-only\n"},
-            ("permissive", "MIT", "origin"),
-        ),
-        (
-            {"pkg/a.dist-info/METADATA": MIT_METADATA, "pkg/b.dist-info/METADATA": b"Metadata-Version: 2.1\nName: b\n"},
-            ("non_permissive", f"{UNRECOGNISED} AND MIT", "ancestor"),
-        ),
-        (
-            {
-                "pkg/a.dist-info/METADATA": MIT_METADATA,
-                "pkg/b.dist-info/METADATA": b"Metadata-Version: 2.1\nName: b\n",
-                "pkg/b.dist-info/LICENSE": TEXTS["ISC"],
-            },
-            ("permissive", "ISC AND MIT", "ancestor"),
-        ),
-        (
-            {"LICENSE-APACHE": TEXTS["Apache-2.0"], "LICENSE-MIT": TEXTS["MIT"]},
-            ("permissive", "Apache-2.0 AND MIT", "origin"),
-        ),
-    ],
-)
-def test_trees(tmp_path, files, expected):
-    world = make_world(tmp_path, {"https://example.org/a": {"pkg/sub/code.py": CODE, **files}}).licenses()
+TREES = [
+    ({}, ("no_license", None, None)),
+    ({"LICENSE": TEXTS["MIT"]}, ("permissive", "MIT", "origin")),
+    ({"COPYING": TEXTS["GPL-3.0-only"]}, ("non_permissive", "GPL-3.0-only", "origin")),
+    (
+        {"LICENSE": TEXTS["MIT"], "COPYING": TEXTS["GPL-3.0-only"]},
+        ("non_permissive", "GPL-3.0-only AND MIT", "origin"),
+    ),
+    ({"LICENSE": b"Do as we say."}, ("non_permissive", "LicenseRef-scancode-unknown", "origin")),
+    ({"NOTICE": b"Thanks to all."}, ("no_license", None, None)),
+    ({"a.dist-info/METADATA": MIT_METADATA}, ("permissive", "MIT", "metadata")),
+    ({"a.dist-info/METADATA": MIT_METADATA, "LICENSE": b"Do as we say."}, ("permissive", "MIT", "metadata")),
+    (
+        {"a.dist-info/METADATA": MIT_METADATA, "a.dist-info/licenses/LICENSE": TEXTS["GPL-3.0-only"]},
+        ("permissive", "MIT", "metadata"),
+    ),
+    (
+        {"PKG-INFO": b"Metadata-Version: 2.1\nLicense: MIT\n", "LICENSE": TEXTS["GPL-3.0-only"]},
+        ("non_permissive", "GPL-3.0-only AND MIT", "metadata"),
+    ),
+    (
+        {
+            "PKG-INFO": b"Metadata-Version: 2.1\nLicense: MIT\n",
+            "LICENSE": TEXTS["MIT"],
+            "LICENSE.fonts": TEXTS["OFL-1.1"],
+        },
+        ("permissive", "MIT", "metadata"),
+    ),
+    (
+        {"LICENSE": TEXTS["MIT"], "pkg/LICENSE": TEXTS["GPL-3.0-only"]},
+        ("non_permissive", "GPL-3.0-only AND MIT", "ancestor"),
+    ),
+    ({"LICENSE": TEXTS["MIT"], "other/LICENSE": TEXTS["GPL-3.0-only"]}, ("permissive", "MIT", "origin")),
+    ({"pkg/LICENSES/MIT.txt": b"x", "pkg/LICENSES/LICENSE": TEXTS["MIT"]}, ("permissive", "MIT", "ancestor")),
+    ({"setup.py": SETUP}, ("permissive", "MIT", "metadata")),
+    ({"LICENSE": b"Released under the MIT license."}, ("permissive", "MIT", "origin")),
+    (
+        {"LICENSE": TEXTS["MIT"] + b"\n\nThe files in pkg/ are licensed under the GPL version 2."},
+        ("non_permissive", "GPL-1.0-or-later AND MIT", "origin"),
+    ),
+    ({"LICENSE": b"See COPYING.", "COPYING": TEXTS["MIT"]}, ("permissive", "MIT", "origin")),
+    ({"LICENSE": b"See COPYING."}, ("non_permissive", POINTER, "origin")),
+    ({"LICENSE": b"Hippocratic License 2.1\n" + TEXTS["MIT"]}, ("non_permissive", "Hippocratic-2.1", "origin")),
+    (
+        {"LICENSE": TEXTS["MIT"], "pkg/sub/code.py.license": b"SPDX-License-Identifier: GPL-2.0-only\n"},
+        ("non_permissive", "GPL-2.0-only", "header"),
+    ),
+    (
+        {"LICENSE": TEXTS["MIT"], "pkg/sub/other.py.license": b"SPDX-License-Identifier: GPL-2.0-only\n"},
+        ("permissive", "MIT", "origin"),
+    ),
+    (
+        {"pkg/a.dist-info/METADATA": MIT_METADATA, "pkg/b.dist-info/METADATA": b"Metadata-Version: 2.1\nName: b\n"},
+        ("non_permissive", f"{UNRECOGNISED} AND MIT", "ancestor"),
+    ),
+    (
+        {
+            "pkg/a.dist-info/METADATA": MIT_METADATA,
+            "pkg/b.dist-info/METADATA": b"Metadata-Version: 2.1\nName: b\n",
+            "pkg/b.dist-info/LICENSE": TEXTS["ISC"],
+        },
+        ("permissive", "ISC AND MIT", "ancestor"),
+    ),
+    (
+        {"LICENSE-APACHE": TEXTS["Apache-2.0"], "LICENSE-MIT": TEXTS["MIT"]},
+        ("permissive", "Apache-2.0 AND MIT", "origin"),
+    ),
+]
+"""Files beside `pkg/sub/code.py`; its verdict, expression and rule."""
+
+
+def test_trees(tmp_path):
+    origins = {f"https://example.org/{n:02}": {"pkg/sub/code.py": CODE, **files} for n, (files, _) in enumerate(TREES)}
+    world = make_world(tmp_path, origins).licenses()
     verdicts = world.read("documents", DOCUMENTS).join(world.read("license", LICENSE), on="document_id")
-    (row,) = verdicts.filter(path="pkg/sub/code.py").iter_rows(named=True)
-    assert (row["license_type"], row["license_expression"], row["license_rule"]) == expected
-    assert (row["license_evidence"] is None) == (row["license_type"] == "no_license")
+    rows = verdicts.filter(path="pkg/sub/code.py").sort("origin_url")
+    assert rows.select("license_type", "license_expression", "license_rule").rows() == [told for _, told in TREES]
+    assert rows["license_evidence"].is_null().to_list() == [told[0] == "no_license" for _, told in TREES]
 
 
-@pytest.mark.parametrize(
-    ("head", "expected"),
-    [
-        ("# SPDX-License-Identifier: Apache-2.0\n", ("permissive", "Apache-2.0", "header")),
-        ("# SPDX-License-Identifier: GPL-2.0-only OR MIT\n", ("permissive", "GPL-2.0-only OR MIT", "header")),
-        ("# SPDX-License-Identifier: AGPL-3.0-only\n", ("non_permissive", "AGPL-3.0-only", "header")),
-        (
-            "# SPDX-License-Identifier: MIT\n# SPDX-License-Identifier: GPL-2.0-only\n",
-            ("non_permissive", "GPL-2.0-only AND MIT", "header"),
-        ),
-        ("HEAD = 'SPDX-License-Identifier: GPL-2.0-only'\n", ("permissive", "MIT", "origin")),
-        (
-            "# This program is free software; you can redistribute it\n# and/or modify it under the terms of the GNU\n"
-            "# General Public License, version 2.\n",
-            ("non_permissive", "GPL-1.0-or-later AND MIT", "notice"),
-        ),
-        ("import re\nGPL = 'released under the GPL v2.'\n", ("permissive", "MIT", "origin")),
-        (
-            "# SPDX-License-Identifier: MIT\n# This file is licensed under the GPL.\n",
-            ("non_permissive", "GPL-1.0-or-later AND MIT", "header"),
-        ),
-        (
-            "# SPDX-License-Identifier: MIT OR GPL-2.0-only\n# It is distributed under the GPL.\n",
-            ("permissive", "MIT OR GPL-2.0-only", "header"),
-        ),
-        ("# SPDX-License-Identifier: MIT/GPL-2.0\n", ("non_permissive", UNRECOGNISED, "header")),
-        ("# SPDX-License-Identifier: Commercial-Foo\n", ("non_permissive", UNRECOGNISED, "header")),
-        ("# SPDX-License-Identifier: Apache 2.0\n", ("permissive", "Apache-2.0", "header")),
-        ("#!/bin/python # spdx-license-identifier : GPL-3.0-only\n", ("non_permissive", "GPL-3.0-only", "header")),
-        ("# it writes 'SPDX-License-Identifier: GPL-2.0-only'\n", ("permissive", "MIT", "origin")),
-    ],
-)
-def test_a_files_own_tag_decides(tmp_path, head, expected):
-    files = {"code.py": head.encode() + CODE, "LICENSE": TEXTS["MIT"]}
-    world = make_world(tmp_path, {"https://example.org/a": files}).licenses()
-    (row,) = world.read("license", LICENSE).iter_rows(named=True)
-    assert (row["license_type"], row["license_expression"], row["license_rule"]) == expected
+HEADS = [
+    ("# SPDX-License-Identifier: Apache-2.0\n", ("permissive", "Apache-2.0", "header")),
+    ("# SPDX-License-Identifier: GPL-2.0-only OR MIT\n", ("permissive", "GPL-2.0-only OR MIT", "header")),
+    ("# SPDX-License-Identifier: AGPL-3.0-only\n", ("non_permissive", "AGPL-3.0-only", "header")),
+    (
+        "# SPDX-License-Identifier: MIT\n# SPDX-License-Identifier: GPL-2.0-only\n",
+        ("non_permissive", "GPL-2.0-only AND MIT", "header"),
+    ),
+    ("HEAD = 'SPDX-License-Identifier: GPL-2.0-only'\n", ("permissive", "MIT", "origin")),
+    (
+        "# This program is free software; you can redistribute it\n# and/or modify it under the terms of the GNU\n"
+        "# General Public License, version 2.\n",
+        ("non_permissive", "GPL-1.0-or-later AND MIT", "notice"),
+    ),
+    ("import re\nGPL = 'released under the GPL v2.'\n", ("permissive", "MIT", "origin")),
+    (
+        "# SPDX-License-Identifier: MIT\n# This file is licensed under the GPL.\n",
+        ("non_permissive", "GPL-1.0-or-later AND MIT", "header"),
+    ),
+    (
+        "# SPDX-License-Identifier: MIT OR GPL-2.0-only\n# It is distributed under the GPL.\n",
+        ("permissive", "MIT OR GPL-2.0-only", "header"),
+    ),
+    ("# SPDX-License-Identifier: MIT/GPL-2.0\n", ("non_permissive", UNRECOGNISED, "header")),
+    ("# SPDX-License-Identifier: Commercial-Foo\n", ("non_permissive", UNRECOGNISED, "header")),
+    ("# SPDX-License-Identifier: Apache 2.0\n", ("permissive", "Apache-2.0", "header")),
+    ("#!/bin/python # spdx-license-identifier : GPL-3.0-only\n", ("non_permissive", "GPL-3.0-only", "header")),
+    ("# it writes 'SPDX-License-Identifier: GPL-2.0-only'\n", ("permissive", "MIT", "origin")),
+]
+"""Heads of files under an MIT licence, and what holds for them."""
+
+
+def test_a_files_own_tag_decides(tmp_path):
+    origins = {
+        f"https://example.org/{n:02}": {"code.py": head.encode() + CODE, "LICENSE": TEXTS["MIT"]}
+        for n, (head, _) in enumerate(HEADS)
+    }
+    world = make_world(tmp_path, origins).licenses()
+    verdicts = world.read("documents", DOCUMENTS).join(world.read("license", LICENSE), on="document_id")
+    rows = verdicts.sort("origin_url").select("license_type", "license_expression", "license_rule").rows()
+    assert rows == [told for _, told in HEADS]
 
 
 def test_origins_do_not_mix(tmp_path):
