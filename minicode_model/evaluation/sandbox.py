@@ -7,7 +7,8 @@ data) and compares them; tests, expected values and the run's nonce are never in
 
 What remains: a bug of the kernel behind a call that the filter allows; a program that knows the answers by heart;
 reading this Python installation; using up the limits (max_processes times max_memory_bytes). Values cross as copies of
-Python's own types: tests don't see that a program changed its arguments, and a subclass arrives as its base.
+Python's own types: tests don't see that a program changed its arguments, a subclass arrives as its base, and an object
+of the program's own classes equals itself alone and shows nothing of what is in it.
 """
 
 import dataclasses

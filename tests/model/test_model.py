@@ -27,6 +27,9 @@ SMALL = Model(
     rope_theta=1000.0,
 )
 WINDOWED = dataclasses.replace(SMALL, sliding_window=7)
+OTHERWISE = dataclasses.replace(
+    WINDOWED, hidden_act="swiglu", norm_type="rms_norm", qk_norm=True, use_bias=False, tie_word_embeddings=False
+)
 UNTIED = dataclasses.replace(SMALL, tie_word_embeddings=False, num_key_value_heads=1)
 
 
@@ -164,7 +167,7 @@ def test_mask_positions_and_targets_follow_their_definition(lengths: list[int], 
             assert targets[t] == (row[t + 1] == own != -1)
 
 
-@pytest.mark.parametrize("config", [SMALL, WINDOWED], ids=["full", "window"])
+@pytest.mark.parametrize("config", [SMALL, WINDOWED, OTHERWISE], ids=["full", "window", "alternatives"])
 def test_cache_gives_the_logits_of_the_whole_sequence(config: Model) -> None:
     model, tokens = shaken(config), random_tokens(config, 2, 20)
     whole = model(tokens)

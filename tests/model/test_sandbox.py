@@ -54,6 +54,8 @@ def reported(verdict: Verdict) -> str:
 VALUES = [
     *("None", "True", "0", "-5", "2**200", "-(2**64)", "1.5", "float('inf')", "1e-310", "-0.0", "3+4j"),
     *("'a\\ud800\\n\"'", "b'\\x00\\xff'", "bytearray(b'x')", "range(1, 9, 2)", "[1, (2, [3]), {4}]"),
+    *("__import__('decimal').Decimal('1.50')", "__import__('fractions').Fraction(-1, 3)"),
+    *("__import__('collections').deque([1, [2]])", "{1: 2}.keys()", "{1: (2,)}.items()"),
     *("{1: 'a', (2,): [None]}", "frozenset({1})", "{'x': {'y': set()}}", "''", "[]", "()"),
 ]
 
@@ -63,6 +65,21 @@ def test_values_cross_unchanged(cell: Cell, value: str) -> None:
     program = f"def echo(x):\n    assert repr(x) == repr({value})\n    return x\n"
     tests = f"x = echo({value})\nassert x == {value} and type(x) is type({value}) and repr(x) == repr({value})\n"
     assert cell.run(program, tests).detail == ""
+
+
+def test_other_numbers_equal_pythons_own_and_views_are_read(cell: Cell) -> None:
+    program = "from decimal import Decimal\ndef half():\n    return Decimal('0.5')\n"
+    program += "def seven():\n    return {1: 7}.values()\n"
+    assert cell.run(program, "assert half() == 0.5 and half() != 0.25 and list(seven()) == [7]\n").passed
+
+
+@pytest.mark.parametrize(
+    "value", ['"Fraction","1/0"', '"Decimal","x"', '"dict_items",[1]', '"dict_keys",[["list",[]]]']
+)
+def test_values_that_are_none_are_no_values(cell: Cell, value: str) -> None:
+    program = f"import os\ndef seven():\n    text = b'[\"value\",[{value}]]'\n"
+    program += "    os.write(4, len(text).to_bytes(4, 'big') + text)\n    return 7\n"
+    assert cell.run(program, SEVEN).status == "crashed"
 
 
 def test_nan_is_nan(cell: Cell) -> None:

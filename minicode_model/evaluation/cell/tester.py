@@ -9,7 +9,10 @@ import builtins
 import json
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from types import EllipsisType, MappingProxyType
 from typing import Any
 
@@ -96,6 +99,8 @@ def source_of(value: Any) -> str:
     kind: Any = type(value)
     if kind in (list, tuple, set, frozenset):
         return f"{kind.__name__}([{','.join(map(source_of, value))}])"
+    if kind in _FURTHER:
+        return _FURTHER[kind](value)
     if kind is dict:
         return f"dict([{','.join(f'({source_of(k)},{source_of(v)})' for k, v in value.items())}])"
     if kind is float:
@@ -117,7 +122,7 @@ def _outcome(reply: bytes) -> Any:
         if kind == "value":
             return _rebuild(rest[0])
         name, text = str(rest[0]), str(rest[1])
-    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         raise ProgramGoneError(f"an answer that is no message: {error!r:.200}") from None
     raised = getattr(builtins, name, None)
     if not (isinstance(raised, type) and issubclass(raised, BaseException)):
@@ -134,14 +139,40 @@ def _built(raised: type[Exception], text: str) -> Exception:
         return RuntimeError(f"{raised.__name__}: {text}")
 
 
+def _keys(items: Iterable[Any]) -> Any:
+    return dict.fromkeys(items).keys()
+
+
+def _values(items: Iterable[Any]) -> Any:
+    return dict(enumerate(items)).values()
+
+
+def _items(items: Iterable[Any]) -> Any:
+    return dict(items).items()
+
+
+_FURTHER: Mapping[type, Any] = MappingProxyType(
+    {
+        Decimal: lambda value: f"__import__('decimal').Decimal('{value}')",
+        Fraction: lambda value: f"__import__('fractions').Fraction('{value}')",
+        deque: lambda value: f"__import__('collections').deque({source_of([*value])})",
+        type({}.keys()): lambda value: f"dict.fromkeys({source_of([*value])}).keys()",
+        type({}.values()): lambda value: f"dict(enumerate({source_of([*value])})).values()",
+        type({}.items()): lambda value: f"dict({source_of([*value])}).items()",
+    }
+)
+"""What else crosses: Python's other numbers and collections, as expressions that make them anew."""
 _CONTAINERS: Mapping[str, Any] = MappingProxyType(
     {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "iterator": iter}
+    | {"deque": deque, "dict_keys": _keys, "dict_values": _values, "dict_items": _items}
 )
 _SCALARS: Mapping[str, Any] = MappingProxyType(
     {
         "int": lambda text: int(text, 16),
         "float": float.fromhex,
         "complex": lambda real, imaginary: complex(float.fromhex(real), float.fromhex(imaginary)),
+        "Decimal": Decimal,
+        "Fraction": Fraction,
         "bytes": bytes.fromhex,
         "bytearray": bytearray.fromhex,
         "range": lambda start, stop, step: range(int(start), int(stop), int(step)),
