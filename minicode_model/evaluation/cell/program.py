@@ -6,7 +6,7 @@ all of this over; then it can still do nothing but send values, which the tester
 
 import os
 import sys
-from _collections import deque
+from _collections import deque  # type: ignore[import-not-found]
 from _json import encode_basestring_ascii
 from types import ModuleType
 from typing import Any
@@ -88,7 +88,9 @@ _SEQUENCES: tuple[tuple[type, Any, str], ...] = (
     (set, set.__iter__, "set"),
     (frozenset, frozenset.__iter__, "frozenset"),
     (deque, deque.__iter__, "deque"),
-    *((type(view), iter, type(view).__name__) for view in ({}.keys(), {}.values(), {}.items())),
+    (type({}.keys()), iter, "dict_keys"),
+    (type({}.values()), iter, "dict_values"),
+    (type({}.items()), iter, "dict_items"),
 )
 _NUMBERS = {"Decimal": "decimal", "Fraction": "fractions"}
 """Numbers of the standard library that equal Python's own, by module; not imported here, since few programs do."""

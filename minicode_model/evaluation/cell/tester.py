@@ -100,7 +100,7 @@ def source_of(value: Any) -> str:
     if kind in (list, tuple, set, frozenset):
         return f"{kind.__name__}([{','.join(map(source_of, value))}])"
     if kind in _FURTHER:
-        return _FURTHER[kind](value)
+        return str(_FURTHER[kind](value))
     if kind is dict:
         return f"dict([{','.join(f'({source_of(k)},{source_of(v)})' for k, v in value.items())}])"
     if kind is float:
