@@ -24,7 +24,8 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_PAUSE_S = 120.0
 _MAX_REDIRECTS = 5
 _PROGRESS_BYTES = 1 << 16
-"""A request that brought fewer counts as a failure when it breaks: else a server that gives a byte each has no end."""
+"""A request that brings fewer, and less than half of what is left, is a failure when it breaks: else a server that
+gives a byte each has no end."""
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
@@ -104,13 +105,13 @@ class Web:
         """
         position, end, failures = start, file.size if stop is None else min(stop, file.size), 0
         while position < end:
-            asked = position
+            enough = position + max(1, min(_PROGRESS_BYTES, (end - position) // 2))
             try:
                 with self._open(file, position, end) as response:
                     for chunk in response.iter_raw():
                         kept = chunk[: end - position]
                         position += len(kept)
-                        failures = 0 if position - asked >= _PROGRESS_BYTES else failures
+                        failures = 0 if position >= enough else failures
                         yield kept
                 if position < end:
                     raise _PassingError(f"the connection ended at byte {position} of {end}")
