@@ -97,7 +97,7 @@ def test_one_document_a_place_and_opted_out_ones_have_no_text(tmp_path: Path) ->
         ("markup", "package.json", "ok"),
         ("markup", "package.json", "opted_out"),
         ("notebook_scripts", "run.ipynb", "ok"),
-        ("notebooks", "run.ipynb", "ok"),
+        ("notebooks", "run.ipynb", "no_prose"),
     ]
     assert frame["document_id"].is_unique().all()
     assert frame["revision"].null_count() == 0
