@@ -224,8 +224,8 @@ def _problems(result: dg.ExecuteInProcessResult) -> list[str]:
     """What went wrong, in the stages' own words: their errors, then the checks that failed."""
     problems = []
     for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
+        failure = event.step_failure_data if event.is_step_failure else None
+        if failure and not (failure.error and failure.error.cls_name == "DagsterAssetCheckFailedError"):
             told = failure.user_failure_data.description if failure.user_failure_data else None
             problems.append(f"{event.step_key}: {told or failure.error.to_string() if failure.error else told}")
     for check in result.get_asset_check_evaluations():

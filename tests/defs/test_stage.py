@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from minicode_assets.config import load
+from minicode_assets.defs.driver import _problems
 from minicode_assets.defs.resources import Pipeline
 from minicode_assets.defs.stage import Compute, Outcome, Stage, StageRun, build_asset
 from minicode_assets.errors import TableError
@@ -89,3 +90,16 @@ def test_a_stage_says_whom_to_ask_and_what_it_shares(tmp_path: Path) -> None:
     aged = build_asset(stage, load("tiny", {"automation": {"max_plan_age_h": 36}}))
     assert next(iter(aged.specs)).freshness_policy == dg.FreshnessPolicy.time_window(timedelta(hours=36))
     assert aged.op.pool == "network"
+
+
+def test_a_failed_check_is_told_by_its_figures() -> None:
+    """In the stage's words, without the error that Dagster makes of it."""
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("adds_up", asset="broken", blocking=True)])
+    def broken() -> dg.MaterializeResult:  # type: ignore[type-arg]
+        return dg.MaterializeResult(
+            check_results=[dg.AssetCheckResult(check_name="adds_up", passed=False, metadata={"lost": 3})]
+        )
+
+    (problem,) = _problems(dg.materialize([broken], raise_on_error=False))
+    assert problem.startswith("broken: check adds_up failed: lost 3\nhint: ")
