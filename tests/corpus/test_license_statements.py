@@ -25,6 +25,8 @@ HEADING = "License\n-------\n"
         ("# Foo\n\n## License\n\nMIT\n", "MIT"),
         (f"{HEADING}This project is licensed under the BSD 3-Clause License - see LICENSE.\n", "BSD-3-Clause"),
         (f"{HEADING}See LICENSE.\n", None),
+        ("# Foo\n\n* License: GPL v3\n", GPL_3),
+        ("# Foo\n\n* License: MIT\n", None),
         ("# Foo\nFoo is licensed under the MIT license.\n", "MIT"),
         ("Released under the Apache License, Version 2.0.\n", "Apache-2.0"),
         ("Distributed under the terms of the GNU General Public License v3.", GPL),

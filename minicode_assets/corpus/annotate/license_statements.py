@@ -69,7 +69,7 @@ _COMMENT_SIGNS = re.compile(r"^[ \t]*(?:[#*;/|]+[ \t]*)+|[ \t]*[#*|]+[ \t]*$")
 _MAX_NAME_WORDS = 7
 _MAX_SECTION_WORDS = 12
 _MAX_CHARACTERS = 200_000
-_MAX_POINTER_WORDS = 20
+_MAX_POINTER_WORDS = 30
 _POINTER = re.compile(r"\b(?:see|refer to|is in|found in)\b.*\b(?:license\w*|copying\w*|readme|copyright|notice)\b")
 _SUBJECT_CHARACTERS = 40
 """`dual licensed`, `available under a dual license` stand so near to the names. Unit: characters."""
@@ -101,15 +101,19 @@ def noticed_in(head: str) -> list[str]:
     """
     prose = _prose(head)
     found = set(forbidden_by(prose))
-    values = [*_LABEL.findall(prose), *(value for _, value in _ASSIGNED.findall(head))]
-    named = (license_of_name(value) for value in values)
-    found |= {one.expression for one in named if one and not is_permissive(one.expression)}
+    found |= _labelled([*_LABEL.findall(prose), *(value for _, value in _ASSIGNED.findall(head))])
     if not found:
         sentences = (words for words in _sentences(prose) if not _NO_NOTICE.search(words) and not _OTHERS.search(words))
         found |= {
             name for words in sentences if _FULL_NAME.search(words) for name in restrictive_in(words) if "GPL" in name
         }
     return sorted(found)
+
+
+def _labelled(values: list[str]) -> set[str]:
+    """The restrictive licences that labels name."""
+    named = (license_of_name(value) for value in values)
+    return {one.expression for one in named if one and not is_permissive(one.expression)}
 
 
 def _prose(head: str) -> str:
@@ -125,6 +129,7 @@ def stated_license(text: str) -> str | None:
     """The licence that sentences state for the whole project, and what any forbids; null where none does."""
     names = {name for words in _sentences(text) for name in _stated(words, of_project=True)}
     names.update(_in_sections(text))
+    names |= _labelled(_LABEL.findall(text[:_MAX_CHARACTERS]))
     found = {*names, *forbidden_by(text)}
     return conjunction(found) if names else None
 
