@@ -125,7 +125,7 @@ def _with_license(files: pl.LazyFrame, origin_licenses: Path | None, license_typ
 
 
 def _verdicts(files: pl.LazyFrame, *, vendored: bool) -> pl.LazyFrame:
-    """Per sha1_git: opted_out (every file is), allowed and unvendored (a file that isn't opted out is)."""
+    """Per sha1_git: opted_out and skipped (every file is), allowed and unvendored (a file that isn't opted out is)."""
     allowed = pl.col("usable") & pl.col("allowed")
     return (
         files.filter(pl.col("is_python") | pl.col("is_license") | pl.col("other").is_not_null())
@@ -133,6 +133,7 @@ def _verdicts(files: pl.LazyFrame, *, vendored: bool) -> pl.LazyFrame:
         .agg(
             other=pl.col("other").min(),
             opted_out=~pl.col("usable").any(),
+            skipped=(pl.col("status") == "skipped").all(),
             allowed=allowed.any(),
             unvendored=(allowed & (~pl.col("is_vendored") | vendored)).any(),
         )
@@ -145,7 +146,7 @@ def _rule(params: Blobs) -> pl.Expr:
     applies = {
         "other_file": ~(pl.col("is_python") | pl.col("is_license") | pl.col("other").is_not_null()),
         "opted_out": pl.col("opted_out"),
-        "too_long": pl.col("length") > params.max_length_bytes,
+        "too_long": (pl.col("length") > params.max_length_bytes) | pl.col("skipped"),  # by the archive itself
         "too_short": python_only & (pl.col("length") < params.min_length_bytes),
         "license": python_only & ~pl.col("allowed"),
         "vendored": python_only & ~pl.col("unvendored"),

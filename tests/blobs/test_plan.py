@@ -37,7 +37,8 @@ def write_world(folder: Path, files: list[Row]) -> tuple[Path, Path]:
     lengths = {name: length for _, _, name, length, _ in files}
     manifest = [
         (origin, digest("snp" + origin), digest("rev" + origin), "rev", path, path.rpartition(b"/")[2], "file", 33188,
-         digest(name), digest("sha1" + name), lengths[name], "present", *kind_of(path), vendored)
+         digest(name), digest("sha1" + name), lengths[name], "skipped" if b"skipped" in path else "present",
+         *kind_of(path), vendored)
         for origin, path, name, _, vendored in files
     ]  # fmt: skip
     frame = pl.DataFrame(manifest, schema=FILE_MANIFEST.polars, orient="row")
@@ -114,6 +115,19 @@ def test_every_rule(tmp_path: Path) -> None:
     assert rules["vendored"] == {"rule": "vendored", "num_contents": 2, "bytes": 1000, "requests_saved": 2}
     assert (figures["num_wanted"], figures["num_licenses"], figures["wanted_bytes"]) == (2, 1, 1500)
     assert sum(rule["requests_saved"] for rule in figures["rules"]) + figures["num_requests"] == figures["num_files"]
+
+
+def test_what_the_archive_never_stored_is_not_asked_for(tmp_path: Path) -> None:
+    files: list[Row] = [
+        ("https://a.example/r", b"skipped/a.py", "a", 500, False), ("https://a.example/r", b"b.py", "b", 500, False),
+        ("https://a.example/r", b"skipped/c.py", "c", 500, False), ("https://a.example/r", b"c.py", "c", 500, False),
+    ]  # fmt: skip
+    inputs = write_world(tmp_path, files)
+    plan = read_table(
+        plan_fetch(*inputs, tmp_path / "plan", params=Blobs(), config_digest="", license_types=[]).path, FETCH_PLAN
+    )
+    rules = dict(plan.select("sha1_git", "rule").iter_rows())
+    assert rules == {digest("a"): "too_long", digest("b"): None, digest("c"): None}
 
 
 def test_without_verdicts_every_origin_is_fetched(tmp_path: Path) -> None:
