@@ -202,6 +202,6 @@ class SplitWriter:
 
 
 def length_histogram(lengths: npt.NDArray[np.int64]) -> dict[str, int]:
-    """How many documents have at least 1, 2, 4, 8 ... tokens and fewer than twice as many; by the lower edge."""
+    """How many documents have 1, 2, 4, 8 ... tokens or more, fewer than twice as many; from the first edge with any."""
     counts = np.bincount(np.frexp(lengths)[1] - 1) if len(lengths) else np.zeros(0, np.int64)
-    return {str(1 << power): int(count) for power, count in enumerate(counts)}
+    return {str(1 << power): int(count) for power, count in enumerate(counts) if counts[: power + 1].any()}
