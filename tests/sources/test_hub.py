@@ -369,6 +369,7 @@ def test_a_row_that_is_a_repository_gives_its_files_in_the_language(served: Serv
     assert (row["declared_license"], row["date"].year) == ("MIT AND Apache-2.0", 2025)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_behind_a_whole_repository(served: Served, tmp_path: Path) -> None:
     repositories(served)
     params = section("stack_v3", served, block_bytes=700)
