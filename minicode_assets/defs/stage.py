@@ -29,7 +29,7 @@ from minicode_model.artifact import Artifact
 
 logger = logging.getLogger("minicode.stage")
 
-STAGE_VERSION = "1"
+STAGE_VERSION = "2"
 """Raise when code changes what an asset holds; every asset becomes stale."""
 
 
