@@ -86,3 +86,9 @@ def test_readme_tree_is_true() -> None:
     tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     tops = {name.split("/")[0] for name in tracked.splitlines()} - {".gitignore"}
     assert {name.split("/")[0] for name in listed} >= {top for top in tops if not top.startswith(".")}
+
+
+def test_names_of_test_files_are_unique() -> None:
+    """Without packages pytest imports them by their names alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
