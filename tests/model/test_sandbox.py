@@ -587,8 +587,9 @@ TAMPERING = {
     "generator_exit": "def seven():\n    raise GeneratorExit\n",
     "closed_pipes": "import os\nos.closerange(0, 256)\ndef seven():\n    return 8\n",
     "replaced_pipe": "import os\nos.dup2(os.pipe()[1], 4)\ndef seven():\n    return 7\n",
+    # the flood holds wrong answers: a right one that came in time would be right
     "answers_all_the_time": "import os, threading\ndef late():\n    while True:\n"
-    "        os.write(4, (11).to_bytes(4, 'big') + b'[\"value\",7]')\n"
+    "        os.write(4, (11).to_bytes(4, 'big') + b'[\"value\",8]')\n"
     "threading.Thread(target=late, daemon=True).start()\ndef seven():\n    return 8\n",
     "patched_protocol": "import gc\nfor o in gc.get_objects():\n    if type(o).__name__ == 'Answers':\n"
     "        o.call = lambda *a: 'true'\ndef seven():\n    return 8\n",
