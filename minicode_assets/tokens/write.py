@@ -1,8 +1,9 @@
 """Token shards: documents as tokens, an index that packs them into sequences, and the file behind every token."""
 
 import dataclasses
-import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -168,12 +169,17 @@ def _encode_parallel(
 ) -> Iterator[tuple[Example, Encoded]]:
     """Encode batches in processes and give the results in order; a few batches at most are under way."""
     pool = start_pool(num_workers, _start_worker, tokenizer.model, settings)
-    sent, kept = itertools.tee(batches)
-    calls = (pool.submit(_encode_batch, batch) for batch in sent)
+    sent: deque[list[Example]] = deque()
+
+    def calls() -> Iterator[Future[list[Encoded]]]:
+        for batch in batches:
+            sent.append(batch)
+            yield pool.submit(_encode_batch, batch)
+
     what, hint = "token_shards: a process that lays out documents", "[token_shards] num_workers = 1"
     try:
-        for batch, encoded in zip(kept, in_order(calls, num_ahead=2 * num_workers, what=what, hint=hint), strict=True):
-            yield from zip(batch, encoded, strict=True)
+        for encoded in in_order(calls(), num_ahead=2 * num_workers, what=what, hint=hint):
+            yield from zip(sent.popleft(), encoded, strict=True)
     finally:
         pool.shutdown(cancel_futures=True)
 
