@@ -591,6 +591,8 @@ TAMPERING = {
     "answers_all_the_time": "import os, threading\ndef late():\n    while True:\n"
     "        os.write(4, (11).to_bytes(4, 'big') + b'[\"value\",8]')\n"
     "threading.Thread(target=late, daemon=True).start()\ndef seven():\n    return 8\n",
+    "fraction_of_a_gigabyte": 'import os\ndef seven():\n    message = b\'["value",["Fraction","1e999999999"]]\'\n'
+    "    os.write(4, len(message).to_bytes(4, 'big') + message)\n    return 7\n",
     "patched_protocol": "import gc\nfor o in gc.get_objects():\n    if type(o).__name__ == 'Answers':\n"
     "        o.call = lambda *a: 'true'\ndef seven():\n    return 8\n",
     "int_that_lies": "class I(int):\n    def __eq__(self, other):\n        return True\n    def __repr__(self):\n"

@@ -172,7 +172,7 @@ _SCALARS: Mapping[str, Any] = MappingProxyType(
         "float": float.fromhex,
         "complex": lambda real, imaginary: complex(float.fromhex(real), float.fromhex(imaginary)),
         "Decimal": Decimal,
-        "Fraction": Fraction,
+        "Fraction": lambda text: Fraction(*map(int, text.split("/"))),  # itself it reads 1e999999999, a gigabyte
         "bytes": bytes.fromhex,
         "bytearray": bytearray.fromhex,
         "range": lambda start, stop, step: range(int(start), int(stop), int(step)),
