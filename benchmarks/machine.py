@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,11 @@ def machine_line() -> str:
 
 def keep(benchmark: str, part: str, figures: dict[str, Any]) -> dict[str, Any]:
     """Add figures to the day's results of a benchmark, in the place of former ones of this part; give them, dated."""
-    date = datetime.now(UTC).date().isoformat()
-    result = ROOT / "benchmarks" / "results" / f"{date}-{benchmark}.json"
+    dated = machine() | figures
+    result = ROOT / "benchmarks" / "results" / f"{dated['date']}-{benchmark}.json"
     written: dict[str, Any] = json.loads(result.read_text()) if result.exists() else {}
-    written[part] = machine() | figures
-    result.write_text(json.dumps(written, indent=1) + "\n")
-    return dict(written[part])
+    result.write_text(json.dumps(written | {part: dated}, indent=1) + "\n")
+    return dated
 
 
 def peak_bytes() -> int:

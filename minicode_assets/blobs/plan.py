@@ -75,11 +75,7 @@ def plan_fetch(
     files = _with_license(scan_table(file_manifest, FILE_MANIFEST, verify=False), origin_licenses, license_types)
     wishes, kinds = load_opt_out(opt_out) if opt_out else OptOut(), read_others(others)
     files = files.with_columns(usable=~is_opted_out(files, wishes), other=_kind(kinds))
-    table = scan_table(contents, CONTENTS, verify=False).join(
-        _verdicts(files, vendored=vendored), on="sha1_git", how="left"
-    )
-    rules = table.with_columns(rule=_rule(params)).with_columns(rule=_sampled(dict(kinds.values())))
-    plan = rules.with_columns(priority=_priority()).sort("sha1_git").collect()
+    plan = _planned(contents, files, dict(kinds.values()), params, vendored=vendored)
     none = pl.DataFrame(None, VAULT_FILES.polars)
     vault = plan_vault(files, plan, branch_heads, params=params) if branch_heads else none
     with write_artifact(folder, name=FETCH_PLAN.name, config_digest=config_digest, inputs=inputs) as writer:
@@ -88,6 +84,16 @@ def plan_fetch(
         write_parquet(vault, writer.path / VAULT_FOLDER / "part-00000.parquet", VAULT_FILES)
         writer.metadata = _figures(plan, _stored(store), vault, params) | {"num_rows": plan.height}
     return open_artifact(folder, verify=False)
+
+
+def _planned(
+    contents: Path, files: pl.LazyFrame, limits: Mapping[str, int], params: Blobs, *, vendored: bool
+) -> pl.DataFrame:
+    """Each distinct content with its rule and priority, by id."""
+    verdicts = _verdicts(files, vendored=vendored)
+    table = scan_table(contents, CONTENTS, verify=False).join(verdicts, on="sha1_git", how="left")
+    rules = table.with_columns(rule=_rule(params)).with_columns(rule=_sampled(limits))
+    return rules.with_columns(priority=_priority()).sort("sha1_git").collect()
 
 
 def api_seconds(num_requests: int, params: Blobs, *, factor: int = 1) -> float:

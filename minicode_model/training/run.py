@@ -74,12 +74,10 @@ def train(
     """
     _check_sections(model, params)
     shards_artifact = open_artifact(shards)
-    splits = open_split(shards, "train", verify=False), open_split(shards, "validation", verify=False)
-    check_fit(model, *splits)
+    splits = _open_splits(shards, model)
     network = starting_model(start, model, params, splits[0].tokenizer_digest)
     started = start_digest(start)
-    states = work / fingerprint([shards_artifact.digest, started], model, params)[:16]
-    _tell_of_other_states(states)
+    states = _states_folder(work, fingerprint([shards_artifact.digest, started], model, params)[:16])
     metrics, validation = fit(network, *splits, states, params=params, logs=logs, on_progress=on_progress)
     figures = summary(network, metrics, validation, params)
     network = _gathered(network, params)
@@ -100,15 +98,24 @@ def train(
     return artifact
 
 
-def _tell_of_other_states(states: Path) -> None:
-    """A changed configuration begins anew, and says so, instead of going on from what it can't go on from."""
-    others = sorted(path.name for path in states.parent.glob("*") if path.is_dir() and path != states)
+def _open_splits(shards: Path, model: Model) -> tuple[PackedSplit, PackedSplit]:
+    """The verified shards' train and validation split, which fit the model."""
+    splits = open_split(shards, "train", verify=False), open_split(shards, "validation", verify=False)
+    check_fit(model, *splits)
+    return splits
+
+
+def _states_folder(work: Path, name: str) -> Path:
+    """Where this training's states lie; a changed one begins anew, and says so: it can't go on from others' states."""
+    states = work / name
+    others = sorted(path.name for path in work.glob("*") if path.is_dir() and path != states)
     if others and not states.exists() and rank() == 0:
         logger.warning(
             "%s: left alone are states of other sections, shards, devices or start (%s); this training begins anew",
-            states.parent,
+            work,
             ", ".join(others),
         )
+    return states
 
 
 def _check_sections(model: Model, params: Checkpoint) -> None:

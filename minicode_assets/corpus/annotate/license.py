@@ -126,17 +126,7 @@ def annotate(
         frame.iter_rows(), tags, notices, strict=True
     ):
         tree = trees.get((origin_url, revision), Tree())
-        if declared:
-            evidence = Evidence(path, canonical(declared), "declared", 1.0)
-            assigned = assign((evidence,), ())
-        elif expression:
-            near = [Evidence(path, notice, "notice", 1.0)] if notice and " OR " not in expression else []
-            assigned = assign((Evidence(path, expression, "header", 1.0),), tuple(near))
-        elif path in tree.files:
-            assigned = assign((tree.files[path],), ())
-        else:
-            near = [*tree.above(path.rpartition("/")[0]), *([Evidence(path, notice, "notice", 1.0)] if notice else [])]
-            assigned = assign(tuple(tree.folders.get("", ())), tuple(near))
+        assigned = assign(*_evidence(tree, path, declared=declared, tag=expression, notice=notice))
         rows.append((document_id, *assigned))
     sidecar = pl.DataFrame(rows, schema=LICENSE.polars, orient="row")
     return write_sidecar(
@@ -197,6 +187,20 @@ def read_trees(file_manifest: Path, license_files: Sequence[Path], origins: pl.S
     for tree in trees.values():
         _add_untold(tree)
     return dict(trees)
+
+
+def _evidence(
+    tree: Tree, path: str, *, declared: str | None, tag: str | None, notice: str | None
+) -> tuple[tuple[Evidence, ...], tuple[Evidence, ...]]:
+    """What tells a document's licence: that of its origin, or its own; and what counts beside it."""
+    noticed = (Evidence(path, notice, "notice", 1.0),) if notice else ()
+    if declared:
+        return (Evidence(path, canonical(declared), "declared", 1.0),), ()
+    if tag:
+        return (Evidence(path, tag, "header", 1.0),), () if " OR " in tag else noticed
+    if path in tree.files:
+        return (tree.files[path],), ()
+    return tuple(tree.folders.get("", ())), (*tree.above(path.rpartition("/")[0]), *noticed)
 
 
 def _add(tree: Tree, evidence: Evidence) -> None:
